@@ -1,0 +1,71 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The manifest is the map: targets stand in dependency order, and nothing points back.
+// The flow is explained in docs/architecture.md.
+
+let package = Package(
+  name: "pinlab",
+  products: [
+    .library(name: "PinLab", targets: ["PinLab"]),
+    .executable(name: "pinlab", targets: ["pinlab"]),
+    .executable(name: "pinlab-bench", targets: ["pinlab-bench"]),
+  ],
+  dependencies: [
+    // Subcommands, help texts and bad-usage messages of the command line.
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+  ],
+  targets: [
+    // The modelled machine: zones, buddy lists, per-CPU lists. Imports only libc, for mmap.
+    .target(name: "MemoryModel"),
+    // /proc texts and maps, drawn from the state of a machine.
+    .target(name: "MemoryRender", dependencies: ["MemoryModel"]),
+    // zlib, because recordings are gzip files.
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    // Recorded kernels and captured hosts: read, import, replay, compare.
+    .target(name: "Recordings", dependencies: ["MemoryModel", "CZlib"]),
+    // Debian's Lua 5.4.
+    .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
+    // The only code that may raise a Lua error. Knows nothing of memory.
+    .target(name: "CLuaGate", dependencies: ["CLua"]),
+    // Lua sessions, limits, sandbox, and the declaration table. Knows nothing of memory.
+    .target(name: "LuaBridge", dependencies: ["CLuaGate"]),
+    // The Lua API of the model: the only place where both worlds meet.
+    .target(
+      name: "MemoryLua", dependencies: ["MemoryModel", "MemoryRender", "Recordings", "LuaBridge"]),
+    // The library product: a session inside another Swift program.
+    .target(name: "PinLab", dependencies: ["MemoryModel", "MemoryLua", "LuaBridge"]),
+    // GNU readline (GPL-3.0-or-later): linked by the executable alone.
+    .systemLibrary(name: "CReadline", providers: [.apt(["libreadline-dev"])]),
+    // The prompt: lines, history, completion. Knows neither Lua nor memory.
+    .target(name: "Console", dependencies: ["CReadline"]),
+    .executableTarget(
+      name: "pinlab",
+      dependencies: [
+        "PinLab", "MemoryLua", "Recordings", "Console",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ]),
+    .executableTarget(
+      name: "pinlab-bench",
+      dependencies: ["MemoryModel", "Recordings", "LuaBridge", "MemoryLua", "CLuaGate"]),
+
+    .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel"]),
+    .testTarget(name: "MemoryRenderTests", dependencies: ["MemoryRender"]),
+    .testTarget(
+      name: "RecordingsTests", dependencies: ["Recordings"], resources: [.copy("Fixtures")]),
+    .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"]),
+    .testTarget(name: "MemoryLuaTests", dependencies: ["MemoryLua"]),
+    .testTarget(name: "ConsoleTests", dependencies: ["Console"]),
+    .testTarget(name: "PinLabTests", dependencies: ["PinLab"]),
+    .testTarget(name: "CommandLineTests", dependencies: ["pinlab"]),
+  ]
+)
+
+for target in package.targets where ![.system].contains(target.type) && target.name != "CLuaGate" {
+  target.swiftSettings = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .strictMemorySafety(),
+  ]
+}
