@@ -1,0 +1,120 @@
+extension Machine {
+  /// Allocates a block of `1 << order` pages (rule A4.1).
+  ///
+  /// Kernel: `__alloc_pages_noprof()`, mm/page_alloc.c.
+  ///
+  /// - Parameter node: Whose zonelist to use; nil is the node of the running CPU.
+  /// - Parameter inPinScope: `PF_MEMALLOC_PIN`: the task pins for long, so the request loses
+  ///   `__GFP_MOVABLE` (rule A2.5).
+  /// - Precondition: `gfp.contradiction` is nil and the order is not negative.
+  public mutating func allocatePages(
+    order: Int, gfp: GFPFlags, node: Int? = nil, inPinScope: Bool = false
+  ) -> AllocationResult {
+    if order > geometry.maxOrder {
+      return .refused(
+        Refusal(
+          .ENOMEM, "order \(order) is above the largest block, order \(geometry.maxOrder)",
+          rule: "A4.1"))
+    }
+    let filtered = inPinScope ? gfp.subtracting(.movable) : gfp
+    let home = node ?? cpuNodes[currentCPU]
+    guard let request = request(order: order, gfp: filtered, node: home) else {
+      return finish(
+        nil, order, filtered,
+        Refusal(.ENOMEM, "no zone of node \(home) may serve \(filtered)", rule: "A1.13"))
+    }
+    if failAllocation > 0 {
+      failAllocation -= 1
+      if failAllocation == 0 {
+        return finish(
+          nil, order, filtered, Refusal(.ENOMEM, "injected allocation failure", rule: "H18"))
+      }
+    }
+    var flags: AllocationFlags = [.watermarkLow]
+    if filtered.contains(.kswapdReclaim) { flags.insert(.kswapd) }
+    if request.type == .movable && hasCMA { flags.insert(.cma) }
+    if avoidsFragmentation(request) { flags.insert(.noFragment) }
+    if let pfn = allocateFromFreeLists(request, flags) {
+      return finish(pfn, order, filtered, nil)
+    }
+    let slow = allocateSlowPath(request)
+    return finish(slow.pfn, order, filtered, slow.refusal)
+  }
+
+  private func request(order: Int, gfp: GFPFlags, node: Int) -> AllocationRequest? {
+    let highest = gfp.highestZone
+    let list = zonelists[node]
+    guard
+      let preferred = list.firstIndex(where: {
+        zoneTable[$0].indexRawValue <= highest.rawValue
+          && (!gfp.contains(.thisNode) || zoneTable[$0].node == node)
+      })
+    else { return nil }
+    let raw = UInt8(gfp.intersection([.movable, .reclaimable]).rawValue >> 3)
+    let type = isMobilityGroupingDisabled ? .unmovable : MigrateType(rawValue: raw)!
+    return AllocationRequest(
+      gfp: gfp, order: order, node: node, highest: highest, type: type, preferred: preferred)
+  }
+
+  /// Whether the first attempt refuses to mix types in a pageblock (rule A2.9).
+  /// Kernel: `alloc_flags_nofragment()`.
+  private func avoidsFragmentation(_ request: AllocationRequest) -> Bool {
+    let zone = zonelists[request.node][request.preferred]
+    guard zoneTable[zone].index == .normal, geometry.dma32End > 0 else { return false }
+    return nodeCount == 1 || zoneTable[zone - 1].isPopulated
+  }
+
+  private mutating func finish(
+    _ pfn: PFN?, _ order: Int, _ gfp: GFPFlags, _ refusal: Refusal?
+  ) -> AllocationResult {
+    let type = gfp.intersection([.movable, .reclaimable]).rawValue >> 3
+    trace.append(
+      TraceEvent(
+        .pageAlloc, pfn ?? PFN(0), order: order, gfp.rawValue, type, failed: pfn == nil))
+    if let pfn { return .page(pfn) }
+    return .refused(
+      refusal ?? Refusal(.ENOMEM, "no block of order \(order) is left", rule: "A4.24"))
+  }
+
+  /// Gives a block back (rule A3.14, its last reference).
+  ///
+  /// Kernel: `__free_pages()`, `free_unref_page()`.
+  ///
+  /// - Throws: `.misuse` when `pfn` is not the first frame of an allocated block of that order.
+  public mutating func freePages(_ pfn: PFN, order: Int) throws(MemoryError) {
+    guard pfn.index < frames.count, let zone = frames.zone(of: pfn) else {
+      throw MemoryError(
+        .misuse, "\(pfn) is outside memory, which ends at 0x\(hex(memory.last?.end ?? 0))")
+    }
+    let state = frames.head(pfn)
+    guard state.kind == .allocated else {
+      throw MemoryError(.misuse, notAllocated(pfn, state))
+    }
+    guard state.order == order else {
+      throw MemoryError(
+        .misuse,
+        "\(pfn) was allocated with order \(state.order), not \(order); "
+          + "free it with order \(state.order)")
+    }
+    trace.append(TraceEvent(.pageFree, pfn, order: order))
+    frames.clearHead(pfn, order: order)
+    freePerCPU(zone, pfn, order: order)
+  }
+
+  private func notAllocated(_ pfn: PFN, _ state: FrameState) -> String {
+    switch state.kind {
+    case .free: return "\(pfn) is free already (order \(state.order)): a double free?"
+    case .perCPU: return "\(pfn) is free already, on a per-CPU list: a double free?"
+    case .allocated, .none: break
+    }
+    if let (start, block) = block(containing: pfn) {
+      return block.kind == .allocated
+        ? "\(pfn) lies inside the block of order \(block.order) at \(start); free that"
+        : "\(pfn) lies inside a free block of order \(block.order) at \(start)"
+    }
+    if isReserved(pfn) { return "\(pfn) is reserved since boot and was never allocated" }
+    return "\(pfn) was not allocated"
+  }
+
+  func hex(_ value: Int) -> String { String(value, radix: 16) }
+}

@@ -1,0 +1,128 @@
+extension Machine {
+  /// Tries the zones of the request's zonelist once, in order (rule A4.2). May fail; never reclaims.
+  ///
+  /// Kernel: `get_page_from_freelist()`, mm/page_alloc.c.
+  mutating func allocateFromFreeLists(
+    _ request: AllocationRequest, _ initial: AllocationFlags
+  ) -> PFN? {
+    var flags = initial
+    while true {
+      let avoidsMixing = flags.contains(.noFragment)
+      var restart = false
+      var position = request.preferred
+      let list = request.gfp.contains(.thisNode) ? 1 : nodeCount
+      while position < zonelists[request.node].count {
+        let zone = zonelists[request.node][position]
+        position += 1
+        if zoneTable[zone].indexRawValue > request.highest.rawValue { continue }
+        let node = zoneTable[zone].node
+        if list == 1 && node != request.node { continue }
+        if avoidsMixing && nodeCount > 1 {
+          let preferredNode = zoneTable[zonelists[request.node][request.preferred]].node
+          if position - 1 != request.preferred && node != preferredNode {
+            // Mixing types at home is better than going to another node.
+            flags.remove(.noFragment)
+            restart = true
+            break
+          }
+        }
+        guard passesWatermarks(zone, request, flags) else { continue }
+        if let pfn = takeFromZone(zone, request, flags) {
+          if flags.contains(.highAtomic) { reserveHighAtomic(zone, pfn, order: request.order) }
+          return pfn
+        }
+      }
+      if restart { continue }
+      if !avoidsMixing { return nil }
+      flags.remove(.noFragment)
+    }
+  }
+
+  /// Steps 3 and 4 of rule A4.2. Failing the high mark is remembered in the zone, even when the
+  /// reason is a missing block and not a missing page (A4.3).
+  private mutating func passesWatermarks(
+    _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
+  ) -> Bool {
+    if !zoneTable[zone].flags.contains(.belowHigh) {
+      if isWatermarkOKFast(
+        zone, order: request.order, mark: zoneTable[zone].watermark(2),
+        highest: request.highest, flags)
+      {
+        return true
+      }
+      zoneTable[zone].flags.insert(.belowHigh)
+    }
+    return isWatermarkOKFast(
+      zone, order: request.order, mark: zoneTable[zone].watermark(flags.watermark),
+      highest: request.highest, flags) || flags.contains(.noWatermarks)
+  }
+
+  /// Takes a block from the CPU's lists or the buddy (rule A4.4). Kernel: `rmqueue()`.
+  private mutating func takeFromZone(
+    _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
+  ) -> PFN? {
+    var pfn: PFN?
+    if isPerCPUOrder(request.order) {
+      pfn = takePerCPU(zone, order: request.order, request.type, flags)
+    }
+    if pfn == nil { pfn = takeBuddy(zone, order: request.order, request.type, flags) }
+    if let pfn {
+      frames.setHead(pfn, FrameState(.allocated, order: request.order))
+      events[VMEvent.pgallocDMA.rawValue + zoneTable[zone].indexRawValue] += 1 << request.order
+      countNUMA(zone, preferred: zonelists[request.node][request.preferred])
+    }
+    if flags.contains(.kswapd), zoneTable[zone].flags.contains(.boostedWatermark) {
+      zoneTable[zone].flags.remove(.boostedWatermark)
+      kswapdWakeups += 1
+    }
+    return pfn
+  }
+
+  /// Kernel: `rmqueue_buddy()` (rule A3.28).
+  private mutating func takeBuddy(
+    _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
+  ) -> PFN? {
+    if flags.contains(.highAtomic), let pfn = takeSmallest(zone, order: order, .highAtomic) {
+      return pfn
+    }
+    var mode = TakeMode.normal
+    if let pfn = take(zone, order: order, type, flags, mode: &mode) { return pfn }
+    if !flags.isDisjoint(with: [.oom, .nonBlock]) {
+      return takeSmallest(zone, order: order, .highAtomic)
+    }
+    return nil
+  }
+
+  /// Kernel: `zone_statistics()` (rule A8.10).
+  private mutating func countNUMA(_ zone: Int, preferred: Int) {
+    let width = VMStatNames.numaItems.count
+    let node = zoneTable[zone].node
+    numaItems[zone * width + (node == cpuNodes[currentCPU] ? NUMAItem.local : .other).rawValue] += 1
+    if node == zoneTable[preferred].node {
+      numaItems[zone * width + NUMAItem.hit.rawValue] += 1
+    } else {
+      numaItems[zone * width + NUMAItem.miss.rawValue] += 1
+      numaItems[preferred * width + NUMAItem.foreign.rawValue] += 1
+    }
+  }
+
+  /// Keeps the pageblock of an urgent high-order page for its like (rule A3.29).
+  ///
+  /// Kernel: `reserve_highatomic_pageblock()`.
+  private mutating func reserveHighAtomic(_ zone: Int, _ pfn: PFN, order: Int) {
+    let block = geometry.pageblockPages
+    let share = zoneTable[zone].managed / 100
+    if share < block { return }
+    if zoneTable[zone].reservedHighAtomic >= (share + block - 1) / block * block { return }
+    let type = frames.migrateType(pfn)
+    if !type.isMergeable { return }
+    if order < geometry.pageblockOrder {
+      guard let pageblock = wholePageblock(zone, pfn) else { return }
+      moveFreePages(zone, pageblock, from: type, to: .highAtomic)
+      zoneTable[zone].reservedHighAtomic += block
+    } else {
+      setPageblockTypes(pfn, order: order, .highAtomic)
+      zoneTable[zone].reservedHighAtomic += 1 << order
+    }
+  }
+}

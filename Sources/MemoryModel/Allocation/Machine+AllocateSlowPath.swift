@@ -1,0 +1,77 @@
+// The slow path up to the point where reclaim or compaction would run. Reclaim and compaction are
+// not modelled yet: a request that would enter them fails as `__GFP_NORETRY` fails, and the refusal
+// says so.
+
+extension Machine {
+  struct SlowPathResult {
+    var pfn: PFN?
+    var refusal: Refusal?
+  }
+
+  /// Kernel: `__alloc_pages_slowpath()`, mm/page_alloc.c (rules A4.15 to A4.24).
+  @inline(never)
+  mutating func allocateSlowPath(_ request: AllocationRequest) -> SlowPathResult {
+    let gfp = request.gfp
+    let flags = slowPathFlags(request)
+    if flags.contains(.kswapd) { wakeKswapd(request) }
+    if let pfn = allocateFromFreeLists(request, flags) { return SlowPathResult(pfn: pfn) }
+
+    // Rule A4.20: one more look, with reserves where the request may have them.
+    if flags.contains(.kswapd) { wakeKswapd(request) }
+    var retry = flags
+    if gfp.contains(.memalloc) && !gfp.contains(.noMemalloc) {
+      retry = flags.intersection([.cma, .kswapd]).union(.noWatermarks)
+    }
+    if let pfn = allocateFromFreeLists(request, retry) { return SlowPathResult(pfn: pfn) }
+
+    if gfp.contains(.directReclaim) {
+      return SlowPathResult(
+        refusal: Refusal(
+          .ENOMEM,
+          "order \(request.order), \(gfp): the kernel would now reclaim and compact; "
+            + "this version gives up here, as __GFP_NORETRY does", rule: "A4.20"))
+    }
+    return SlowPathResult(
+      refusal: Refusal(
+        .ENOMEM,
+        "page allocation failure: order:\(request.order), "
+          + "mode:0x\(hex(Int(gfp.rawValue)))(\(gfp))", rule: "A4.24"))
+  }
+
+  /// Kernel: `gfp_to_alloc_flags()` (rule A4.16).
+  private func slowPathFlags(_ request: AllocationRequest) -> AllocationFlags {
+    let gfp = request.gfp
+    var flags: AllocationFlags = [.watermarkMin, .cpuset]
+    if gfp.contains(.high) { flags.insert(.minReserve) }
+    if gfp.contains(.kswapdReclaim) { flags.insert(.kswapd) }
+    if !gfp.contains(.directReclaim) {
+      if !gfp.contains(.noMemalloc) {
+        flags.insert(.nonBlock)
+        if request.order > 0, gfp.contains(.high) || !kernel.highAtomicNeedsHigh {
+          flags.insert(.highAtomic)
+        }
+      }
+      if gfp.contains(.high) { flags.remove(.cpuset) }
+    }
+    if request.type == .movable && hasCMA { flags.insert(.cma) }
+    return flags
+  }
+
+  /// Counts that kswapd would be woken: some zone of the request is below its high mark or boosted
+  /// (rules A7.31, A7.33). Kernel: `wake_all_kswapds()`, `wakeup_kswapd()`.
+  private mutating func wakeKswapd(_ request: AllocationRequest) {
+    var balanced = false
+    var boosted = false
+    for zone in zonelists[request.node]
+    where zoneTable[zone].indexRawValue <= request.highest.rawValue {
+      if zoneTable[zone].watermarkBoost > 0 { boosted = true }
+      if isWatermarkOK(
+        zone, order: request.order, mark: zoneTable[zone].watermark(2),
+        highest: request.highest, [], free: zoneTable[zone].visibleFree)
+      {
+        balanced = true
+      }
+    }
+    if boosted || !balanced { kswapdWakeups += 1 }
+  }
+}

@@ -1,0 +1,50 @@
+// Invariant (AI.3): below the order of a pageblock no two free buddies of one order exist in a
+// zone. It is broken only inside `freeBlock`, which merges before it inserts.
+
+extension Machine {
+  /// Puts a block on a free list; no accounting, no merging.
+  mutating func insertFree(
+    _ zone: Int, _ pfn: PFN, order: Int, _ type: MigrateType, atTail: Bool
+  ) {
+    let list = order * MigrateType.count + Int(type.rawValue)
+    if atTail {
+      frames.pushTail(&zoneTable[zone].freeLists[list], pfn, order: order)
+    } else {
+      frames.pushHead(&zoneTable[zone].freeLists[list], pfn, order: order)
+    }
+    frames.setHead(pfn, FrameState(.free, order: order))
+    zoneTable[zone].freeCounts[order] += 1
+  }
+
+  /// Takes a block off its free list; no accounting.
+  mutating func removeFree(_ zone: Int, _ pfn: PFN, order: Int, _ type: MigrateType) {
+    let list = order * MigrateType.count + Int(type.rawValue)
+    frames.remove(&zoneTable[zone].freeLists[list], pfn, order: order)
+    frames.clearHead(pfn, order: order)
+    zoneTable[zone].freeCounts[order] -= 1
+  }
+
+  func firstFree(_ zone: Int, order: Int, _ type: MigrateType) -> PFN? {
+    frames.first(zoneTable[zone].freeList(order: order, type), order: order)
+  }
+
+  /// Whether `pfn` starts a free block of exactly `order` in the zone of `neighbour` (rule A3.4).
+  func isFreeBuddy(_ pfn: PFN, order: Int, of neighbour: PFN) -> Bool {
+    pfn.index < frames.count && frames.isFree(pfn, order: order)
+      && frames.sameZone(pfn, neighbour)
+  }
+
+  /// The free block that covers the start of a pageblock, if it starts earlier or there (A6.2).
+  ///
+  /// Kernel: `find_large_buddy()`, mm/page_alloc.c.
+  func largeBuddy(_ start: PFN) -> PFN {
+    if frames.head(start).kind == .free { return start }
+    for order in 1...geometry.maxOrder {
+      let candidate = start.roundedDown(toOrder: order)
+      let state = frames.head(candidate)
+      guard state.kind == .free else { continue }
+      return candidate.index + (1 << state.order) > start.index ? candidate : start
+    }
+    return start
+  }
+}

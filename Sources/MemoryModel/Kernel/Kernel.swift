@@ -1,0 +1,41 @@
+// Invariant: every switch is read at exactly one place, whose comment names the rule. Nothing
+// compares version numbers.
+
+/// The behaviour of one kernel, as named switches (rule A9.2).
+public struct Kernel: Sendable, Equatable {
+  /// The name that a user types.
+  public var name: String
+  /// `uname -r` of the kernel that it was checked against.
+  public var release: String
+  /// Which block a request takes when the lists of its own type are empty (row o).
+  public var fallback: FallbackRegime
+  /// Whether an empty upper zone zeroes the reserve that lower zones hold for it (row e, S19).
+  public var emptyZoneDropsReserve: Bool
+  /// Whether ALLOC_HIGHATOMIC wants `__GFP_HIGH` besides order > 0 (row t, S54).
+  public var highAtomicNeedsHigh: Bool
+  /// Whether the decay of `pcp->high` frees in pieces of `batch` (S67).
+  public var decaysInBatches: Bool
+
+  public enum FallbackRegime: Sendable, Equatable {
+    /// F5, 6.10 to 6.14 and 6.12.0 to 6.12.28: one search, rule A3.25.
+    case single
+    /// F6, 6.15 and 6.12.29: claim whole pageblocks first, then steal, rules A3.20 to A3.24.
+    case claimThenSteal
+  }
+
+  /// The reference: Debian 12's and 13's 6.12.117, from which the recordings come.
+  public static let v6_12 = Kernel(
+    name: "6.12", release: "6.12.117", fallback: .claimThenSteal, emptyZoneDropsReserve: false,
+    highAtomicNeedsHigh: true, decaysInBatches: true)
+
+  /// The first 6.12, before the fallback was split in stable.
+  public static let v6_12_0 = Kernel(
+    name: "6.12.0", release: "6.12.0", fallback: .single, emptyZoneDropsReserve: true,
+    highAtomicNeedsHigh: false, decaysInBatches: false)
+
+  public static let presets: [Kernel] = [.v6_12, .v6_12_0]
+
+  public static func named(_ name: some StringProtocol) -> Kernel? {
+    presets.first { $0.name == name || $0.release == name }
+  }
+}

@@ -1,0 +1,260 @@
+// Boot in the kernel's order: zone extents, hand-over of free memory, per-CPU lists, CMA areas,
+// watermarks, huge pages. The order matters: the lists that boot leaves decide every later pfn.
+
+extension Machine {
+  /// Boots a machine.
+  ///
+  /// - Throws: `.configuration` with the field, its value and the fix when no machine can be so.
+  public static func boot(
+    _ configuration: MachineConfiguration
+  ) throws(MemoryError) -> Machine {
+    try configuration.validate()
+    let ranges = configuration.nodes.map { $0.memory.normalized() }
+    let memory = ranges.flatMap { $0 }.normalized()
+    var settings = Settings()
+    settings.transparentHugePages = configuration.transparentHugePages
+    settings.freeHighBatch = configuration.freeHighBatch
+    var machine = try Machine(
+      geometry: configuration.geometry, kernel: configuration.kernel, nodeCount: ranges.count,
+      cpuNodes: configuration.cpuNodes, hasCMA: configuration.hasCMA,
+      distances: configuration.distances, memory: memory,
+      reserved: configuration.reserved.normalized(), settings: settings)
+    let layout = ZoneLayout(configuration)
+    machine.setUpZones(layout)
+    try machine.placeCMAAreas(configuration.cmaAreas)
+    machine.buildZonelists()
+    machine.handOver()
+    for zone in 0..<machine.zoneCount { machine.setPerCPUHighAndBatch(zone) }
+    if configuration.freeHighBatch {
+      for local in 0..<machine.perCPU.count
+      where machine.zoneTable[local / machine.cpuCount].isPopulated {
+        machine.perCPU[local].flags.insert(.freeHighBatch)
+      }
+    }
+    machine.activateCMAAreas()
+    if let kbytes = configuration.minFreeKbytes {
+      machine.settings.userMinFreeKbytes = kbytes
+      machine.settings.minFreeKbytes = kbytes
+    }
+    machine.initPerZoneWatermarks()
+    let pages = memory.reduce(0) { $0 + $1.count }
+    if pages * machine.geometry.pageSize < 512 << 20 {
+      machine.settings.transparentHugePages = false
+    } else if settings.transparentHugePages {
+      machine.raiseForHugePages()
+      machine.setupPerZoneWatermarks()
+    }
+    machine.trace.clear()
+    return machine
+  }
+
+  private mutating func setUpZones(_ layout: ZoneLayout) {
+    for (id, extent) in layout.zones.enumerated() {
+      zoneTable[id].node = id / ZoneIndex.count
+      zoneTable[id].indexRawValue = id % ZoneIndex.count
+      zoneTable[id].start = extent.range.start
+      zoneTable[id].spanned = extent.range.count
+      zoneTable[id].present = extent.present
+      if extent.range.isEmpty { continue }
+      let order = geometry.pageblockOrder
+      let blocks =
+        extent.range.start >> order..<(extent.range.end + geometry.pageblockPages - 1) >> order
+      frames.assignZone(id, blocks: blocks)
+    }
+    // A pageblock whose first frame is a hole stays Unmovable (rule A1.7).
+    let mask = geometry.pageblockPages - 1
+    for range in memory {
+      let first = (range.start + mask) >> geometry.pageblockOrder
+      let end = (range.end + mask) >> geometry.pageblockOrder
+      if first < end { frames.fillMigrateTypes(first..<end, .movable) }
+    }
+  }
+
+  /// Rules A1.13 and A1.14. Kernel: `build_all_zonelists()`.
+  mutating func buildZonelists() {
+    let populated = (0..<nodeCount).map { node in
+      (0..<ZoneIndex.count).reversed().map { node * ZoneIndex.count + $0 }
+        .filter { zoneTable[$0].isPopulated }
+    }
+    var load = Array(repeating: 0, count: nodeCount)
+    for node in 0..<nodeCount {
+      var order: [Int] = populated[node].isEmpty ? [] : [node]
+      var previous = node
+      while true {
+        var best: Int?
+        var bestValue = Int.max
+        for other in 0..<nodeCount where !order.contains(other) && !populated[other].isEmpty {
+          var value = distance(node, other)
+          if other < node { value += 1 }
+          if cpuNodes.contains(other) { value += 1 }
+          value = value * 1024 + load[other]
+          if value < bestValue {
+            bestValue = value
+            best = other
+          }
+        }
+        guard let best else { break }
+        if distance(node, best) != distance(node, previous) { load[best] += 1 }
+        order.append(best)
+        previous = best
+      }
+      zonelists[node] = order.flatMap { populated[$0] }
+    }
+    // Rule A1.12: with fewer pages than a pageblock of each type, types are not kept apart.
+    var usable = 0
+    for zone in zonelists.first ?? [] {
+      let managed = zoneTable[zone].managed == 0 ? zoneTable[zone].present : zoneTable[zone].managed
+      usable += max(0, managed - zoneTable[zone].watermarks[2])
+    }
+    let types = hasCMA ? MigrateType.count : MigrateType.count - 1
+    isMobilityGroupingDisabled = usable < geometry.pageblockPages * types
+  }
+
+  private func distance(_ from: Int, _ to: Int) -> Int {
+    if let distances { return distances[from][to] }
+    return from == to ? 10 : 20
+  }
+
+  /// Gives all free memory to the buddy, ascending and to the tails (rule A1.9).
+  ///
+  /// A whole largest block is inserted as such: the kernel frees its two halves, which merge into
+  /// the same block at the same place. Kernel: `memblock_free_all()`.
+  private mutating func handOver() {
+    let held =
+      (reserved + cmaAreas.map { PFNRange($0.base, $0.base + $0.pages) }).normalized()
+    for range in memory.subtracting(held) {
+      var at = range.start
+      while at < range.end {
+        var order = min(geometry.maxOrder, at == 0 ? geometry.maxOrder : at.trailingZeroBitCount)
+        while at + 1 << order > range.end { order -= 1 }
+        let pfn = PFN(at)
+        guard let zone = frames.zone(of: pfn) else { break }
+        zoneTable[zone].managed += 1 << order
+        if order == geometry.maxOrder {
+          let type = frames.migrateType(pfn)
+          account(zone, 1 << order, type)
+          insertFree(zone, pfn, order: order, type, atTail: true)
+          count(.pgfree, 1 << order)
+        } else {
+          freeOnePage(zone, pfn, order: order, atTail: true)
+        }
+        at += 1 << order
+      }
+    }
+  }
+
+  // MARK: CMA
+
+  /// Rule A1.26. Kernel: `cma_declare_contiguous_nid()`.
+  private mutating func placeCMAAreas(
+    _ requests: [MachineConfiguration.CMARequest]
+  ) throws(MemoryError) {
+    let block = geometry.pageblockPages
+    for request in requests {
+      let pages = (request.pages + block - 1) / block * block
+      let taken = (reserved + cmaAreas.map { PFNRange($0.base, $0.base + $0.pages) }).normalized()
+      let free = memory.subtracting(taken)
+      let base: Int
+      if let wanted = request.base {
+        let area = PFNRange(wanted, wanted + pages)
+        guard wanted % block == 0, free.pages(in: area) == pages else {
+          throw MemoryError(
+            .configuration,
+            "cma area '\(request.name)' at pfn 0x\(hex(wanted)), \(pages) pages: not free memory "
+              + "on a pageblock border of \(block) pages; leave out the base to have it placed")
+        }
+        base = wanted
+      } else {
+        base = try findCMABase(request.name, pages: pages, in: free)
+      }
+      guard let zone = frames.zone(of: PFN(base)),
+        frames.zone(of: PFN(base + pages - 1)) == zone
+      else {
+        throw MemoryError(
+          .configuration,
+          "cma area '\(request.name)' of \(pages) pages crosses a zone border; "
+            + "make it smaller or give it a base")
+      }
+      cmaAreas.append(
+        CMAArea(
+          name: request.name, base: base, pages: pages, orderPerBit: request.orderPerBit))
+    }
+  }
+
+  private func findCMABase(
+    _ name: String, pages: Int, in free: [PFNRange]
+  ) throws(MemoryError) -> Int {
+    let block = geometry.pageblockPages
+    let end = memory.last?.end ?? 0
+    // With memory to spare above 4 GiB the area goes there, from the bottom up.
+    let border = geometry.dma32End
+    if border > 0 && end >= border + pages {
+      for range in free {
+        let start = (max(range.start, border) + block - 1) / block * block
+        if start + pages <= range.end { return start }
+      }
+    }
+    for range in free.reversed() {
+      let start = (range.end - pages) / block * block
+      if start >= range.start && start >= 0 { return start }
+    }
+    throw MemoryError(
+      .configuration,
+      "cma area '\(name)' of \(pages) pages does not fit into one free range; the largest has "
+        + "\(free.map(\.count).max() ?? 0) pages")
+  }
+
+  /// Frees the areas pageblock by pageblock through the per-CPU lists (rule A1.27).
+  ///
+  /// Kernel: `cma_init_reserved_areas()`, `init_cma_reserved_pageblock()`.
+  private mutating func activateCMAAreas() {
+    for area in cmaAreas {
+      var at = area.base
+      while at < area.base + area.pages {
+        let pfn = PFN(at)
+        let zone = frames.zone(of: pfn)!
+        frames.setMigrateType(pfn, .cma)
+        freePerCPU(zone, pfn, order: geometry.pageblockOrder)
+        zoneTable[zone].managed += geometry.pageblockPages
+        zoneTable[zone].cmaPages += geometry.pageblockPages
+        at += geometry.pageblockPages
+      }
+    }
+  }
+}
+
+extension MachineConfiguration {
+  func validate() throws(MemoryError) {
+    guard !nodes.isEmpty, nodes.allSatisfy({ !$0.memory.isEmpty }) else {
+      throw MemoryError(.configuration, "a machine needs memory on each of its nodes")
+    }
+    guard nodes.count <= 32 else {
+      throw MemoryError(.configuration, "\(nodes.count) nodes are more than the model's 32")
+    }
+    guard (1...256).contains(cpuNodes.count) else {
+      throw MemoryError(.configuration, "cpus = \(cpuNodes.count) is not between 1 and 256")
+    }
+    if let node = cpuNodes.first(where: { $0 < 0 || $0 >= nodes.count }) {
+      throw MemoryError(
+        .configuration, "a CPU on node \(node), but nodes end at \(nodes.count - 1)")
+    }
+    for size in [kernelcore, movablecore] {
+      if case .percent(let percent) = size, !(0...100).contains(percent) {
+        throw MemoryError(.configuration, "\(percent) % is not a share; use 0% to 100%")
+      }
+    }
+    if !cmaAreas.isEmpty && !hasCMA {
+      throw MemoryError(
+        .configuration, "a CMA area on a kernel without CONFIG_CMA; drop `cma` or set config_cma")
+    }
+    if let kbytes = minFreeKbytes, !(0...(1 << 31)).contains(kbytes) {
+      throw MemoryError(.configuration, "min_free_kbytes = \(kbytes) is not a size in KiB")
+    }
+    if let distances,
+      distances.count != nodes.count || distances.contains(where: { $0.count != nodes.count })
+    {
+      throw MemoryError(
+        .configuration, "distances must be a table of \(nodes.count) by \(nodes.count) numbers")
+    }
+  }
+}

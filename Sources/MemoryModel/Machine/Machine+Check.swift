@@ -1,0 +1,176 @@
+extension Machine {
+  /// Checks the invariants AI.1 to AI.7, AI.11 to AI.13 and AI.19 of the specification.
+  ///
+  /// - Returns: The first that fails, in words with the frame or zone it fails at; nil if all hold.
+  public func check() -> String? {
+    for zone in populatedZones {
+      if let broken = checkFreeLists(zone) ?? checkPerCPU(zone) ?? checkNumbers(zone) {
+        return "\(zoneTable[zone].index.name) of node \(zoneTable[zone].node): " + broken
+      }
+    }
+    return nil
+  }
+
+  private func checkFreeLists(_ zone: Int) -> String? {
+    var free = 0
+    var cma = 0
+    var highAtomic = 0
+    for order in 0...geometry.maxOrder {
+      var blocks = 0
+      for type in MigrateType.allCases {
+        let list = zoneTable[zone].freeList(order: order, type)
+        var count = 0
+        var next = frames.first(list, order: order)
+        while let pfn = next {
+          count += 1
+          if count > Int(list.count) {
+            return "AI.5: list \(order)/\(type.name) is longer than its count \(list.count)"
+          }
+          if let broken = checkFreeBlock(zone, pfn, order, type) { return broken }
+          next = frames.next(pfn, order: order)
+        }
+        if count != Int(list.count) {
+          return "AI.5: list \(order)/\(type.name) holds \(count) blocks, its count says "
+            + "\(list.count)"
+        }
+        blocks += count
+        if type != .isolate { free += count << order }
+        if type == .cma { cma += count << order }
+        if type == .highAtomic { highAtomic += count << order }
+      }
+      if blocks != zoneTable[zone].freeCounts[order] {
+        return "AI.5: nr_free[\(order)] is \(zoneTable[zone].freeCounts[order]), "
+          + "the lists hold \(blocks)"
+      }
+    }
+    var freeCounted = zoneTable[zone].freePages
+    var cmaCounted = zoneTable[zone].freeCMAPages
+    for cpu in 0..<cpuCount {
+      let local = perCPU[zone * cpuCount + cpu]
+      freeCounted += local.freeDiff
+      cmaCounted += local.freeCMADiff
+      if max(abs(local.freeDiff), abs(local.freeCMADiff)) > zoneTable[zone].statThreshold {
+        return "AI.6: CPU \(cpu) holds back more than the threshold "
+          + "\(zoneTable[zone].statThreshold)"
+      }
+    }
+    if freeCounted != free {
+      return "AI.6: NR_FREE_PAGES is \(freeCounted), the lists hold \(free) pages"
+    }
+    if cmaCounted != cma {
+      return "AI.6: NR_FREE_CMA_PAGES is \(cmaCounted), the lists hold \(cma) pages"
+    }
+    if zoneTable[zone].freeHighAtomic != highAtomic {
+      return "AI.6: nr_free_highatomic is \(zoneTable[zone].freeHighAtomic), the lists hold "
+        + "\(highAtomic)"
+    }
+    return nil
+  }
+
+  private func checkFreeBlock(
+    _ zone: Int, _ pfn: PFN, _ order: Int, _ type: MigrateType
+  ) -> String? {
+    if !pfn.isAligned(toOrder: order) { return "AI.2: \(pfn) is not aligned to order \(order)" }
+    let last = PFN(pfn.index + (1 << order) - 1)
+    if frames.zone(of: pfn) != zone || !zoneTable[zone].range.contains(last) {
+      return "AI.2: the block of order \(order) at \(pfn) leaves its zone"
+    }
+    if !frames.isFree(pfn, order: order) {
+      return "AI.1: \(pfn) is on free list \(order)/\(type.name) but not marked free"
+    }
+    var at = pfn
+    while at < last {
+      if frames.migrateType(at) != type {
+        return "AI.4: \(pfn) is on list \(order)/\(type.name), its pageblock is "
+          + frames.migrateType(at).name
+      }
+      at = at + geometry.pageblockPages
+    }
+    if order < geometry.maxOrder {
+      let buddy = pfn.buddy(order)
+      if order < geometry.pageblockOrder, isFreeBuddy(buddy, order: order, of: pfn) {
+        return "AI.3: \(pfn) and its buddy \(buddy) of order \(order) are both free"
+      }
+    }
+    // AI.2, overlap: no other block starts inside. Whole pageblocks keep their state elsewhere, so
+    // only what was touched is looked at.
+    if order > 0 && order < geometry.pageblockOrder {
+      for inside in 1..<1 << order where frames.head(pfn + inside).kind != .none {
+        return "AI.2: a block starts at \(pfn + inside), inside the free block at \(pfn)"
+      }
+    }
+    return nil
+  }
+
+  private func checkPerCPU(_ zone: Int) -> String? {
+    for cpu in 0..<cpuCount {
+      let pages = perCPU[zone * cpuCount + cpu]
+      var count = 0
+      for index in 0..<PerCPUPages.listCount {
+        let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
+        for pfn in frames.blocks(pages.lists[index], order: order) {
+          let state = frames.head(pfn)
+          if state.kind != .perCPU || state.order != order {
+            return "AI.7: \(pfn) is on list \(index) of CPU \(cpu) but not marked so"
+          }
+          if frames.zone(of: pfn) != zone {
+            return "AI.7: \(pfn) of another zone is on list \(index) of CPU \(cpu)"
+          }
+          if frames.migrateType(pfn) == .cma, index != 13, index % 3 != 1 || index >= 12 {
+            return "AI.8: CMA block \(pfn) is on the non-movable list \(index) of CPU \(cpu)"
+          }
+          count += 1 << order
+        }
+      }
+      if count != pages.count {
+        return "AI.7: CPU \(cpu) counts \(pages.count) pages, its lists hold \(count)"
+      }
+      if !(0...Self.batchScaleMax).contains(pages.allocFactor) {
+        return "AI.7: alloc_factor of CPU \(cpu) is \(pages.allocFactor)"
+      }
+      if pages.freeCount < 0
+        || pages.freeCount >= max(1, pages.batch) << Self.batchScaleMax
+          + geometry.pageblockPages
+      {
+        return "AI.7: free_count of CPU \(cpu) is \(pages.freeCount)"
+      }
+    }
+    return nil
+  }
+
+  private func checkNumbers(_ zone: Int) -> String? {
+    let marks = zoneTable[zone].watermarks
+    for mark in 1..<4 where marks[mark] < marks[mark - 1] {
+      return "AI.12: the watermarks do not ascend"
+    }
+    let limit = max(
+      geometry.pageblockPages,
+      marks[2] / 10000 * settings.watermarkBoostFactor
+        + marks[2] % 10000 * settings.watermarkBoostFactor / 10000)
+    if !(0...limit).contains(zoneTable[zone].watermarkBoost) {
+      return "AI.12: watermark_boost is \(zoneTable[zone].watermarkBoost), its limit \(limit)"
+    }
+    for upper in 0...zoneTable[zone].indexRawValue where zoneTable[zone].lowmemReserve[upper] != 0 {
+      return "AI.13: the zone holds a reserve against itself or a lower zone"
+    }
+    var free = 0
+    for order in 0...geometry.maxOrder { free += zoneTable[zone].freeCounts[order] << order }
+    for cpu in 0..<cpuCount { free += perCPU[zone * cpuCount + cpu].count }
+    if free > zoneTable[zone].managed {
+      return "AI.11: \(free) pages are free, more than the \(zoneTable[zone].managed) managed"
+    }
+    var highAtomic = 0
+    if zoneTable[zone].reservedHighAtomic > 0 {
+      var at = zoneTable[zone].start & ~(geometry.pageblockPages - 1)
+      while at < zoneTable[zone].end {
+        if frames.migrateType(PFN(at)) == .highAtomic { highAtomic += geometry.pageblockPages }
+        at += geometry.pageblockPages
+      }
+      if highAtomic != zoneTable[zone].reservedHighAtomic {
+        return "AI.19: nr_reserved_highatomic is \(zoneTable[zone].reservedHighAtomic), "
+          + "the pageblocks hold \(highAtomic)"
+      }
+    }
+    return nil
+  }
+}

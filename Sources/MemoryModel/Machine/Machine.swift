@@ -1,0 +1,174 @@
+// Invariant: a machine owns all of its state, in flat tables addressed by index. It never calls
+// out: what happened is in the trace ring and in the counters. Copying the tables copies the
+// machine.
+
+/// A modelled machine: nodes, zones, frames and per-CPU lists under one kernel.
+public struct Machine: ~Copyable {
+  public let geometry: Geometry
+  public internal(set) var kernel: Kernel
+  public let nodeCount: Int
+  public let cpuCount: Int
+  public let cpuNodes: [Int]
+  public let hasCMA: Bool
+  let distances: [[Int]]?
+
+  public internal(set) var frames: FrameTable
+  /// Zone `node * ZoneIndex.count + index`, populated or not.
+  var zoneTable: Arena<Zone>
+  /// Entry `zone * cpuCount + cpu`.
+  var perCPU: Arena<PerCPUPages>
+  /// For each node, the populated zones in the order in which a request tries them (rule A1.13).
+  var zonelists: [[Int]]
+
+  public internal(set) var settings: Settings
+  /// Frames that are memory at all, and those among them that boot kept back.
+  public internal(set) var memory: [PFNRange]
+  public internal(set) var reserved: [PFNRange]
+  public internal(set) var cmaAreas: [CMAArea] = []
+  /// Rule A1.12. Kernel: `page_group_by_mobility_disabled`.
+  public internal(set) var isMobilityGroupingDisabled = false
+  /// Rule A1.18, in pages.
+  public internal(set) var totalReserve = 0
+
+  /// The CPU that runs the next operation.
+  public internal(set) var currentCPU = 0
+
+  var zoneItems: Arena<Int>
+  var numaItems: Arena<Int>
+  var nodeItems: Arena<Int>
+  var events: Arena<Int>
+
+  public internal(set) var trace: TraceRing
+  /// What the last operation wanted but this version cannot do yet: nil, or reclaim's first step.
+  public internal(set) var kswapdWakeups = 0
+  /// The n-th page allocation from now on fails, for fault injection; 0 is off.
+  public var failAllocation = 0
+
+  /// The values under /proc/sys/vm that the allocator reads.
+  public struct Settings: Sendable, Equatable {
+    public var minFreeKbytes = 0
+    /// What a user wrote, or -1.
+    public var userMinFreeKbytes = -1
+    /// In hundredths of a per cent.
+    public var watermarkScaleFactor = 10
+    public var watermarkBoostFactor = 15000
+    public var percpuPagelistHighFraction = 0
+    public var lowmemReserveRatio = [256, 256, 32, 0, 0]
+    public var transparentHugePages = true
+    public var freeHighBatch = true
+  }
+
+  public struct CMAArea: Sendable, Equatable {
+    public var name: String
+    public var base: Int
+    public var pages: Int
+    public var orderPerBit: Int
+  }
+
+  init(
+    geometry: Geometry, kernel: Kernel, nodeCount: Int, cpuNodes: [Int], hasCMA: Bool,
+    distances: [[Int]]?, memory: [PFNRange], reserved: [PFNRange], settings: Settings
+  ) throws(MemoryError) {
+    let zones = nodeCount * ZoneIndex.count
+    let frames = try FrameTable(count: memory.last?.end ?? 0, geometry: geometry)
+    let zoneTable = try Arena<Zone>(count: zones)
+    let perCPU = try Arena<PerCPUPages>(count: zones * cpuNodes.count)
+    let zoneItems = try Arena<Int>(count: zones * VMStatNames.zoneItems.count)
+    let numaItems = try Arena<Int>(count: zones * VMStatNames.numaItems.count)
+    let nodeItems = try Arena<Int>(count: nodeCount * VMStatNames.nodeItems.count)
+    let events = try Arena<Int>(count: VMStatNames.events.count)
+    let trace = try TraceRing()
+    self.geometry = geometry
+    self.kernel = kernel
+    self.nodeCount = nodeCount
+    self.cpuNodes = cpuNodes
+    self.hasCMA = hasCMA
+    self.distances = distances
+    self.memory = memory
+    self.reserved = reserved
+    self.settings = settings
+    cpuCount = cpuNodes.count
+    zonelists = Array(repeating: [], count: nodeCount)
+    self.frames = frames
+    self.zoneTable = zoneTable
+    self.perCPU = perCPU
+    self.zoneItems = zoneItems
+    self.numaItems = numaItems
+    self.nodeItems = nodeItems
+    self.events = events
+    self.trace = trace
+  }
+
+  private init(copying other: borrowing Machine) throws(MemoryError) {
+    let frames = try other.frames.copy()
+    let zoneTable = try other.zoneTable.copy()
+    let perCPU = try other.perCPU.copy()
+    let zoneItems = try other.zoneItems.copy()
+    let numaItems = try other.numaItems.copy()
+    let nodeItems = try other.nodeItems.copy()
+    let events = try other.events.copy()
+    let trace = try other.trace.copy()
+    geometry = other.geometry
+    kernel = other.kernel
+    nodeCount = other.nodeCount
+    cpuCount = other.cpuCount
+    cpuNodes = other.cpuNodes
+    hasCMA = other.hasCMA
+    distances = other.distances
+    zonelists = other.zonelists
+    settings = other.settings
+    memory = other.memory
+    reserved = other.reserved
+    cmaAreas = other.cmaAreas
+    isMobilityGroupingDisabled = other.isMobilityGroupingDisabled
+    totalReserve = other.totalReserve
+    currentCPU = other.currentCPU
+    kswapdWakeups = other.kswapdWakeups
+    failAllocation = other.failAllocation
+    self.frames = frames
+    self.zoneTable = zoneTable
+    self.perCPU = perCPU
+    self.zoneItems = zoneItems
+    self.numaItems = numaItems
+    self.nodeItems = nodeItems
+    self.events = events
+    self.trace = trace
+  }
+
+  /// A second machine in the same state. Costs the memory that was touched.
+  public func fork() throws(MemoryError) -> Machine { try Machine(copying: self) }
+
+  // MARK: Reading
+
+  public var zoneCount: Int { zoneTable.count }
+
+  public func zone(_ id: Int) -> Zone { zoneTable[id] }
+
+  /// Ids of the zones with memory, node by node, ascending.
+  public var populatedZones: [Int] { (0..<zoneCount).filter { zoneTable[$0].isPopulated } }
+
+  public func perCPUPages(zone: Int, cpu: Int) -> PerCPUPages { perCPU[zone * cpuCount + cpu] }
+
+  public func event(_ event: VMEvent) -> Int { events[event.rawValue] }
+
+  /// Whether `pfn` is memory at all; holes and frames behind the end are not.
+  public func isMemory(_ pfn: PFN) -> Bool { memory.contains { $0.contains(pfn) } }
+
+  public func isReserved(_ pfn: PFN) -> Bool { reserved.contains { $0.contains(pfn) } }
+
+  /// The block that `pfn` lies in, found at its first frame; nil when no block covers it.
+  public func block(containing pfn: PFN) -> (start: PFN, state: FrameState)? {
+    for order in 0...geometry.maxOrder {
+      let start = pfn.roundedDown(toOrder: order)
+      let state = frames.head(start)
+      if state.kind != .none, state.order >= order { return (start, state) }
+    }
+    return nil
+  }
+
+  /// Chooses the CPU that runs the next operation.
+  public mutating func run(onCPU cpu: Int) {
+    precondition(cpu >= 0 && cpu < cpuCount, "no such CPU")
+    currentCPU = cpu
+  }
+}

@@ -1,0 +1,222 @@
+/// The whole allocator state of a machine as plain values: what a recording or a capture holds.
+///
+/// ``Machine/restore(_:)`` builds a machine from it. Lists run from head to tail.
+public struct MachineImage {
+  public var geometry: Geometry = .x86_64
+  public var kernel: Kernel = .v6_12
+  public var cpuNodes: [Int] = [0]
+  public var hasCMA = true
+  public var settings = Machine.Settings()
+  public var memory: [PFNRange] = []
+  public var reserved: [PFNRange] = []
+  public var zones: [ZoneImage] = []
+  public var cmaAreas: [Machine.CMAArea] = []
+  public var allocations: [Allocation] = []
+  public var isMobilityGroupingDisabled = false
+  public var events: [String: Int] = [:]
+  public var nodeItems: [String: Int] = [:]
+
+  public init() {}
+
+  /// A block that somebody holds.
+  public struct Allocation {
+    public var pfn: Int
+    public var order: Int
+    /// Class letter of the recording, see ``FrameState/owner``.
+    public var owner: UInt8
+    public var isLRU: Bool
+    public var isDriverMovable: Bool
+
+    public init(pfn: Int, order: Int, owner: UInt8, isLRU: Bool, isDriverMovable: Bool) {
+      self.pfn = pfn
+      self.order = order
+      self.owner = owner
+      self.isLRU = isLRU
+      self.isDriverMovable = isDriverMovable
+    }
+  }
+
+  public struct ZoneImage {
+    public var node = 0
+    public var index: ZoneIndex
+    public var start = 0
+    public var spanned = 0
+    public var present = 0
+    public var managed = 0
+    public var cmaPages = 0
+    public var watermarks = [0, 0, 0, 0]
+    public var watermarkBoost = 0
+    public var lowmemReserve = [0, 0, 0, 0, 0]
+    public var reservedHighAtomic = 0
+    public var freeHighAtomic = 0
+    public var flags: ZoneFlags = []
+    public var isolatedPageblocks = 0
+    public var percpuDriftMark = 0
+    public var highMin = 0
+    public var highMax = 0
+    public var batch = 0
+    public var statThreshold = 0
+    public var freePages = 0
+    public var freeCMAPages = 0
+    /// Free lists by order, then by type.
+    public var freeLists: [[MigrateType: [Int]]] = []
+    public var perCPU: [PerCPUImage] = []
+    public var pageblocks: [(start: Int, count: Int, type: MigrateType)] = []
+
+    public init(_ index: ZoneIndex) { self.index = index }
+  }
+
+  public struct PerCPUImage {
+    public var count = 0
+    public var high = 0
+    public var highMin = 0
+    public var highMax = 0
+    public var batch = 0
+    public var flags = 0
+    public var allocFactor = 0
+    public var expire = 0
+    public var freeCount = 0
+    public var freeDiff = 0
+    public var freeCMADiff = 0
+    public var lists: [Int: [Int]] = [:]
+
+    public init() {}
+  }
+}
+
+extension Machine {
+  /// Builds a machine that is in the given state.
+  ///
+  /// - Throws: `.configuration` when a list names a frame outside of its zone, a misaligned block,
+  ///   or a frame twice.
+  public static func restore(_ image: MachineImage) throws(MemoryError) -> Machine {
+    let nodes = (image.zones.map(\.node).max() ?? 0) + 1
+    var machine = try Machine(
+      geometry: image.geometry, kernel: image.kernel, nodeCount: nodes, cpuNodes: image.cpuNodes,
+      hasCMA: image.hasCMA, distances: nil, memory: image.memory.normalized(),
+      reserved: image.reserved.normalized(), settings: image.settings)
+    for id in 0..<machine.zoneCount {
+      machine.zoneTable[id].node = id / ZoneIndex.count
+      machine.zoneTable[id].indexRawValue = id % ZoneIndex.count
+      if machine.zoneTable[id].index == .movable {
+        machine.zoneTable[id].watermarks = [32, 32, 32, 32]
+      }
+    }
+    for zone in image.zones { try machine.load(zone) }
+    machine.buildZonelists()
+    machine.isMobilityGroupingDisabled = image.isMobilityGroupingDisabled
+    machine.cmaAreas = image.cmaAreas
+    for block in image.allocations {
+      let pfn = PFN(block.pfn)
+      guard block.pfn + 1 << block.order <= machine.frames.count,
+        machine.frames.head(pfn).kind == .none
+      else {
+        throw MemoryError(
+          .configuration, "\(pfn) is both free and allocated in the recorded state")
+      }
+      var state = FrameState(.allocated, order: block.order)
+      state.owner = block.owner
+      state.isLRU = block.isLRU
+      state.isDriverMovable = block.isDriverMovable
+      machine.frames.setHead(pfn, state)
+    }
+    for (index, name) in VMStatNames.events.enumerated() {
+      machine.events[index] = image.events[name] ?? 0
+    }
+    for (index, name) in VMStatNames.nodeItems.enumerated() {
+      machine.nodeItems[index] = image.nodeItems[name] ?? 0
+    }
+    machine.calculateTotalReserve()
+    return machine
+  }
+
+  private mutating func load(_ image: MachineImage.ZoneImage) throws(MemoryError) {
+    let id = image.node * ZoneIndex.count + image.index.rawValue
+    zoneTable[id].start = image.start
+    zoneTable[id].spanned = image.spanned
+    zoneTable[id].present = image.present
+    zoneTable[id].managed = image.managed
+    zoneTable[id].cmaPages = image.cmaPages
+    for mark in 0..<4 { zoneTable[id].watermarks[mark] = image.watermarks[mark] }
+    zoneTable[id].watermarkBoost = image.watermarkBoost
+    for upper in 0..<ZoneIndex.count {
+      zoneTable[id].lowmemReserve[upper] = image.lowmemReserve[upper]
+    }
+    zoneTable[id].reservedHighAtomic = image.reservedHighAtomic
+    zoneTable[id].freeHighAtomic = image.freeHighAtomic
+    zoneTable[id].flags = image.flags
+    zoneTable[id].isolatedPageblocks = image.isolatedPageblocks
+    zoneTable[id].percpuDriftMark = image.percpuDriftMark
+    zoneTable[id].highMin = image.highMin
+    zoneTable[id].highMax = image.highMax
+    zoneTable[id].batch = image.batch
+    zoneTable[id].statThreshold = image.statThreshold
+    if image.spanned == 0 { return }
+    let order = geometry.pageblockOrder
+    let mask = geometry.pageblockPages - 1
+    frames.assignZone(
+      id, blocks: image.start >> order..<(image.start + image.spanned + mask) >> order)
+    for run in image.pageblocks {
+      let first = run.start >> order
+      guard first >= 0, first + run.count <= frames.pageblockCount else {
+        throw MemoryError(.configuration, "pageblock at 0x\(hex(run.start)) is outside memory")
+      }
+      frames.fillMigrateTypes(first..<first + run.count, run.type)
+    }
+    for (order, lists) in image.freeLists.enumerated() {
+      for type in MigrateType.allCases {
+        for start in lists[type] ?? [] {
+          try checkPlaceable(start, order: order, zone: id)
+          insertFree(id, PFN(start), order: order, type, atTail: true)
+        }
+      }
+    }
+    for (cpu, source) in image.perCPU.enumerated() where cpu < cpuCount {
+      try load(source, zone: id, cpu: cpu)
+    }
+    zoneTable[id].freePages = image.freePages
+    zoneTable[id].freeCMAPages = image.freeCMAPages
+  }
+
+  private mutating func load(
+    _ image: MachineImage.PerCPUImage, zone: Int, cpu: Int
+  ) throws(MemoryError) {
+    let local = zone * cpuCount + cpu
+    perCPU[local].count = image.count
+    perCPU[local].high = image.high
+    perCPU[local].highMin = image.highMin
+    perCPU[local].highMax = image.highMax
+    perCPU[local].batch = image.batch
+    perCPU[local].flags = PerCPUPages.Flags(rawValue: image.flags)
+    perCPU[local].allocFactor = image.allocFactor
+    perCPU[local].expire = image.expire
+    perCPU[local].freeCount = image.freeCount
+    perCPU[local].freeDiff = image.freeDiff
+    perCPU[local].freeCMADiff = image.freeCMADiff
+    for (index, list) in image.lists {
+      guard (0..<PerCPUPages.listCount).contains(index) else {
+        throw MemoryError(.configuration, "there is no per-CPU list \(index)")
+      }
+      let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
+      for start in list {
+        try checkPlaceable(start, order: order, zone: zone)
+        frames.pushTail(&perCPU[local].lists[index], PFN(start), order: order)
+        frames.setHead(PFN(start), FrameState(.perCPU, order: order))
+      }
+    }
+  }
+
+  private func checkPlaceable(_ start: Int, order: Int, zone: Int) throws(MemoryError) {
+    guard start >= 0, start + 1 << order <= frames.count, start % (1 << order) == 0,
+      frames.zone(of: PFN(start)) == zone
+    else {
+      throw MemoryError(
+        .configuration,
+        "block of order \(order) at 0x\(hex(start)) does not fit zone "
+          + zoneTable[zone].index.name)
+    }
+    guard frames.head(PFN(start)).kind == .none else {
+      throw MemoryError(.configuration, "0x\(hex(start)) is on two free lists")
+    }
+  }
+}

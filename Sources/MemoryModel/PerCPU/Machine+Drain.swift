@@ -1,0 +1,96 @@
+extension Machine {
+  /// Returns up to `pages` pages to the buddy, emptying one list after the other from the tail,
+  /// beginning with list `first` (rule A5.20).
+  ///
+  /// Kernel: `free_pcppages_bulk()`, mm/page_alloc.c.
+  mutating func drain(_ zone: Int, _ local: Int, pages: Int, from first: Int) {
+    var left = min(pages, perCPU[local].count)
+    var index = first
+    while left > 0 {
+      if perCPU[local].lists[index].isEmpty {
+        index = (index + 1) % PerCPUPages.listCount
+        continue
+      }
+      let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
+      while left > 0, let pfn = frames.last(perCPU[local].lists[index], order: order) {
+        frames.remove(&perCPU[local].lists[index], pfn, order: order)
+        frames.clearHead(pfn, order: order)
+        left -= 1 << order
+        perCPU[local].count -= 1 << order
+        let type = frames.migrateType(pfn)
+        freeBlock(zone, pfn, order: order, type)
+        trace.append(TraceEvent(.pagePcpuDrain, pfn, order: order, UInt32(type.rawValue)))
+      }
+      index = (index + 1) % PerCPUPages.listCount
+    }
+  }
+
+  /// Empties one CPU's lists of one zone (rule A5.21). Kernel: `drain_pages_zone()`.
+  mutating func drainZone(_ zone: Int, cpu: Int) {
+    let local = zone * cpuCount + cpu
+    // The kernel goes in chunks of batch << 5 to bound how long it holds the lock. Each chunk
+    // starts at list 0 again, which is where the one before stopped, so the order is the same.
+    while perCPU[local].count > 0 {
+      drain(
+        zone, local,
+        pages: min(perCPU[local].count, perCPU[local].batch << Self.batchScaleMax), from: 0)
+    }
+  }
+
+  /// Returns the per-CPU pages of every CPU to the buddy: of one zone, or of all (rule A5.21).
+  ///
+  /// Each CPU's pages are freed by that CPU, so its counters take the updates.
+  /// Kernel: `drain_all_pages()`.
+  public mutating func drainAllPages(zone: Int? = nil) {
+    let running = currentCPU
+    for cpu in 0..<cpuCount {
+      for id in zone.map({ [$0] }) ?? populatedZones { drainZone(id, cpu: cpu) }
+    }
+    currentCPU = running
+  }
+
+  /// What a second of time does to one CPU: statistics are folded, `pcp->high` decays, and pages of
+  /// other nodes' zones go home after three quiet seconds (rules A5.25 to A5.27).
+  ///
+  /// Kernel: `refresh_cpu_vm_stats()`, `decay_pcp_high()`.
+  public mutating func runStatisticsWorker(cpu: Int) {
+    let running = currentCPU
+    currentCPU = cpu
+    defer { currentCPU = running }
+    for zone in populatedZones {
+      let local = zone * cpuCount + cpu
+      let changed = perCPU[local].freeDiff != 0 || perCPU[local].freeCMADiff != 0
+      zoneTable[zone].freePages += perCPU[local].freeDiff
+      zoneTable[zone].freeCMAPages += perCPU[local].freeCMADiff
+      perCPU[local].freeDiff = 0
+      perCPU[local].freeCMADiff = 0
+      if changed { perCPU[local].expire = 3 }
+      decay(zone, local)
+      if zoneTable[zone].node == cpuNodes[cpu] || perCPU[local].count == 0 {
+        perCPU[local].expire = 0
+      } else if perCPU[local].expire > 0 {
+        perCPU[local].expire -= 1
+        if perCPU[local].expire == 0 {
+          drain(zone, local, pages: min(perCPU[local].count, perCPU[local].batch), from: 0)
+        }
+      }
+    }
+  }
+
+  /// Rule A5.26.
+  private mutating func decay(_ zone: Int, _ local: Int) {
+    let batch = perCPU[local].batch
+    let high = perCPU[local].high
+    if high > perCPU[local].highMin {
+      perCPU[local].high = max(
+        perCPU[local].count - (batch << Self.batchScaleMax), high - high >> 3,
+        perCPU[local].highMin)
+    }
+    var excess = perCPU[local].count - perCPU[local].high
+    while excess > 0 {
+      let pages = kernel.decaysInBatches ? min(excess, batch) : excess
+      drain(zone, local, pages: pages, from: 0)
+      excess -= pages
+    }
+  }
+}

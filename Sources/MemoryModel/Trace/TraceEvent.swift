@@ -1,0 +1,34 @@
+/// One thing that happened, as a tracepoint of the kernel would report it.
+public struct TraceEvent: BitwiseCopyable, Sendable {
+  public enum Kind: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+    /// mm_page_alloc: pfn, order, argument0 = gfp, argument1 = migratetype; `failed` without a page.
+    case pageAlloc
+    /// mm_page_free: pfn, order.
+    case pageFree
+    /// mm_page_alloc_zone_locked: pfn, order, argument0 = list's type, argument1 = percpu_refill.
+    case pageAllocZoneLocked
+    /// mm_page_pcpu_drain: pfn, order, argument0 = type.
+    case pagePcpuDrain
+    /// mm_page_alloc_extfrag: pfn, order, argument0 = fallback order, argument1 = types and owner.
+    case pageAllocExtfrag
+  }
+
+  public var kind: Kind
+  public var order: UInt8
+  public var failed: Bool
+  public var pfn: UInt32
+  public var argument0: UInt32
+  public var argument1: UInt32
+
+  init(
+    _ kind: Kind, _ pfn: PFN, order: Int, _ argument0: UInt32 = 0, _ argument1: UInt32 = 0,
+    failed: Bool = false
+  ) {
+    self.kind = kind
+    self.order = UInt8(order)
+    self.failed = failed
+    self.pfn = pfn.rawValue
+    self.argument0 = argument0
+    self.argument1 = argument1
+  }
+}
