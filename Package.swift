@@ -42,7 +42,7 @@ let package = Package(
     .executableTarget(
       name: "pinlab",
       dependencies: [
-        "PinLab", "MemoryLua", "Recordings", "Console",
+        "PinLab", "MemoryModel", "MemoryLua", "Recordings", "Console",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(

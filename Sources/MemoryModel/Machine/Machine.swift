@@ -33,6 +33,8 @@ public struct Machine: ~Copyable {
   /// The CPU that runs the next operation.
   public internal(set) var currentCPU = 0
 
+  /// One a CPU.
+  var lruBatches: Arena<LRUBatch>
   var zoneItems: Arena<Int>
   var numaItems: Arena<Int>
   var nodeItems: Arena<Int>
@@ -63,6 +65,13 @@ public struct Machine: ~Copyable {
     public var base: Int
     public var pages: Int
     public var orderPerBit: Int
+
+    public init(name: String, base: Int, pages: Int, orderPerBit: Int) {
+      self.name = name
+      self.base = base
+      self.pages = pages
+      self.orderPerBit = orderPerBit
+    }
   }
 
   init(
@@ -73,6 +82,7 @@ public struct Machine: ~Copyable {
     let frames = try FrameTable(count: memory.last?.end ?? 0, geometry: geometry)
     let zoneTable = try Arena<Zone>(count: zones)
     let perCPU = try Arena<PerCPUPages>(count: zones * cpuNodes.count)
+    let lruBatches = try Arena<LRUBatch>(count: cpuNodes.count)
     let zoneItems = try Arena<Int>(count: zones * VMStatNames.zoneItems.count)
     let numaItems = try Arena<Int>(count: zones * VMStatNames.numaItems.count)
     let nodeItems = try Arena<Int>(count: nodeCount * VMStatNames.nodeItems.count)
@@ -92,6 +102,7 @@ public struct Machine: ~Copyable {
     self.frames = frames
     self.zoneTable = zoneTable
     self.perCPU = perCPU
+    self.lruBatches = lruBatches
     self.zoneItems = zoneItems
     self.numaItems = numaItems
     self.nodeItems = nodeItems
@@ -103,6 +114,7 @@ public struct Machine: ~Copyable {
     let frames = try other.frames.copy()
     let zoneTable = try other.zoneTable.copy()
     let perCPU = try other.perCPU.copy()
+    let lruBatches = try other.lruBatches.copy()
     let zoneItems = try other.zoneItems.copy()
     let numaItems = try other.numaItems.copy()
     let nodeItems = try other.nodeItems.copy()
@@ -128,6 +140,7 @@ public struct Machine: ~Copyable {
     self.frames = frames
     self.zoneTable = zoneTable
     self.perCPU = perCPU
+    self.lruBatches = lruBatches
     self.zoneItems = zoneItems
     self.numaItems = numaItems
     self.nodeItems = nodeItems
@@ -150,6 +163,11 @@ public struct Machine: ~Copyable {
   public func perCPUPages(zone: Int, cpu: Int) -> PerCPUPages { perCPU[zone * cpuCount + cpu] }
 
   public func event(_ event: VMEvent) -> Int { events[event.rawValue] }
+
+  /// The counter of this name in /proc/vmstat's event part; 0 for an unknown name.
+  public func event(named name: String) -> Int {
+    VMStatNames.events.firstIndex(of: name).map { events[$0] } ?? 0
+  }
 
   /// Whether `pfn` is memory at all; holes and frames behind the end are not.
   public func isMemory(_ pfn: PFN) -> Bool { memory.contains { $0.contains(pfn) } }

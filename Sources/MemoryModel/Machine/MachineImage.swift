@@ -12,6 +12,8 @@ public struct MachineImage {
   public var zones: [ZoneImage] = []
   public var cmaAreas: [Machine.CMAArea] = []
   public var allocations: [Allocation] = []
+  /// Pages that wait for the LRU lists, by CPU, oldest first.
+  public var lruAddBatches: [[Int]] = []
   public var isMobilityGroupingDisabled = false
   public var events: [String: Int] = [:]
   public var nodeItems: [String: Int] = [:]
@@ -119,6 +121,12 @@ extension Machine {
       state.isLRU = block.isLRU
       state.isDriverMovable = block.isDriverMovable
       machine.frames.setHead(pfn, state)
+    }
+    for (cpu, pages) in image.lruAddBatches.enumerated() where cpu < machine.cpuCount {
+      for pfn in pages.prefix(LRUBatch.capacity - 1) {
+        machine.lruBatches[cpu].pages[machine.lruBatches[cpu].count] = PFN(pfn)
+        machine.lruBatches[cpu].count += 1
+      }
     }
     for (index, name) in VMStatNames.events.enumerated() {
       machine.events[index] = image.events[name] ?? 0

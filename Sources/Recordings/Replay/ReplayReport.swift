@@ -1,0 +1,43 @@
+/// What came of replaying one recording.
+public struct ReplayReport: Sendable {
+  /// The first operation in which the model and the kernel differ.
+  public struct Disagreement: Sendable {
+    /// Sequence number in the recording.
+    public let index: Int
+    public let command: String
+    public let recorded: String
+    public let model: String
+    /// The operations before it, oldest first.
+    public let before: [String]
+  }
+
+  /// How one later dump compares.
+  public struct DumpComparison: Sendable {
+    public let tag: String
+    public let index: Int
+    /// Values compared: every list, counter and mark is one.
+    public let compared: Int
+    /// What differs, in words.
+    public let differences: [String]
+  }
+
+  public let file: String
+  public let release: String
+  public let description: String
+  /// Operations compared.
+  public var operations = 0
+  /// Operations in which every page, failure and free count agreed.
+  public var agreeing = 0
+  /// Page allocations and frees compared, merged events counted one by one.
+  public var pageEvents = 0
+  public var firstDisagreement: Disagreement?
+  public var dumps: [DumpComparison] = []
+  /// Where and why the comparison ended before the recording did.
+  public var stopped: (index: Int, reason: String)?
+  /// Seconds spent in the model, decoding apart.
+  public var seconds = 0.0
+
+  public var agrees: Bool {
+    firstDisagreement == nil && dumps.allSatisfy { $0.differences.isEmpty }
+  }
+}
