@@ -99,7 +99,7 @@ extension GFPFlags {
     let zones: GFPFlags = [.dma, .highMem, .dma32]
     let named = intersection(zones)
     if named.rawValue.nonzeroBitCount > 1 {
-      return "\(named) names more than one zone; keep one of __GFP_DMA, GFP_DMA32, "
+      return "\(named.description) names more than one zone; keep one of __GFP_DMA, GFP_DMA32, "
         + "__GFP_HIGHMEM (rule A2.3)"
     }
     return nil

@@ -21,7 +21,8 @@ extension Machine {
     guard let request = request(order: order, gfp: filtered, node: home) else {
       return finish(
         nil, order, filtered,
-        Refusal(.ENOMEM, "no zone of node \(home) may serve \(filtered)", rule: "A1.13"))
+        Refusal(.ENOMEM, "no zone of node \(home) may serve \(filtered.description)", rule: "A1.13")
+      )
     }
     if failAllocation > 0 {
       failAllocation -= 1

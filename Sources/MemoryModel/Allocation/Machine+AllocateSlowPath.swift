@@ -28,14 +28,14 @@ extension Machine {
       return SlowPathResult(
         refusal: Refusal(
           .ENOMEM,
-          "order \(request.order), \(gfp): the kernel would now reclaim and compact; "
+          "order \(request.order), \(gfp.description): the kernel would now reclaim and compact; "
             + "this version gives up here, as __GFP_NORETRY does", rule: "A4.20"))
     }
     return SlowPathResult(
       refusal: Refusal(
         .ENOMEM,
         "page allocation failure: order:\(request.order), "
-          + "mode:0x\(hex(Int(gfp.rawValue)))(\(gfp))", rule: "A4.24"))
+          + "mode:0x\(hex(Int(gfp.rawValue)))(\(gfp.description))", rule: "A4.24"))
   }
 
   /// Kernel: `gfp_to_alloc_flags()` (rule A4.16).

@@ -34,6 +34,10 @@ extension Machine {
   public mutating func foldStatistics(cpu: Int) {
     for zone in 0..<zoneCount {
       let local = zone * cpuCount + cpu
+      if perCPU[local].freeDiff != 0 || perCPU[local].freeCMADiff != 0 {
+        // Three quiet seconds until pages of another node go home (rule A5.27).
+        perCPU[local].expire = 3
+      }
       zoneTable[zone].freePages += perCPU[local].freeDiff
       zoneTable[zone].freeCMAPages += perCPU[local].freeCMADiff
       perCPU[local].freeDiff = 0

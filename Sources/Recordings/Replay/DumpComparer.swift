@@ -33,7 +33,8 @@ struct DumpComparer {
   private mutating func check(_ what: String, _ recorded: [Int], _ model: [Int]) {
     compared += 1
     guard recorded != model else { return }
-    let index = zip(recorded, model).enumerated().first { $0.element.0 != $0.element.1 }?.offset
+    let index =
+      zip(recorded, model).enumerated().first { $0.element.0 != $0.element.1 }?.offset
       ?? min(recorded.count, model.count)
     let left = index < recorded.count ? "\(recorded[index])" : "end"
     let right = index < model.count ? "\(model[index])" : "end"

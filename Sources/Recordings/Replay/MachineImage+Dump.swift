@@ -26,7 +26,10 @@ extension MachineImage {
     events = dump.vmstat ?? [:]
     nodeItems = dump.vmstat ?? [:]
     for zone in zones { self.zones.append(try ZoneImage(zone, recording)) }
-    for zone in zones { addPages(pages[zone.name] ?? [], zone) }
+    for zone in zones {
+      let listed = Self.listedFrames(zone)
+      addPages(pages[zone.name] ?? [], listed: listed)
+    }
     for area in dump.cma ?? [] {
       cmaAreas.append(
         Machine.CMAArea(
@@ -40,7 +43,10 @@ extension MachineImage {
   }
 
   /// Holes, reserved frames and allocated blocks from the classes of fidelity/README.md.
-  private mutating func addPages(_ runs: [PageRun], _ zone: DumpZone) {
+  ///
+  /// A frame of class 0 that is on no per-CPU list was freed by an interrupt while the dump was
+  /// written: its lists came first, so there it was still allocated.
+  private mutating func addPages(_ runs: [PageRun], listed: Set<Int>) {
     // What no run covers is a hole or belongs to another zone.
     for run in runs where run.classLetter != "-" {
       memory.append(PFNRange(run.pfn, run.pfn + run.count << run.order))
@@ -48,8 +54,10 @@ extension MachineImage {
       switch run.classLetter {
       case "R":
         reserved.append(PFNRange(run.pfn, run.pfn + run.count << run.order))
-      case "B", "0", "O":
+      case "B", "O":
         break
+      case "0":
+        addInFlight(run, listed)
       default:
         for index in 0..<run.count {
           allocations.append(
@@ -60,6 +68,27 @@ extension MachineImage {
         }
       }
     }
+  }
+}
+
+extension MachineImage {
+  private mutating func addInFlight(_ run: PageRun, _ listed: Set<Int>) {
+    for pfn in run.pfn..<run.pfn + run.count << run.order where !listed.contains(pfn) {
+      allocations.append(
+        Allocation(
+          pfn: pfn, order: 0, owner: UInt8(ascii: "K"), isLRU: false, isDriverMovable: false))
+    }
+  }
+
+  /// Every frame of every block on the per-CPU lists.
+  private static func listedFrames(_ zone: DumpZone) -> Set<Int> {
+    var frames = Set<Int>()
+    for (key, list) in zone.pcp.flatMap({ $0.lists }) {
+      let order = PerCPUList.order(
+        Int(key) ?? 0, pageblockOrder: Geometry.x86_64.pageblockOrder)
+      for start in list { frames.formUnion(start..<start + 1 << order) }
+    }
+    return frames
   }
 }
 

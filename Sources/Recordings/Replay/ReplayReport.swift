@@ -30,12 +30,22 @@ public struct ReplayReport: Sendable {
   public var agreeing = 0
   /// Page allocations and frees compared, merged events counted one by one.
   public var pageEvents = 0
+  /// Places that the recording leaves open and that were settled by the next dump.
+  public var inferred = 0
   public var firstDisagreement: Disagreement?
   public var dumps: [DumpComparison] = []
   /// Where and why the comparison ended before the recording did.
   public var stopped: (index: Int, reason: String)?
   /// Seconds spent in the model, decoding apart.
   public var seconds = 0.0
+
+  /// Whether this run agreed for longer than another one.
+  func reaches(beyond other: ReplayReport) -> Bool {
+    if pageEvents != other.pageEvents { return pageEvents > other.pageEvents }
+    let here = dumps.last?.differences.count ?? 0
+    let there = other.dumps.last?.differences.count ?? 0
+    return (dumps.count, -here) > (other.dumps.count, -there)
+  }
 
   public var agrees: Bool {
     firstDisagreement == nil && dumps.allSatisfy { $0.differences.isEmpty }

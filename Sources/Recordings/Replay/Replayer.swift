@@ -9,8 +9,21 @@ public struct Replayer: ~Copyable {
   private let recording: Recording
   public private(set) var machine: Machine
   public private(set) var report: ReplayReport
+  private var choices = Choices()
   private var recent: [String] = []
   private var next: Int
+  /// Whether the statistics worker runs once a second, or was put to sleep by the script.
+  private var hasStatisticsWorker: Bool
+
+  /// khugepaged was started and has not drained the LRU batches for its first scan yet.
+  private var awaitsScan = false
+  /// Since the last dump: the statistics worker ran, which it does once a second.
+  private var workerRan = false
+  /// The timer tick (HZ = 250) of the last operation.
+  private var lastTick = 0
+
+  /// Combinations of open choices tried between two dumps before giving up.
+  private static let attemptLimit = 20_000
 
   /// Events with which something starts that the model cannot do yet.
   private static let boundaries: [String: String] = [
@@ -21,13 +34,11 @@ public struct Replayer: ~Copyable {
 
   public init(_ recording: Recording) throws(RecordingError) {
     let start = try Self.firstFullDump(recording)
-    let dump = try recording.record(start)
-    let image = try MachineImage(dump, of: recording)
-    let machine: Machine
-    do {
-      machine = try Machine.restore(image)
-    } catch {
-      throw RecordingError("\(recording.path): the first dump cannot be: \(error.message)")
+    let machine = try Self.machine(recording, dump: start)
+    var sleeps = false
+    for index in 0..<start {
+      let record = try recording.record(index)
+      if record.cmd?.hasPrefix("write /proc/sys/vm/stat_interval 1000000") == true { sleeps = true }
     }
     self.recording = recording
     self.machine = machine
@@ -35,12 +46,18 @@ public struct Replayer: ~Copyable {
       file: recording.name, release: recording.header.release,
       description: recording.header.desc)
     next = start + 1
+    hasStatisticsWorker = !sleeps
   }
 
   /// The machine of the recording's first full dump.
   public static func initialMachine(_ recording: Recording) throws(RecordingError) -> Machine {
-    let dump = try recording.record(try firstFullDump(recording))
-    let image = try MachineImage(dump, of: recording)
+    try machine(recording, dump: try firstFullDump(recording))
+  }
+
+  private static func machine(
+    _ recording: Recording, dump: Int
+  ) throws(RecordingError) -> Machine {
+    let image = try MachineImage(try recording.record(dump), of: recording)
     do {
       return try Machine.restore(image)
     } catch {
@@ -60,22 +77,82 @@ public struct Replayer: ~Copyable {
 
   /// Replays to the end, or to the first operation that the model cannot follow.
   public mutating func run() throws(RecordingError) {
-    while next < recording.count, report.stopped == nil, report.firstDisagreement == nil {
-      let record = try recording.record(next)
-      next += 1
+    while next < recording.count, report.stopped == nil, report.agrees {
+      var segment: [RecordingRecord] = []
+      var isOpen = false
+      while next < recording.count {
+        let record = try recording.record(next)
+        next += 1
+        segment.append(record)
+        if Self.isDump(record) { break }
+        isOpen = isOpen || leavesChoices(record)
+      }
       let clock = ContinuousClock()
       let started = clock.now
-      if record.op == "dump" || record.op == "dumpfull" {
-        report.dumps.append(DumpComparer.compare(record, machine))
-        if !report.dumps[report.dumps.count - 1].differences.isEmpty {
-          // Everything later differs for the same reason.
-          report.stopped = (record.i ?? next, "the state differs from the dump")
+      if isOpen { try search(segment) } else { replay(segment) }
+      let spent = started.duration(to: clock.now).components
+      report.seconds += Double(spent.seconds) + Double(spent.attoseconds) * 1e-18
+    }
+  }
+
+  private static func isDump(_ record: RecordingRecord) -> Bool {
+    record.op == "dump" || record.op == "dumpfull"
+  }
+
+  /// Whether the record has a place that the recording leaves open, see ``Choices``.
+  private func leavesChoices(_ record: RecordingRecord) -> Bool {
+    if record.op == "cpu" || record.op == "sleep_ms" { return true }
+    if Self.untracedStacks(record) > 0 || hasStatisticsWorker || awaitsScan { return true }
+    if record.cmd?.contains("transparent_hugepage/enabled") == true { return true }
+    return machine.cpuCount > 1
+  }
+
+  /// Replays the operations up to a dump with one combination of choices after the other.
+  private mutating func search(_ segment: [RecordingRecord]) throws(RecordingError) {
+    do {
+      let start = try machine.fork()
+      let before = report
+      let recentBefore = recent
+      let scanBefore = awaitsScan
+      let tickBefore = lastTick
+      choices = Choices()
+      var best: ReplayReport?
+      for _ in 0..<Self.attemptLimit {
+        replay(segment)
+        if report.agrees {
+          report.inferred += choices.taken.count
+          return
         }
+        if best.map({ report.reaches(beyond: $0) }) ?? true { best = report }
+        machine = try start.fork()
+        report = before
+        recent = recentBefore
+        awaitsScan = scanBefore
+        lastTick = tickBefore
+        if !choices.advance() { break }
+      }
+      choices = Choices()
+      replay(segment)
+      if let best { report = best }
+    } catch {
+      throw RecordingError("\(recording.path): \(error.message)")
+    }
+  }
+
+  private mutating func replay(_ segment: [RecordingRecord]) {
+    if machine.cpuCount > 1 {
+      for idle in 0..<machine.cpuCount where idle != machine.currentCPU {
+        if choices.choose(2) == 1 { machine.foldStatistics(cpu: idle) }
+      }
+    }
+    workerRan = false
+    for record in segment {
+      if Self.isDump(record) {
+        report.dumps.append(DumpComparer.compare(record, machine))
       } else {
         step(record)
       }
-      let spent = started.duration(to: clock.now).components
-      report.seconds += Double(spent.seconds) + Double(spent.attoseconds) * 1e-18
+      if report.stopped != nil || !report.agrees { return }
     }
   }
 
@@ -83,7 +160,7 @@ public struct Replayer: ~Copyable {
 
   private mutating func step(_ record: RecordingRecord) {
     let index = record.i ?? next
-    for event in (record.ev ?? []) {
+    for event in record.ev ?? [] {
       if let reason = Self.boundaries[event.code] {
         report.stopped = (index, reason)
         return
@@ -106,28 +183,114 @@ public struct Replayer: ~Copyable {
 
   private mutating func apply(_ record: RecordingRecord) -> Difference? {
     let words = (record.cmd ?? "").split(separator: " ")
+    runTimers(before: record)
     switch record.op {
     case "drain_pcp": machine.drainAllPages()
     case "drain_lru": machine.drainAllLRU()
     case "drain_lru_local": machine.drainLRU(cpu: machine.currentCPU)
-    case "madvise", "munmap": machine.drainLRU(cpu: machine.currentCPU)
+    case "madvise" where words.last == "dontneed", "munmap":
+      // zap_page_range_single() and unmap_region() empty the local batches first.
+      machine.drainLRU(cpu: machine.currentCPU)
+    case "cpu": leaveCPU(for: words.last.flatMap { Int($0) })
+    case "sleep_ms": for cpu in 0..<machine.cpuCount { machine.foldStatistics(cpu: cpu) }
     default: break
     }
-    for event in record.ev ?? [] {
-      if let difference = apply(event, in: record) { return difference }
-    }
+    let worker = hasStatisticsWorker && record.op != "sleep_ms" && Self.drains(record)
+    let workerFirst = worker && choices.choose(2) == 0
+    if worker { workerRan = true }
+    if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
+    if let difference = applyEvents(of: record) { return difference }
+    if worker && !workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     switch record.op {
-    case "cpu":
-      // The CPU that the task left goes idle and folds its counters.
-      if let cpu = words.last.flatMap({ Int($0) }), cpu < machine.cpuCount {
-        machine.foldStatistics(cpu: machine.currentCPU)
-        machine.run(onCPU: cpu)
+    case "sleep_ms" where hasStatisticsWorker:
+      // Its timer is deferrable: it waits until the CPU has something else to do.
+      for cpu in 0..<machine.cpuCount {
+        for _ in 0..<[1, 2, 0, 3][choices.choose(4)] { machine.runStatisticsWorker(cpu: cpu) }
+        if choices.choose(2) == 1 { machine.foldStatistics(cpu: cpu) }
       }
-    case "sleep_ms":
-      for cpu in 0..<machine.cpuCount { machine.foldStatistics(cpu: cpu) }
     default: break
     }
     return nil
+  }
+
+  /// What may have run between two operations without leaving a trace.
+  private mutating func runTimers(before record: RecordingRecord) {
+    if awaitsScan, choices.choose(2) == 1 {
+      machine.drainAllLRU()
+      awaitsScan = false
+    }
+    guard hasStatisticsWorker, record.op != "sleep_ms", let time = record.t else { return }
+    let tick = time / 4_000_000
+    // The worker's timer is looked at in a tick.
+    if tick != lastTick, !workerRan, choices.choose(2) == 1 {
+      machine.runStatisticsWorker(cpu: machine.currentCPU)
+      workerRan = true
+    }
+    lastTick = tick
+  }
+
+  /// The script moves to another CPU; the one that it leaves goes idle and may fold its counters.
+  private mutating func leaveCPU(for cpu: Int?) {
+    guard let cpu, cpu < machine.cpuCount, cpu != machine.currentCPU else { return }
+    for idle in 0..<machine.cpuCount where idle != cpu {
+      if choices.choose(2) == 1 { machine.foldStatistics(cpu: idle) }
+    }
+    machine.run(onCPU: cpu)
+  }
+
+  /// Runs the page events, and among them the kernel stacks that no tracepoint shows.
+  private mutating func applyEvents(of record: RecordingRecord) -> Difference? {
+    let events = record.ev ?? []
+    let home = machine.currentCPU
+    // 4 pages, 16 KiB, for each new thread.
+    var stacks = Self.untracedStacks(record)
+    // A written setting takes effect before the write's own buffers are freed.
+    var trailing = events.count
+    while trailing > 0, events[trailing - 1].code == "f", events[trailing - 1].comm == nil {
+      trailing -= 1
+    }
+    var previousComm: String?
+    for (index, event) in events.enumerated() {
+      if index == trailing, let difference = writeSetting(record) { return difference }
+      while stacks > 0, choices.choose(2) == 1 {
+        allocateKernelStack()
+        stacks -= 1
+      }
+      if event.comm != previousComm {
+        previousComm = event.comm
+        if event.comm == nil {
+          machine.run(onCPU: home)
+        } else if machine.cpuCount > 1 {
+          machine.run(onCPU: (home + choices.choose(machine.cpuCount)) % machine.cpuCount)
+        }
+      }
+      if let difference = apply(event, in: record) { return difference }
+    }
+    for _ in 0..<stacks { allocateKernelStack() }
+    machine.run(onCPU: home)
+    return trailing == events.count ? writeSetting(record) : nil
+  }
+
+  /// New threads whose stacks came from the allocator: what was counted as allocated beyond the
+  /// traced pages, 4 pages each. A stack from the cache of dead threads' stacks costs none.
+  private static func untracedStacks(_ record: RecordingRecord) -> Int {
+    guard record.d?["nr_kernel_stack"] ?? 0 > 0 else { return 0 }
+    var pages = 0
+    for (name, delta) in record.d ?? [:] where name.hasPrefix("pgalloc_") { pages += delta }
+    for event in record.ev ?? [] where event.code == "a" && event.arguments[0] >= 0 {
+      pages -= abs(event.repetition(after: 4)) << event.arguments[1]
+    }
+    return max(0, pages) / 4
+  }
+
+  /// Whether a kernel worker returned per-CPU pages to the buddy: the statistics worker's decay.
+  private static func drains(_ record: RecordingRecord) -> Bool {
+    (record.zv ?? []).contains { $0.code == "d" && $0.comm?.hasPrefix("kworker") == true }
+  }
+
+  /// `alloc_pages_bulk()` for a thread's stack.
+  private mutating func allocateKernelStack() {
+    for _ in 0..<4 { _ = machine.allocatePages(order: 0, gfp: [.kernel, .zero, .noWarn]) }
   }
 
   private mutating func apply(_ event: RecordingEvent, in record: RecordingRecord) -> Difference? {
@@ -165,8 +328,40 @@ public struct Replayer: ~Copyable {
     return nil
   }
 
+  /// `write PATH VALUE… => RESULT`
+  private mutating func writeSetting(_ record: RecordingRecord) -> Difference? {
+    let words = (record.cmd ?? "").split(separator: " ")
+    guard words.count > 3, words[0] == "write", let end = words.firstIndex(of: "=>") else {
+      return nil
+    }
+    let name = words[1].split(separator: "/").last ?? ""
+    let value = words[2..<end].joined(separator: " ")
+    if words[1].hasSuffix("transparent_hugepage/enabled") {
+      let starts = value != "never" && !machine.settings.transparentHugePages
+      machine.setTransparentHugePages(value != "never")
+      // khugepaged begins its first scan with lru_add_drain_all(), when it gets to run.
+      if starts {
+        if choices.choose(2) == 1 { machine.drainAllLRU() } else { awaitsScan = true }
+      }
+      return nil
+    }
+    guard words[1].hasPrefix("/proc/sys/vm/") else { return nil }
+    if name == "stat_interval" {
+      hasStatisticsWorker = value != "1000000"
+      return nil
+    }
+    guard let setting = Sysctl(rawValue: String(name)) else { return nil }
+    do {
+      try machine.write(setting, value)
+    } catch {
+      return ("\(name) = \(value)", error.message)
+    }
+    return nil
+  }
+
   private func describe(_ pfn: Int, _ order: Int, _ gfp: GFPFlags) -> String {
-    (pfn < 0 ? "no page" : "pfn \(pfn) (0x\(hex(pfn)))") + " for order \(order), \(gfp)"
+    (pfn < 0 ? "no page" : "pfn \(pfn) (0x\(hex(pfn)))")
+      + " for order \(order), \(gfp.description)"
   }
 
   private func hex(_ value: Int) -> String { String(value, radix: 16) }
