@@ -31,21 +31,39 @@ extension Machine {
         machine.perCPU[local].flags.insert(.freeHighBatch)
       }
     }
+    machine.bringUpCPUs()
     machine.activateCMAAreas()
     if let kbytes = configuration.minFreeKbytes {
       machine.settings.userMinFreeKbytes = kbytes
       machine.settings.minFreeKbytes = kbytes
     }
-    machine.initPerZoneWatermarks()
-    let pages = memory.reduce(0) { $0 + $1.count }
-    if pages * machine.geometry.pageSize < 512 << 20 {
-      machine.settings.transparentHugePages = false
-    } else if settings.transparentHugePages {
-      machine.raiseForHugePages()
-      machine.setupPerZoneWatermarks()
-    }
+    machine.sizeAsAtBoot()
     machine.trace.clear()
     return machine
+  }
+
+  /// Computes watermarks, reserves, thresholds and per-CPU marks from the zones' `managed`, and
+  /// raises them for huge pages on machines of 512 MiB and more (rules A1.15 to A1.24).
+  ///
+  /// Kernel: `init_per_zone_wmark_min()`, `hugepage_init()`, `start_stop_khugepaged()`.
+  public mutating func sizeAsAtBoot() {
+    bringUpCPUs()
+    initPerZoneWatermarks()
+    let pages = (0..<zoneCount).reduce(0) { $0 + zoneTable[$1].managed }
+    if pages * geometry.pageSize < 512 << 20 {
+      settings.transparentHugePages = false
+    } else {
+      raiseForHugePages()
+      setupPerZoneWatermarks()
+    }
+  }
+
+  /// A second CPU that comes up sets the thresholds early, while watermarks are 0 and CMA areas not
+  /// handed over, and leaves drift marks that nothing clears.
+  ///
+  /// Kernel: `vmstat_cpu_online()`, mm/vmstat.c; seen in the recordings with 2 and 4 CPUs.
+  private mutating func bringUpCPUs() {
+    if cpuCount > 1 { refreshStatThresholds(withCMA: false) }
   }
 
   private mutating func setUpZones(_ layout: ZoneLayout) {

@@ -58,6 +58,8 @@ public struct Machine: ~Copyable {
     public var lowmemReserveRatio = [256, 256, 32, 0, 0]
     public var transparentHugePages = true
     public var freeHighBatch = true
+
+    public init() {}
   }
 
   public struct CMAArea: Sendable, Equatable {

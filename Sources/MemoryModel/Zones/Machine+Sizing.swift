@@ -86,15 +86,19 @@ extension Machine {
   }
 
   /// Rule A0.4. Kernel: `refresh_zone_stat_thresholds()`, mm/vmstat.c.
-  mutating func refreshStatThresholds() {
+  mutating func refreshStatThresholds(withCMA: Bool = true) {
     for zone in 0..<zoneCount where zoneTable[zone].isPopulated {
-      let memory = zoneTable[zone].managed >> (27 - 12)
+      let pages = zoneTable[zone].managed - (withCMA ? 0 : zoneTable[zone].cmaPages)
+      // In units of 128 MiB.
+      let memory = pages >> (27 - geometry.pageShift)
       let threshold = min(125, 2 * bitLength(cpuCount) * (1 + bitLength(memory)))
       zoneTable[zone].statThreshold = threshold
       let tolerated = zoneTable[zone].watermark(1) - zoneTable[zone].watermark(0)
       let drift = cpuCount * threshold
-      zoneTable[zone].percpuDriftMark =
-        drift > tolerated ? zoneTable[zone].watermark(2) + drift : 0
+      // Set only, never cleared.
+      if drift > tolerated {
+        zoneTable[zone].percpuDriftMark = zoneTable[zone].watermark(2) + drift
+      }
     }
   }
 

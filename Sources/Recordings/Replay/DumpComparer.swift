@@ -2,8 +2,7 @@ internal import MemoryModel
 
 /// Compares a dump with a machine, value by value.
 struct DumpComparer {
-  private var compared = 0
-  private var differences: [String] = []
+  private var checker = Checker()
 
   static func compare(
     _ dump: RecordingRecord, _ machine: borrowing Machine
@@ -11,79 +10,58 @@ struct DumpComparer {
     var comparer = DumpComparer()
     for zone in dump.zones ?? [] { comparer.compare(zone, machine) }
     for batch in dump.lru_batches ?? [] where batch.cpu < machine.cpuCount {
-      comparer.check(
+      comparer.checker.check(
         "lru_add of CPU \(batch.cpu)", batch.b["lru_add"] ?? [],
         machine.lruBatch(cpu: batch.cpu).map(\.index))
     }
     comparer.compareEvents(dump.vmstat ?? [:], machine)
     if let system = dump.sys {
-      comparer.check("min_free_kbytes", system.min_free_kbytes, machine.settings.minFreeKbytes)
-      comparer.check("totalreserve_pages", system.totalreserve_pages, machine.totalReserve)
+      comparer.checker.check(
+        "min_free_kbytes", system.min_free_kbytes, machine.settings.minFreeKbytes)
+      comparer.checker.check("totalreserve_pages", system.totalreserve_pages, machine.totalReserve)
     }
     return ReplayReport.DumpComparison(
-      tag: dump.tag ?? "", index: dump.i ?? 0, compared: comparer.compared,
-      differences: comparer.differences)
-  }
-
-  private mutating func check(_ what: String, _ recorded: Int, _ model: Int) {
-    compared += 1
-    if recorded != model { differences.append("\(what): recorded \(recorded), model \(model)") }
-  }
-
-  private mutating func check(_ what: String, _ recorded: [Int], _ model: [Int]) {
-    compared += 1
-    guard recorded != model else { return }
-    let index =
-      zip(recorded, model).enumerated().first { $0.element.0 != $0.element.1 }?.offset
-      ?? min(recorded.count, model.count)
-    let left = index < recorded.count ? "\(recorded[index])" : "end"
-    let right = index < model.count ? "\(model[index])" : "end"
-    differences.append(
-      "\(what): entry \(index) is \(left) recorded and \(right) in the model "
-        + "(\(recorded.count) and \(model.count) entries)")
+      tag: dump.tag ?? "", index: dump.i ?? 0, compared: comparer.checker.compared,
+      differences: comparer.checker.differences)
   }
 
   private mutating func compare(_ dump: DumpZone, _ machine: borrowing Machine) {
     let zone = machine.zone(dump.idx)
     let name = dump.name
-    check("\(name) start", dump.start_pfn, zone.start)
-    check("\(name) managed", dump.managed, zone.managed)
+    checker.check("\(name) start", dump.start_pfn, zone.start)
+    checker.check("\(name) managed", dump.managed, zone.managed)
     for (index, (mark, value)) in [
       ("min", dump.wmark.min), ("low", dump.wmark.low), ("high", dump.wmark.high),
       ("promo", dump.wmark.promo),
     ].enumerated() {
-      check("\(name) \(mark)", value, zone.watermarks[index])
+      checker.check("\(name) \(mark)", value, zone.watermarks[index])
     }
-    check("\(name) boost", dump.watermark_boost, zone.watermarkBoost)
-    check(
+    checker.check("\(name) boost", dump.watermark_boost, zone.watermarkBoost)
+    checker.check(
       "\(name) lowmem_reserve", dump.lowmem_reserve,
       (0..<ZoneIndex.count).map { zone.lowmemReserve[$0] })
-    check("\(name) nr_reserved_highatomic", dump.nr_reserved_highatomic, zone.reservedHighAtomic)
-    check("\(name) nr_free_highatomic", dump.nr_free_highatomic, zone.freeHighAtomic)
-    check("\(name) flags", dump.flags, zone.flags.rawValue)
-    check("\(name) NR_FREE_PAGES", dump.stat["nr_free_pages"]?.first ?? 0, zone.freePages)
-    check("\(name) NR_FREE_CMA", dump.stat["nr_free_cma"]?.first ?? 0, zone.freeCMAPages)
+    checker.check(
+      "\(name) nr_reserved_highatomic", dump.nr_reserved_highatomic, zone.reservedHighAtomic)
+    checker.check("\(name) nr_free_highatomic", dump.nr_free_highatomic, zone.freeHighAtomic)
+    checker.check("\(name) flags", dump.flags, zone.flags.rawValue)
+    checker.check("\(name) NR_FREE_PAGES", dump.stat["nr_free_pages"]?.first ?? 0, zone.freePages)
+    checker.check("\(name) NR_FREE_CMA", dump.stat["nr_free_cma"]?.first ?? 0, zone.freeCMAPages)
     for area in dump.free_area {
-      check("\(name) nr_free[\(area.order)]", area.nr_free, zone.freeCounts[area.order])
+      checker.check("\(name) nr_free[\(area.order)]", area.nr_free, zone.freeCounts[area.order])
       for type in MigrateType.allCases {
         let list = zone.freeList(order: area.order, type)
-        check(
+        checker.check(
           "\(name) free list \(area.order) \(type.name)", area.lists[Int(type.rawValue)],
           machine.frames.blocks(list, order: area.order).map(\.index))
       }
     }
     for run in dump.pageblocks {
-      compared += 1
       let block = machine.geometry.pageblockPages
       for index in 0..<run.count {
         let pfn = PFN(run.start / block * block + index * block)
-        let type = machine.frames.migrateType(pfn)
-        if type.name != run.type {
-          differences.append(
-            "\(name) pageblock 0x\(String(pfn.index, radix: 16)): recorded \(run.type), "
-              + "model \(type.name)")
-          break
-        }
+        checker.check(
+          "\(name) pageblock 0x\(String(pfn.index, radix: 16))", recorded: run.type,
+          model: machine.frames.migrateType(pfn).name)
       }
     }
     for pages in dump.pcp where pages.cpu < machine.cpuCount {
@@ -95,20 +73,20 @@ struct DumpComparer {
     _ dump: DumpZone.PerCPU, _ model: PerCPUPages, _ zone: String, _ machine: borrowing Machine
   ) {
     let name = "\(zone) pcp of CPU \(dump.cpu)"
-    check("\(name) count", dump.count, model.count)
-    check("\(name) high", dump.high, model.high)
-    check("\(name) high_min", dump.high_min, model.highMin)
-    check("\(name) high_max", dump.high_max, model.highMax)
-    check("\(name) batch", dump.batch, model.batch)
-    check("\(name) flags", dump.flags, model.flags.rawValue)
-    check("\(name) alloc_factor", dump.alloc_factor, model.allocFactor)
-    check("\(name) expire", dump.expire, model.expire)
-    check("\(name) free_count", dump.free_count, model.freeCount)
-    check("\(name) free_diff", dump.free_diff, model.freeDiff)
-    check("\(name) free_cma_diff", dump.free_cma_diff, model.freeCMADiff)
+    checker.check("\(name) count", dump.count, model.count)
+    checker.check("\(name) high", dump.high, model.high)
+    checker.check("\(name) high_min", dump.high_min, model.highMin)
+    checker.check("\(name) high_max", dump.high_max, model.highMax)
+    checker.check("\(name) batch", dump.batch, model.batch)
+    checker.check("\(name) flags", dump.flags, model.flags.rawValue)
+    checker.check("\(name) alloc_factor", dump.alloc_factor, model.allocFactor)
+    checker.check("\(name) expire", dump.expire, model.expire)
+    checker.check("\(name) free_count", dump.free_count, model.freeCount)
+    checker.check("\(name) free_diff", dump.free_diff, model.freeDiff)
+    checker.check("\(name) free_cma_diff", dump.free_cma_diff, model.freeCMADiff)
     for index in 0..<PerCPUPages.listCount {
       let order = PerCPUList.order(index, pageblockOrder: machine.geometry.pageblockOrder)
-      check(
+      checker.check(
         "\(name) list \(index)", dump.lists["\(index)"] ?? [],
         machine.frames.blocks(model.list(index), order: order).map(\.index))
     }
@@ -117,7 +95,7 @@ struct DumpComparer {
   /// The allocator's own counters of /proc/vmstat.
   private mutating func compareEvents(_ dump: [String: Int], _ machine: borrowing Machine) {
     for name in ["pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "pgfree"] {
-      check(name, dump[name] ?? 0, machine.event(named: name))
+      checker.check(name, dump[name] ?? 0, machine.event(named: name))
     }
   }
 }

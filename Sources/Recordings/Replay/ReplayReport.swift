@@ -47,6 +47,11 @@ public struct ReplayReport: Sendable {
     return (dumps.count, -here) > (other.dumps.count, -there)
   }
 
+  /// Whether the operations and their dumps agree; what boot derived is a comparison of its own.
+  var followsRecording: Bool {
+    firstDisagreement == nil && dumps.allSatisfy { $0.tag == "boot" || $0.differences.isEmpty }
+  }
+
   public var agrees: Bool {
     firstDisagreement == nil && dumps.allSatisfy { $0.differences.isEmpty }
   }

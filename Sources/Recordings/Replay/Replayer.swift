@@ -34,7 +34,9 @@ public struct Replayer: ~Copyable {
 
   public init(_ recording: Recording) throws(RecordingError) {
     let start = try Self.firstFullDump(recording)
-    let machine = try Self.machine(recording, dump: start)
+    let dump = try recording.record(start)
+    let image = try MachineImage(dump, of: recording)
+    let machine = try Self.restore(image, recording)
     var sleeps = false
     for index in 0..<start {
       let record = try recording.record(index)
@@ -45,19 +47,20 @@ public struct Replayer: ~Copyable {
     report = ReplayReport(
       file: recording.name, release: recording.header.release,
       description: recording.header.desc)
+    if let boot = RecordedBoot(recording) { report.dumps.append(boot.compare(dump, image)) }
     next = start + 1
     hasStatisticsWorker = !sleeps
   }
 
   /// The machine of the recording's first full dump.
   public static func initialMachine(_ recording: Recording) throws(RecordingError) -> Machine {
-    try machine(recording, dump: try firstFullDump(recording))
+    let dump = try recording.record(try firstFullDump(recording))
+    return try restore(try MachineImage(dump, of: recording), recording)
   }
 
-  private static func machine(
-    _ recording: Recording, dump: Int
+  private static func restore(
+    _ image: MachineImage, _ recording: Recording
   ) throws(RecordingError) -> Machine {
-    let image = try MachineImage(try recording.record(dump), of: recording)
     do {
       return try Machine.restore(image)
     } catch {
@@ -77,7 +80,7 @@ public struct Replayer: ~Copyable {
 
   /// Replays to the end, or to the first operation that the model cannot follow.
   public mutating func run() throws(RecordingError) {
-    while next < recording.count, report.stopped == nil, report.agrees {
+    while next < recording.count, report.stopped == nil, report.followsRecording {
       var segment: [RecordingRecord] = []
       var isOpen = false
       while next < recording.count {
@@ -119,7 +122,7 @@ public struct Replayer: ~Copyable {
       var best: ReplayReport?
       for _ in 0..<Self.attemptLimit {
         replay(segment)
-        if report.agrees {
+        if report.followsRecording {
           report.inferred += choices.taken.count
           return
         }
@@ -152,7 +155,7 @@ public struct Replayer: ~Copyable {
       } else {
         step(record)
       }
-      if report.stopped != nil || !report.agrees { return }
+      if report.stopped != nil || !report.followsRecording { return }
     }
   }
 
