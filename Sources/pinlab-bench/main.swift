@@ -1,1 +1,106 @@
-print("bench")
+import MemoryModel
+import Recordings
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+// Every row is measured several times in one run and printed with its target (design: numbers to
+// reach). The program reports; it never fails for slowness.
+
+func seconds(_ body: () throws -> Void) rethrows -> Double {
+  let clock = ContinuousClock()
+  let parts = try clock.measure(body).components
+  return Double(parts.seconds) + Double(parts.attoseconds) * 1e-18
+}
+
+func best(of runs: Int, _ body: () throws -> Void) rethrows -> Double {
+  var best = Double.infinity
+  for _ in 0..<runs { best = min(best, try seconds(body)) }
+  return best
+}
+
+/// Resident memory of this process in MiB.
+func resident() -> Double {
+  guard let file = unsafe fopen("/proc/self/statm", "r") else { return 0 }
+  defer { unsafe fclose(file) }
+  var buffer = [CChar](repeating: 0, count: 256)
+  guard unsafe fgets(&buffer, 256, file) != nil else { return 0 }
+  let text = unsafe String(cString: buffer)
+  let fields = text.split(separator: " ")
+  return Double(fields.count > 1 ? Int(fields[1]) ?? 0 : 0) * 4096 / 1_048_576
+}
+
+func row(_ name: String, _ value: String, _ target: String) {
+  let padded = name + String(repeating: " ", count: max(0, 52 - name.count))
+  let measured = String(repeating: " ", count: max(0, 16 - value.count)) + value
+  print("\(padded)\(measured)   target \(target)")
+}
+
+func fixed(_ value: Double, _ digits: Int) -> String {
+  var scale = 1.0
+  for _ in 0..<digits { scale *= 10 }
+  let rounded = (value * scale).rounded() / scale
+  return digits == 0 ? "\(Int(rounded))" : "\(rounded)"
+}
+
+func configuration(_ bytes: Int) throws -> MachineConfiguration {
+  var configuration = MachineConfiguration()
+  try configuration.layOut(bytesPerNode: [bytes])
+  return configuration
+}
+
+let isSmoke = CommandLine.arguments.contains("--smoke")
+
+do {
+  let terabyte = try configuration(1 << 40)
+  let before = resident()
+  var after = 0.0
+  let boot = try best(of: isSmoke ? 1 : 5) {
+    let machine = try Machine.boot(terabyte)
+    after = max(after, resident())
+  }
+  row("boot of a 1 TiB machine", fixed(boot * 1000, 1) + " ms", "20 ms")
+  row("  resident for it", fixed(after - before, 1) + " MiB", "20 MiB")
+
+  let rounds = isSmoke ? 10_000 : 2_000_000
+  var machine = try Machine.boot(try configuration(8 << 30))
+  var sum = 0
+  let pair = try best(of: 3) {
+    for _ in 0..<rounds {
+      if case .page(let pfn) = machine.allocatePages(order: 0, gfp: .kernel) {
+        sum &+= pfn.index
+        try machine.freePages(pfn, order: 0)
+      }
+    }
+  }
+  row("alloc_pages + free_pages, per-CPU list, from Swift",
+    fixed(pair / Double(rounds) * 1e9, 1) + " ns", "(no target)")
+
+  var source = try Machine.boot(try configuration(16 << 30))
+  var held = 0
+  for _ in 0..<(isSmoke ? 1000 : 2 << 20) {
+    if case .page = source.allocatePages(order: 0, gfp: .highUserMovable) { held += 1 }
+  }
+  let fork = try best(of: 3) { _ = try source.fork() }
+  row("fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
+
+  if let folder = CommandLine.arguments.dropFirst().first(where: { !$0.hasPrefix("-") }) {
+    var operations = 0
+    var spent = 0.0
+    for letter in ["A-alloc-01-mixed", "A-alloc-11-steal", "A-alloc-15-watermark", "B-pcp-05"] {
+      let recording = try Recording(path: "\(folder)/\(letter).jsonl.gz")
+      var replayer = try Replayer(recording)
+      try replayer.run()
+      operations += replayer.report.operations
+      spent += replayer.report.seconds
+    }
+    row("replay, JSON apart", fixed(Double(operations) / spent / 1e6, 2) + " M/s", "1 M/s")
+  }
+  precondition(sum != 1)
+} catch {
+  print("pinlab-bench: \(error)")
+  exit(1)
+}
