@@ -52,7 +52,7 @@ let package = Package(
     .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel"]),
     .testTarget(name: "MemoryRenderTests", dependencies: ["MemoryRender"]),
     .testTarget(
-      name: "RecordingsTests", dependencies: ["Recordings"], resources: [.copy("Fixtures")]),
+      name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel"], resources: [.copy("Fixtures")]),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"]),
     .testTarget(name: "MemoryLuaTests", dependencies: ["MemoryLua"]),
     .testTarget(name: "ConsoleTests", dependencies: ["Console"]),

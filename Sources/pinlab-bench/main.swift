@@ -77,7 +77,8 @@ do {
       }
     }
   }
-  row("alloc_pages + free_pages, per-CPU list, from Swift",
+  row(
+    "alloc_pages + free_pages, per-CPU list, from Swift",
     fixed(pair / Double(rounds) * 1e9, 1) + " ns", "(no target)")
 
   var source = try Machine.boot(try configuration(16 << 30))
@@ -86,7 +87,8 @@ do {
     if case .page = source.allocatePages(order: 0, gfp: .highUserMovable) { held += 1 }
   }
   let fork = try best(of: 3) { _ = try source.fork() }
-  row("fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
+  row(
+    "fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
 
   if let folder = CommandLine.arguments.dropFirst().first(where: { !$0.hasPrefix("-") }) {
     var operations = 0

@@ -1,0 +1,179 @@
+import Foundation
+import MemoryModel
+import Testing
+
+@testable import Recordings
+
+/// Every operation of every recording agrees with the recorded kernel (docs/fidelity.md).
+@Suite struct ReplayTests {
+  static let fixtures: [String] = recordings(
+    in: Bundle.module.resourceURL!.appendingPathComponent("Fixtures").path)
+
+  /// The full set lies beside the checkout on machines that have it.
+  static let allRecordings: [String] = recordings(
+    in: URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("../../../shared/fidelity").standardized.path
+  ).filter { "ABG".contains(name($0).first!) }
+
+  static func recordings(in folder: String) -> [String] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    return names.filter { $0.hasSuffix(".jsonl.gz") }.sorted().map { folder + "/" + $0 }
+  }
+
+  static func name(_ path: String) -> String { String(path.split(separator: "/").last!) }
+
+  @Test(arguments: fixtures) func fixtureAgrees(_ path: String) throws {
+    var replayer = try Replayer(try Recording(path: path))
+    try replayer.run()
+    expectAgreement(replayer.report)
+    let broken = replayer.machine.check()
+    #expect(broken == nil)
+    #expect(replayer.report.stopped == nil)
+    #expect(replayer.report.operations > 0)
+  }
+
+  @Test func thereAreFixtures() { #expect(Self.fixtures.count >= 9) }
+
+  @Test(.enabled(if: !allRecordings.isEmpty), arguments: allRecordings)
+  func recordingAgrees(_ path: String) throws {
+    var replayer = try Replayer(try Recording(path: path))
+    try replayer.run()
+    expectAgreement(replayer.report)
+  }
+
+  func expectAgreement(_ report: ReplayReport) {
+    if let first = report.firstDisagreement {
+      Issue.record(
+        "\(report.file) #\(first.index) \(first.command): recorded \(first.recorded), model \(first.model)"
+      )
+    }
+    for dump in report.dumps where !dump.differences.isEmpty {
+      Issue.record("\(report.file) dump \(dump.tag): \(dump.differences.prefix(3))")
+    }
+  }
+}
+
+/// The comparison finds what is wrong: a model with a wrong rule, or a recording with a wrong number,
+/// disagrees.
+@Suite struct ReplayCatchesErrorsTests {
+  let path = ReplayTests.fixtures.first { ReplayTests.name($0).hasPrefix("A-alloc-08") }!
+
+  /// A recording whose lines are edited before it is replayed.
+  func report(editing edit: (inout [String]) -> Void) throws -> ReplayReport {
+    var lines = String(decoding: try GzipFile.read(path), as: UTF8.self)
+      .split(separator: "\n").map(String.init)
+    edit(&lines)
+    let edited = FileManager.default.temporaryDirectory
+      .appendingPathComponent("pinlab-\(UUID().uuidString).jsonl")
+    try lines.joined(separator: "\n").write(to: edited, atomically: true, encoding: .utf8)
+    defer { try? FileManager.default.removeItem(at: edited) }
+    var replayer = try Replayer(try Recording(path: edited.path))
+    try replayer.run()
+    return replayer.report
+  }
+
+  /// A pfn that is off by one is found at its operation.
+  @Test func wrongPageFrame() throws {
+    var changed = -1
+    let report = try report { lines in
+      let index = lines.indices.dropFirst(40).first { lines[$0].contains("\"ev\":[[\"a\",") }!
+      let parts = lines[index].components(separatedBy: "\"ev\":[[\"a\",")
+      let number = parts[1].prefix { $0.isNumber }
+      lines[index] =
+        parts[0] + "\"ev\":[[\"a\",\(Int(number)! + 1)" + parts[1].dropFirst(number.count)
+      changed = index
+    }
+    #expect(report.firstDisagreement != nil)
+    // Two header lines come before record 0, whose `i` is 1.
+    #expect(report.firstDisagreement.map { abs($0.index - changed) <= 2 } == true)
+  }
+
+  /// One entry swapped in a dumped free list is found at that dump.
+  @Test func wrongListOrder() throws {
+    let report = try report { lines in
+      let index = lines.indices.last { lines[$0].contains("\"op\":\"dump\"") }!
+      lines[index] = lines[index].replacingOccurrences(
+        of: "\"alloc_factor\":0", with: "\"alloc_factor\":1")
+    }
+    let dump = try #require(report.dumps.last)
+    #expect(dump.differences.contains { $0.contains("alloc_factor") })
+  }
+
+  /// Without one operation the state at the next dump differs.
+  @Test func missingOperation() throws {
+    let report = try report { lines in
+      let index = lines.indices.last { lines[$0].contains("\"op\":\"alloc\"") }!
+      lines.remove(at: index)
+    }
+    #expect(!report.agrees)
+  }
+}
+
+/// Files that are no recordings get an error that names the file, the line and the fix.
+@Suite struct RecordingErrorTests {
+  func message(_ bytes: [UInt8], _ name: String = "bad.jsonl") throws -> String {
+    let folder = FileManager.default.temporaryDirectory
+      .appendingPathComponent("pinlab-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let file = folder.appendingPathComponent(name)
+    try Data(bytes).write(to: file)
+    do {
+      var replayer = try Replayer(try Recording(path: file.path))
+      try replayer.run()
+      return "no error"
+    } catch {
+      return error.message.replacingOccurrences(of: folder.path + "/", with: "")
+    }
+  }
+
+  let good = try! GzipFile.read(
+    ReplayTests.fixtures.first { ReplayTests.name($0).hasPrefix("G-boot-12") }!)
+
+  @Test func missingFile() {
+    #expect(throws: RecordingError.self) { try Recording(path: "/nowhere/x.jsonl") }
+  }
+
+  @Test func folder() { #expect(throws: RecordingError.self) { try Recording(path: "/tmp") } }
+
+  @Test func empty() throws { #expect(try message([]) == "bad.jsonl is empty") }
+
+  @Test func foreignText() throws {
+    let text = try message(Array("#!/bin/sh\necho hello\n".utf8))
+    #expect(text == "bad.jsonl:1: not a recording: the first line is not a JSON object")
+  }
+
+  @Test func foreignJSON() throws {
+    let text = try message(Array("{\"a\":1}\n".utf8))
+    #expect(text.hasPrefix("bad.jsonl:1: \"op\" is missing"))
+  }
+
+  @Test func cutOff() throws {
+    let text = try message(Array(good.dropLast(100)))
+    #expect(text.contains("the line is cut off; the file is incomplete"))
+  }
+
+  @Test func cutOffGzip() throws {
+    let path = ReplayTests.fixtures.first!
+    let bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)).dropLast(500))
+    let text = try message(bytes, "bad.jsonl.gz")
+    #expect(text.contains("damaged or cut off"), "\(text)")
+  }
+
+  @Test func damagedGzip() throws {
+    let path = ReplayTests.fixtures.first!
+    var bytes = Array(try Data(contentsOf: URL(fileURLWithPath: path)))
+    for index in bytes.count / 2..<bytes.count / 2 + 64 { bytes[index] ^= 0x5A }
+    let text = try message(bytes, "bad.jsonl.gz")
+    #expect(text.contains("bad.jsonl.gz"), "\(text)")
+  }
+
+  /// A dump that puts one frame on two lists is refused, not trapped on.
+  @Test func impossibleState() throws {
+    let text = String(decoding: good, as: UTF8.self)
+      .replacingOccurrences(
+        of: "\"Movable\":[1024,2048,3072]", with: "\"Movable\":[1024,1024,3072]")
+    let message = try message(Array(text.utf8))
+    #expect(message.contains("0x400 is on two free lists"), "\(message)")
+  }
+}
