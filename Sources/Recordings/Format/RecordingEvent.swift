@@ -5,6 +5,8 @@
 public struct RecordingEvent: Decodable, Sendable {
   public let code: String
   public let arguments: [Int]
+  /// The code's one or two letters as a number, so that a replay compares no strings.
+  let key: UInt16
   public let comm: String?
 
   public init(from decoder: any Decoder) throws {
@@ -20,7 +22,12 @@ public struct RecordingEvent: Decodable, Sendable {
       }
     }
     self.arguments = arguments
+    key = Self.key(code)
     self.comm = comm
+  }
+
+  static func key(_ code: String) -> UInt16 {
+    code.utf8.prefix(2).reduce(0) { $0 << 8 | UInt16($1) }
   }
 
   /// The number of events merged into this one, negative when the pfn goes down.

@@ -1,14 +1,16 @@
+internal import MemoryModel
+
 /// Counts comparisons and words differences.
 struct Checker {
   private(set) var compared = 0
   var differences: [String] = []
 
-  mutating func check(_ what: String, _ recorded: Int, _ model: Int) {
+  mutating func check(_ what: @autoclosure () -> String, _ recorded: Int, _ model: Int) {
     compared += 1
-    if recorded != model { differences.append("\(what): recorded \(recorded), model \(model)") }
+    if recorded != model { differences.append("\(what()): recorded \(recorded), model \(model)") }
   }
 
-  mutating func check(_ what: String, _ recorded: [Int], _ model: [Int]) {
+  mutating func check(_ what: @autoclosure () -> String, _ recorded: [Int], _ model: [Int]) {
     compared += 1
     guard recorded != model else { return }
     let index =
@@ -17,12 +19,14 @@ struct Checker {
     let left = index < recorded.count ? "\(recorded[index])" : "end"
     let right = index < model.count ? "\(model[index])" : "end"
     differences.append(
-      "\(what): entry \(index) is \(left) recorded and \(right) in the model "
+      "\(what()): entry \(index) is \(left) recorded and \(right) in the model "
         + "(\(recorded.count) and \(model.count) entries)")
   }
 
-  mutating func check(_ what: String, recorded: String, model: String) {
+  mutating func check(
+    _ what: @autoclosure () -> String, _ type: MigrateType?, recorded: String, _ model: MigrateType
+  ) {
     compared += 1
-    if recorded != model { differences.append("\(what): recorded \(recorded), model \(model)") }
+    if type != model { differences.append("\(what()): recorded \(recorded), model \(model.name)") }
   }
 }

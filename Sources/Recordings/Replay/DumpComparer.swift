@@ -57,11 +57,12 @@ struct DumpComparer {
     }
     for run in dump.pageblocks {
       let block = machine.geometry.pageblockPages
+      let type = MigrateType(name: run.type)
       for index in 0..<run.count {
         let pfn = PFN(run.start / block * block + index * block)
+        let model = machine.frames.migrateType(pfn)
         checker.check(
-          "\(name) pageblock 0x\(String(pfn.index, radix: 16))", recorded: run.type,
-          model: machine.frames.migrateType(pfn).name)
+          "\(name) pageblock 0x\(String(pfn.index, radix: 16))", type, recorded: run.type, model)
       }
     }
     for pages in dump.pcp where pages.cpu < machine.cpuCount {

@@ -10,7 +10,7 @@ public struct Replayer: ~Copyable {
   public private(set) var machine: Machine
   public private(set) var report: ReplayReport
   private var choices = Choices()
-  private var recent: [String] = []
+  private var recent: [(index: Int, command: String)] = []
   private var next: Int
   /// Whether the statistics worker runs once a second, or was put to sleep by the script.
   private var hasStatisticsWorker: Bool
@@ -25,24 +25,28 @@ public struct Replayer: ~Copyable {
   /// Combinations of open choices tried between two dumps before giving up.
   private static let attemptLimit = 20_000
 
-  /// Events with which something starts that the model cannot do yet.
-  private static let boundaries: [String: String] = [
-    "kw": "kswapd runs", "rb": "direct reclaim starts", "kt": "compaction starts",
-    "kb": "compaction starts", "kc": "kcompactd runs", "cs": "cma_alloc starts",
-    "ms": "migration starts",
+  /// Events and operations with which something starts that the model cannot do yet.
+  private static let boundaries: [UInt16: String] = [
+    RecordingEvent.key("kw"): "kswapd runs", RecordingEvent.key("rb"): "direct reclaim starts",
+    RecordingEvent.key("kt"): "compaction starts", RecordingEvent.key("kb"): "compaction starts",
+    RecordingEvent.key("kc"): "kcompactd runs", RecordingEvent.key("cs"): "cma_alloc starts",
+    RecordingEvent.key("ms"): "migration starts",
   ]
-
-  /// Operations that change what the model does not hold yet.
-  private static let operationsToCome: Set<String> = [
-    "offline", "online", "acr", "acr_free", "cma_alloc", "cma_release",
-  ]
+  private static let allocation = RecordingEvent.key("a")
+  private static let free = RecordingEvent.key("f")
 
   private static func boundary(_ record: RecordingRecord) -> String? {
-    if operationsToCome.contains(record.op) { return "\(record.op) is not modelled yet" }
-    if record.op == "user", record.cmd?.hasPrefix("fork") == true {
-      return "fork is not modelled yet"
+    switch record.op {
+    case "alloc", "free", "touch", "madvise": break
+    case "offline", "online", "acr", "acr_free", "cma_alloc", "cma_release":
+      return "\(record.op) is not modelled yet"
+    case "user" where record.cmd?.hasPrefix("fork") == true: return "fork is not modelled yet"
+    default: break
     }
-    return (record.ev ?? []).lazy.compactMap { boundaries[$0.code] }.first
+    for event in record.ev ?? [] where event.key != allocation && event.key != free {
+      if let reason = boundaries[event.key] { return reason }
+    }
+    return nil
   }
 
   public init(_ recording: Recording) throws(RecordingError) {
@@ -180,36 +184,34 @@ public struct Replayer: ~Copyable {
       report.stopped = (index, reason)
       return
     }
-    let command = record.cmd ?? record.op
     report.operations += 1
     if let difference = apply(record) ?? compareFreePages(record) {
       report.firstDisagreement = ReplayReport.Disagreement(
-        index: index, command: command, recorded: difference.recorded, model: difference.model,
-        before: recent)
+        index: index, command: record.cmd ?? record.op, recorded: difference.recorded,
+        model: difference.model, before: recent.map { "\($0.index): \($0.command)" })
       return
     }
     report.agreeing += 1
-    recent.append("\(index): \(command)")
-    if recent.count > 5 { recent.removeFirst() }
+    if recent.count == 5 { recent.removeFirst() }
+    recent.append((index, record.cmd ?? record.op))
   }
 
   private typealias Difference = (recorded: String, model: String)
 
   private mutating func apply(_ record: RecordingRecord) -> Difference? {
-    let words = (record.cmd ?? "").split(separator: " ")
     runTimers(before: record)
     switch record.op {
     case "drain_pcp": machine.drainAllPages()
     case "drain_lru": machine.drainAllLRU()
     case "drain_lru_local": machine.drainLRU(cpu: machine.currentCPU)
-    case "madvise" where words.last == "dontneed", "munmap":
+    case "madvise" where record.cmd?.hasSuffix("dontneed") == true, "munmap":
       // zap_page_range_single() and unmap_region() empty the local batches first.
       machine.drainLRU(cpu: machine.currentCPU)
-    case "cpu": leaveCPU(for: words.last.flatMap { Int($0) })
+    case "cpu": leaveCPU(for: record.cmd?.split(separator: " ").last.flatMap { Int($0) })
     case "sleep_ms": for cpu in 0..<machine.cpuCount { machine.foldStatistics(cpu: cpu) }
     default: break
     }
-    let worker = hasStatisticsWorker && record.op != "sleep_ms" && Self.drains(record)
+    let worker = hasStatisticsWorker && Self.drains(record) && record.op != "sleep_ms"
     let workerFirst = worker && choices.choose(2) == 0
     if worker { workerRan = true }
     if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
@@ -260,7 +262,7 @@ public struct Replayer: ~Copyable {
     var stacks = Self.untracedStacks(record)
     // A written setting takes effect before the write's own buffers are freed.
     var trailing = events.count
-    while trailing > 0, events[trailing - 1].code == "f", events[trailing - 1].comm == nil {
+    while trailing > 0, events[trailing - 1].key == Self.free, events[trailing - 1].comm == nil {
       trailing -= 1
     }
     var previousComm: String?
@@ -291,7 +293,7 @@ public struct Replayer: ~Copyable {
     guard record.d?["nr_kernel_stack"] ?? 0 > 0 else { return 0 }
     var pages = 0
     for (name, delta) in record.d ?? [:] where name.hasPrefix("pgalloc_") { pages += delta }
-    for event in record.ev ?? [] where event.code == "a" && event.arguments[0] >= 0 {
+    for event in record.ev ?? [] where event.key == allocation && event.arguments[0] >= 0 {
       pages -= abs(event.repetition(after: 4)) << event.arguments[1]
     }
     return max(0, pages) / 4
@@ -308,8 +310,8 @@ public struct Replayer: ~Copyable {
   }
 
   private mutating func apply(_ event: RecordingEvent, in record: RecordingRecord) -> Difference? {
-    switch event.code {
-    case "a":
+    switch event.key {
+    case Self.allocation:
       let arguments = event.arguments
       let repeats = event.repetition(after: 4)
       let order = arguments[1]
@@ -325,7 +327,7 @@ public struct Replayer: ~Copyable {
           machine.addToLRU(pfn)
         }
       }
-    case "f":
+    case Self.free:
       let repeats = event.repetition(after: 2)
       let order = event.arguments[1]
       for index in 0..<abs(repeats) {
@@ -344,6 +346,7 @@ public struct Replayer: ~Copyable {
 
   /// `write PATH VALUE… => RESULT`
   private mutating func writeSetting(_ record: RecordingRecord) -> Difference? {
+    guard record.op == "user" else { return nil }
     let words = (record.cmd ?? "").split(separator: " ")
     guard words.count > 3, words[0] == "write", let end = words.firstIndex(of: "=>") else {
       return nil

@@ -1,0 +1,35 @@
+import ArgumentParser
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+@main
+struct Pinlab: ParsableCommand {
+  static let version = "0.1.0"
+
+  static let configuration = CommandConfiguration(
+    commandName: "pinlab",
+    abstract: "A model of the Linux memory manager behind a Lua prompt.",
+    version: "pinlab \(version)",
+    subcommands: [ReplayCommand.self])
+
+  /// Bad usage exits with 2, as the standalone lua and most Unix tools do.
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      let code = exitCode(for: error)
+      let text = fullMessage(for: error)
+      if code == .success {
+        if !text.isEmpty { print(text) }
+        Glibc.exit(0)
+      }
+      if !text.isEmpty { complain(text) }
+      Glibc.exit(code == .validationFailure ? 2 : code.rawValue)
+    }
+  }
+}
