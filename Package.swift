@@ -49,8 +49,12 @@ let package = Package(
       name: "pinlab-bench",
       dependencies: ["MemoryModel", "Recordings", "LuaBridge", "MemoryLua", "CLuaGate"]),
 
+    // Compares what a test draws with a text file beside it.
+    .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
     .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel"]),
-    .testTarget(name: "MemoryRenderTests", dependencies: ["MemoryRender"]),
+    .testTarget(
+      name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
+      exclude: ["Goldens"]),
     .testTarget(
       name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel"], resources: [.copy("Fixtures")]),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"]),

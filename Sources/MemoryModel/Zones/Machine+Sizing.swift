@@ -41,7 +41,7 @@ extension Machine {
       let managed = zoneTable[zone].managed
       let share = pagesMin * managed / max(1, lowmem)
       zoneTable[zone].watermarks[0] =
-        zoneTable[zone].index >= .movable ? clamp(managed / 1024, 32, 128) : share
+        zoneTable[zone].index == .movable ? clamp(managed / 1024, 32, 128) : share
       let factor = settings.watermarkScaleFactor
       let step = max(share >> 2, managed / 10000 * factor + managed % 10000 * factor / 10000)
       zoneTable[zone].watermarkBoost = 0

@@ -1,0 +1,113 @@
+// Invariant: everything behind the time stamp is what 6.12 prints for the event (rule A8.20). What a
+// model cannot have is replaced by something that is the same on every run:
+//
+// * the task is `pinlab-1`, on CPU 0, with no interrupt flags;
+// * the clock shows the event's number since boot, as microseconds;
+// * `%p`, a hash in the kernel, is the address that the page's `struct page` has in an x86_64 kernel
+//   without randomisation: 0xffffea0000000000 + 64 · pfn. It is printed as `%p` prints it, sixteen
+//   digits without `0x`, and as all zeroes for no page.
+
+public import MemoryModel
+
+/// The trace ring as ftrace prints it, so that scripts for /sys/kernel/tracing/trace work on it.
+public enum TraceText {
+  /// The events still in the ring with a number of at least `first`, one a line.
+  ///
+  /// ```
+  ///           pinlab-1       [000] .....     0.000003: mm_page_free: page=ffffea0000040000 …
+  /// ```
+  ///
+  /// - Parameter header: Put ftrace's comment lines first, as `cat trace` shows them.
+  public static func lines(
+    _ machine: borrowing Machine, from first: Int = 0, header: Bool = false
+  ) -> String {
+    let start = max(first, machine.trace.lost)
+    let events = machine.trace.events(from: first)
+    var text = ""
+    if header {
+      text += Self.header(
+        held: min(machine.trace.total, TraceRing.capacity), written: machine.trace.total,
+        cpus: machine.cpuCount)
+    }
+    for (offset, event) in events.enumerated() {
+      text += line(event, number: start + offset, machine) + "\n"
+    }
+    return text
+  }
+
+  /// One event with ftrace's prefix, without a newline.
+  ///
+  /// Kernel: `trace_print_context()`, kernel/trace/trace_output.c.
+  public static func line(
+    _ event: TraceEvent, number: Int, _ machine: borrowing Machine
+  ) -> String {
+    let micros = String(number % 1_000_000)
+    let zeros = String(repeating: "0", count: 6 - micros.count)
+    let time = " " + (number / 1_000_000).padded(5) + "." + zeros + micros
+    return "          pinlab-1       [000] ....." + time + ": " + description(event, machine)
+  }
+
+  /// One event, name and fields. Kernel: include/trace/events/kmem.h.
+  public static func description(
+    _ event: TraceEvent, _ machine: borrowing Machine
+  ) -> String {
+    let place = event.failed ? page(nil) : page(event.pfn)
+    switch event.kind {
+    case .pageAlloc:
+      let type = number(UInt8(event.argument1), machine)
+      let flags = GFPFlags(rawValue: event.argument0).description
+      return "mm_page_alloc: \(place) order=\(event.order) migratetype=\(type) gfp_flags=\(flags)"
+    case .pageFree:
+      return "mm_page_free: \(place) order=\(event.order)"
+    case .pageAllocZoneLocked:
+      let type = number(UInt8(event.argument0), machine)
+      return "mm_page_alloc_zone_locked: \(place) order=\(event.order) migratetype=\(type) "
+        + "percpu_refill=\(event.argument1)"
+    case .pagePcpuDrain:
+      let type = number(UInt8(event.argument0), machine)
+      return "mm_page_pcpu_drain: \(place) order=\(event.order) migratetype=\(type)"
+    case .pageAllocExtfrag:
+      let fallbackOrder = Int(event.argument0)
+      let block = machine.geometry.pageblockOrder
+      let type = number(UInt8(truncatingIfNeeded: event.argument1), machine)
+      let old = number(UInt8(truncatingIfNeeded: event.argument1 >> 8), machine)
+      return "mm_page_alloc_extfrag: \(place) alloc_order=\(event.order) "
+        + "fallback_order=\(fallbackOrder) pageblock_order=\(block) "
+        + "alloc_migratetype=\(type) fallback_migratetype=\(old) "
+        + "fragmenting=\(fallbackOrder < block ? 1 : 0) "
+        + "change_ownership=\(event.argument1 >> 16 & 1)"
+    }
+  }
+
+  private static func page(_ pfn: UInt32?) -> String {
+    let vmemmap: UInt64 = 0xffff_ea00_0000_0000
+    let address = pfn.map { vmemmap + UInt64($0) * 64 } ?? 0
+    let digits = String(address, radix: 16)
+    let zeros = String(repeating: "0", count: 16 - digits.count)
+    return "page=\(zeros)\(digits) pfn=\((pfn ?? 0).hex)"
+  }
+
+  /// A type's number in this kernel: without CONFIG_CMA, Isolate is 4 (rule A0.2).
+  private static func number(_ type: UInt8, _ machine: borrowing Machine) -> Int {
+    !machine.hasCMA && type > MigrateType.cma.rawValue ? Int(type) - 1 : Int(type)
+  }
+
+  /// Kernel: `print_event_info()`, `print_func_help_header_irq()`, kernel/trace/trace.c.
+  private static func header(held: Int, written: Int, cpus: Int) -> String {
+    """
+    # tracer: nop
+    #
+    # entries-in-buffer/entries-written: \(held)/\(written)   #P:\(cpus)
+    #
+    #                                _-----=> irqs-off/BH-disabled
+    #                               / _----=> need-resched
+    #                              | / _---=> hardirq/softirq
+    #                              || / _--=> preempt-depth
+    #                              ||| / _-=> migrate-disable
+    #                              |||| /     delay
+    #           TASK-PID     CPU#  |||||  TIMESTAMP  FUNCTION
+    #              | |         |   |||||     |         |
+
+    """
+  }
+}

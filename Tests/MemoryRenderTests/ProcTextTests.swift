@@ -1,0 +1,54 @@
+import GoldenTesting
+import MemoryModel
+import MemoryRender
+import Testing
+
+@Suite struct ProcTextTests {
+  @Test func busyMachine() throws {
+    let machine = try Machines.busy()
+    expectGolden(ProcText.buddyinfo(machine), "busy-buddyinfo")
+    expectGolden(ProcText.pagetypeinfo(machine), "busy-pagetypeinfo")
+    expectGolden(ProcText.zoneinfo(machine), "busy-zoneinfo")
+    expectGolden(ProcText.vmstat(machine), "busy-vmstat")
+  }
+
+  @Test func withoutCMAOnTwoNodesWithMovable() throws {
+    let machine = try Machines.booted(
+      [4 << 30, 4 << 30], movable: 2 << 30, cpus: 4, hasCMA: false)
+    expectGolden(ProcText.buddyinfo(machine), "nodes-buddyinfo")
+    expectGolden(ProcText.pagetypeinfo(machine), "nodes-pagetypeinfo")
+    expectGolden(ProcText.zoneinfo(machine), "nodes-zoneinfo")
+    #expect(!ProcText.vmstat(machine).contains("cma_alloc"))
+    #expect(ProcText.vmstat(machine).contains("\nnr_free_cma 0\n"))
+  }
+
+  /// A8.1 and A8.2, checked against the numbers in the lists rather than against a recording.
+  @Test func countsAreThoseOfTheLists() throws {
+    let machine = try Machines.busy()
+    var lines = ProcText.buddyinfo(machine).split(separator: "\n")
+    for id in machine.populatedZones {
+      let numbers = lines.removeFirst().split(separator: " ").suffix(11).map { Int($0)! }
+      for order in 0...10 {
+        let listed = MigrateType.allCases.reduce(0) { sum, type in
+          sum + machine.frames.blocks(machine.zone(id).freeList(order: order, type), order: order)
+            .count
+        }
+        #expect(numbers[order] == listed)
+      }
+    }
+    #expect(lines.isEmpty)
+  }
+
+  /// The free counter lags behind (A0.4): the file shows the global part alone.
+  @Test func zoneinfoPrintsTheLaggingCounter() throws {
+    var machine = try Machines.booted([1 << 30])
+    let zone = machine.populatedZones[1]
+    let before = machine.zone(zone).freePages
+    let page = machine.allocatePages(order: 5, gfp: .kernel).pfn!
+    try machine.freePages(page, order: 5)
+    let small = machine.allocatePages(order: 4, gfp: .kernel).pfn!
+    try machine.freePages(small, order: 4)
+    #expect(ProcText.zoneinfo(machine).contains("pages free     \(machine.zone(zone).freePages)\n"))
+    #expect(before > 0)
+  }
+}

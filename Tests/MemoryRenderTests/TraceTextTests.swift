@@ -1,0 +1,36 @@
+import GoldenTesting
+import MemoryModel
+import MemoryRender
+import Testing
+
+@Suite struct TraceTextTests {
+  @Test func everyKind() throws {
+    var machine = try Machines.booted([16 << 20])
+    // Kernel blocks until they spill over into movable pageblocks, then some go back.
+    var held: [PFN] = []
+    while let pfn = machine.allocatePages(order: 3, gfp: [.kernel, .comp]).pfn {
+      held.append(pfn)
+    }
+    for pfn in held { try machine.freePages(pfn, order: 3) }
+    machine.drainAllPages()
+    let text = TraceText.lines(machine)
+    for name in [
+      "mm_page_alloc", "mm_page_free", "mm_page_alloc_zone_locked", "mm_page_pcpu_drain",
+      "mm_page_alloc_extfrag",
+    ] {
+      #expect(text.contains(": \(name): "), "\(name)")
+    }
+    #expect(text.contains("page=0000000000000000 pfn=0x0 order=3 migratetype=0 gfp_flags=GFP_KERNEL"))
+  }
+
+  @Test func fewEvents() throws {
+    var machine = try Machines.booted([1 << 30], hasCMA: false)
+    let page = machine.allocatePages(order: 0, gfp: .highUserMovable).pfn!
+    try machine.freePages(page, order: 0)
+    let block = machine.allocatePages(order: 4, gfp: .kernel).pfn!
+    try machine.freePages(block, order: 4)
+    machine.drainAllPages()
+    expectGolden(TraceText.lines(machine, header: true), "trace")
+    #expect(TraceText.lines(machine, from: machine.trace.total).isEmpty)
+  }
+}
