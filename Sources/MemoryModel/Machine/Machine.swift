@@ -186,6 +186,14 @@ public struct Machine: ~Copyable {
     return nil
   }
 
+  /// The populated zones in the order in which a request from `node` tries them (rule A1.13).
+  public func zonelist(node: Int) -> [Int] { zonelists[node] }
+
+  /// Changes the rules from here on; the state stays as it is.
+  public mutating func setKernel(_ kernel: Kernel) { self.kernel = kernel }
+
+  public mutating func clearTrace() { trace.clear() }
+
   /// Chooses the CPU that runs the next operation.
   public mutating func run(onCPU cpu: Int) {
     precondition(cpu >= 0 && cpu < cpuCount, "no such CPU")

@@ -1,0 +1,53 @@
+internal import LuaBridge
+internal import MemoryModel
+
+/// Checks that need the machine: the declaration knows types and ranges, not what exists.
+enum Arguments {
+  /// A pfn given as a number or as a page of this machine.
+  static func pfn(
+    _ value: LuaValue, _ object: MachineObject, function: String
+  ) throws(LuaFailure) -> PFN {
+    switch value {
+    case .object(let handle) where handle.typeName == "page" || handle.typeName == "pageblock":
+      guard handle.object === object else {
+        throw LuaFailure(
+          "bad argument #1 'page' to '\(function)' (the page belongs to another machine)")
+      }
+      return PFN(
+        handle.typeName == "page"
+          ? handle.index : handle.index << object.machine.geometry.pageblockOrder)
+    default:
+      guard let number = value.integer else {
+        throw LuaFailure(
+          "bad argument #1 'page' to '\(function)' (expected a page or a pfn, got "
+            + "\(ByteSize.describe(value)))")
+      }
+      let end = object.machine.memory.last?.end ?? 0
+      guard number >= 0, number < end else {
+        throw LuaFailure(
+          "bad argument #1 'page' to '\(function)' (pfn \(number) is outside memory, which ends "
+            + "at 0x\(String(end, radix: 16)))")
+      }
+      return PFN(Int(number))
+    }
+  }
+
+  static func cpu(_ cpu: Int, _ object: MachineObject) throws(LuaFailure) -> Int {
+    guard cpu < object.machine.cpuCount else {
+      throw LuaFailure(
+        "there is no CPU \(cpu); this machine has 0 to \(object.machine.cpuCount - 1)")
+    }
+    return cpu
+  }
+
+  static func free(
+    _ pfn: PFN, order: Int?, _ object: MachineObject, function: String
+  ) throws(LuaFailure) {
+    do {
+      try object.machine.freePages(
+        pfn, order: order ?? object.machine.frames.head(pfn).order)
+    } catch {
+      throw LuaFailure("bad argument #1 'page' to '\(function)' (\(error.message))")
+    }
+  }
+}

@@ -1,0 +1,28 @@
+internal import LuaBridge
+internal import MemoryModel
+
+/// The names that a `gfp` argument accepts.
+enum GFP {
+  /// `GFP_KERNEL`, `__GFP_MOVABLE`, …: every name that the kernel prints, and `__GFP_DMA`,
+  /// `__GFP_DMA32`, which it prints without the underscores.
+  static let names: [String] = GFPFlags.names.map(\.name) + ["__GFP_DMA", "__GFP_DMA32"]
+  private static let flags: [GFPFlags] = names.map { GFPFlags.named($0) ?? [] }
+
+  static var kernels: [Kernel] { Kernel.presets }
+
+  static let parameterType = LuaParameterType.flags(names)
+
+  /// The mask of a checked `flags` argument.
+  static func mask(_ set: UInt64) throws(LuaFailure) -> GFPFlags {
+    var mask: GFPFlags = []
+    var rest = set
+    while rest != 0 {
+      mask.formUnion(flags[rest.trailingZeroBitCount])
+      rest &= rest - 1
+    }
+    if let reason = mask.contradiction {
+      throw LuaFailure("bad argument 'gfp' to 'alloc_pages' (\(reason))")
+    }
+    return mask
+  }
+}

@@ -1,0 +1,178 @@
+internal import LuaBridge
+internal import MemoryModel
+internal import Recordings
+
+extension MemoryLibrary {
+  /// `machine{ … }`: boots a machine, or restores a recorded or captured one.
+  static func machineFunction(_ context: MemoryContext) -> LuaFunction {
+    LuaFunction(
+      "machine", .named,
+      [
+        LuaParameter("ram", .size(1...Int64.max), default: "4G", "Memory of a machine with one node."),
+        LuaParameter(
+          "nodes", .table, optional: true, "Memory of each node, for example { \"2G\", \"2G\" }."),
+        LuaParameter(
+          "cpus", .integer(1...256), default: "1", "CPUs, spread evenly over the nodes."),
+        LuaParameter(
+          "arch", .choice(Geometry.all.map(\.name)), default: "x86_64",
+          "x86_64 has 4 KiB pages and 2 MiB pageblocks, ppc64 64 KiB and 16 MiB."),
+        LuaParameter(
+          "cma", .any, optional: true,
+          "A CMA area as `cma=` makes it: a size, or a list of { name, size, base }, base a pfn."),
+        LuaParameter(
+          "kernelcore", .any, optional: true, "Size or \"N%\" that is kept out of ZONE_MOVABLE."),
+        LuaParameter("movablecore", .any, optional: true, "Size or \"N%\" of ZONE_MOVABLE."),
+        LuaParameter(
+          "kernel", .choice(Kernel.presets.map(\.name)), optional: true,
+          "Whose rules apply; see kernels()."),
+        LuaParameter(
+          "thp", .choice(["always", "madvise", "never"]), default: "always",
+          "Huge pages raise the watermarks of machines of 512 MiB and more."),
+        LuaParameter(
+          "min_free_kbytes", .integer(0...(1 << 31)), optional: true, "vm.min_free_kbytes."),
+        LuaParameter(
+          "config_cma", .boolean, default: "true", "CONFIG_CMA; stock Debian kernels lack it."),
+        LuaParameter(
+          "distances", .table, optional: true, "NUMA distances, a list of lists."),
+        LuaParameter(
+          "from", .file, optional: true,
+          "A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`."),
+      ],
+      returns: [LuaResult(.object("machine"))],
+      doc: """
+        Boots a modelled machine, or takes one from a file.
+
+        Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 \
+        would leave after boot. With `from`, the machine is in the state that was recorded or \
+        captured, and only `kernel` may be given besides.
+        """,
+      kernel: ["free_area_init", "memblock_free_all", "init_per_zone_wmark_min"],
+      rules: ["A1.1", "A1.9", "A1.16", "A1.26"],
+      example: "m = machine{ ram = \"1G\", cma = \"256M\" }\nm:zone(\"DMA32\").cma_pages --> 65536"
+    ) { call throws(LuaFailure) in
+      do {
+        let options = MachineOptions(call, context)
+        let object = context.object(try options.machine(&call))
+        call.hintMemory(bytes: 1 << 20)
+        call.returns(LuaHandle("machine", object))
+      } catch {
+        throw error
+      }
+    }
+  }
+}
+
+/// The fields of `machine{ … }`, by position in its declaration.
+struct MachineOptions {
+  private let context: MemoryContext
+
+  init(_ call: borrowing LuaCall, _ context: MemoryContext) { self.context = context }
+
+  func machine(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
+    if call.isGiven(12) { return try restored(&call) }
+    var configuration = MachineConfiguration()
+    configuration.geometry = Geometry.all[call.integer(3, default: 0)]
+    configuration.kernel =
+      call.isGiven(7) ? Kernel.presets[call.integer(7)] : context.kernel
+    configuration.transparentHugePages = call.integer(8, default: 0) != 2
+    configuration.hasCMA = call.boolean(10, default: true)
+    if call.isGiven(9) { configuration.minFreeKbytes = call.integer(9) }
+    var sizes = [call.integer(0, default: 4 << 30)]
+    if call.isGiven(1) {
+      guard !call.isGiven(0) else {
+        throw LuaFailure("machine: give either 'ram' or 'nodes', not both")
+      }
+      sizes = []
+      for element in call.value(1).table?.elements ?? [] {
+        sizes.append(try ByteSize.bytes(element, "nodes[\(sizes.count + 1)]"))
+      }
+      guard !sizes.isEmpty else {
+        throw LuaFailure("bad field 'nodes' (expected sizes such as { \"2G\", \"2G\" })")
+      }
+    }
+    do {
+      try configuration.layOut(bytesPerNode: sizes)
+      let cpus = call.integer(2, default: 1)
+      configuration.cpuNodes = (0..<cpus).map { $0 * sizes.count / cpus }
+      let page = configuration.geometry.pageSize
+      configuration.cmaAreas = try cmaAreas(call.value(4), page)
+      configuration.kernelcore = try movableSize(call.value(5), "kernelcore", page)
+      configuration.movablecore = try movableSize(call.value(6), "movablecore", page)
+      if call.isGiven(11) { configuration.distances = try distances(call.value(11)) }
+      return try Machine.boot(configuration)
+    } catch let error as MemoryError {
+      throw LuaFailure("machine: \(error.message)")
+    } catch let error as LuaFailure {
+      throw error
+    } catch {
+      throw LuaFailure("machine: \(error)")
+    }
+  }
+
+  private func restored(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
+    for position in 0..<12 where position != 7 && call.isGiven(position) {
+      throw LuaFailure(
+        "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
+    }
+    do {
+      var machine = try MachineFile.load(call.string(12))
+      if call.isGiven(7) { machine.setKernel(Kernel.presets[call.integer(7)]) }
+      return machine
+    } catch {
+      throw LuaFailure("machine: \(error.message)")
+    }
+  }
+
+  private func cmaAreas(
+    _ value: LuaValue, _ page: Int
+  ) throws(LuaFailure) -> [MachineConfiguration.CMARequest] {
+    if value.isNil { return [] }
+    guard let table = value.table else {
+      return [.init(name: "reserved", pages: try ByteSize.bytes(value, "cma") / page)]
+    }
+    var areas: [MachineConfiguration.CMARequest] = []
+    for element in table.elements {
+      guard let fields = element.table, let size = fields["size"] else {
+        throw LuaFailure(
+          "bad field 'cma[\(areas.count + 1)]' (expected { name = …, size = …, base = … })")
+      }
+      for (name, _) in fields.fields where !["name", "size", "base"].contains(name) {
+        throw LuaFailure("cma[\(areas.count + 1)] has no field '\(name)'; use name, size, base")
+      }
+      areas.append(
+        .init(
+          name: fields["name"]?.string ?? "cma\(areas.count)",
+          pages: try ByteSize.bytes(size, "cma[\(areas.count + 1)].size") / page,
+          base: fields["base"]?.integer.map { Int($0) }))
+    }
+    return areas
+  }
+
+  private func movableSize(
+    _ value: LuaValue, _ field: String, _ page: Int
+  ) throws(LuaFailure) -> MachineConfiguration.MovableSize? {
+    if value.isNil { return nil }
+    if case .string(let text) = value, text.hasSuffix("%") {
+      guard let percent = Int(text.dropLast()) else {
+        throw LuaFailure("bad field '\(field)' (expected \"N%\" or a size, got \"\(text)\")")
+      }
+      return .percent(percent)
+    }
+    return .pages(try ByteSize.bytes(value, field) / page)
+  }
+
+  private func distances(_ value: LuaValue) throws(LuaFailure) -> [[Int]] {
+    var rows: [[Int]] = []
+    for row in value.table?.elements ?? [] {
+      var numbers: [Int] = []
+      for element in row.table?.elements ?? [] {
+        guard let number = element.integer, (1...255).contains(number) else {
+          throw LuaFailure("bad field 'distances' (expected lists of numbers from 1 to 255)")
+        }
+        numbers.append(Int(number))
+      }
+      rows.append(numbers)
+    }
+    return rows
+  }
+}

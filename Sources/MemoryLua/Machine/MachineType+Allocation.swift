@@ -1,0 +1,143 @@
+internal import LuaBridge
+internal import MemoryModel
+
+extension MemoryLibrary {
+  static var allocationMethods: [LuaFunction] {
+    [allocPages, freePages, drain, fold, tick]
+  }
+
+  private static var allocPages: LuaFunction {
+    LuaFunction(
+      "alloc_pages", .positional,
+      [
+        LuaParameter("order", .integer(0...63), default: "0", "log2 of the number of pages."),
+        LuaParameter(
+          "gfp", GFP.parameterType, default: "GFP_KERNEL", "Names of flags, joined by |."),
+        LuaParameter("node", .integer(0...31), default: "the CPU's", "Where to look first."),
+        LuaParameter(
+          "pin_scope", .boolean, default: "false",
+          "Ask as a task that pins for long, PF_MEMALLOC_PIN: the request loses __GFP_MOVABLE."),
+      ],
+      returns: [LuaResult(.object("page"), "The first page of the block.")],
+      errors: [LuaErrno("ENOMEM", "no zone may or can serve the request")],
+      doc: """
+        Allocates a block of 2^order pages.
+
+        Reclaim and compaction do not run in this version: a request that would enter them fails \
+        as with __GFP_NORETRY, and the error says so.
+        """,
+      kernel: ["__alloc_pages_noprof", "get_page_from_freelist"], rules: ["A4.1", "A4.2", "A4.20"],
+      example: """
+        m = machine{ ram = "64M" }
+        p = m:alloc_pages(3, "GFP_KERNEL|__GFP_ZERO")
+        p.order --> 3
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let gfp = call.isGiven(1) ? try GFP.mask(call.flags(1)) : .kernel
+      if call.isGiven(2), call.integer(2) >= object.machine.nodeCount {
+        throw LuaFailure(
+          "there is no node \(call.integer(2)); this machine has 0 to "
+            + "\(object.machine.nodeCount - 1)")
+      }
+      let result = object.machine.allocatePages(
+        order: call.integer(0, default: 0), gfp: gfp,
+        node: call.isGiven(2) ? call.integer(2) : nil, inPinScope: call.boolean(3))
+      switch result {
+      case .page(let pfn): call.returns(LuaHandle("page", object, index: pfn.index))
+      case .refused(let refusal):
+        call.refuse(errno: refusal.errno.name, message: refusal.message, rule: refusal.rule)
+      }
+    }
+  }
+
+  private static var freePages: LuaFunction {
+    LuaFunction(
+      "free_pages", .positional,
+      [
+        LuaParameter("page", .any, "A page of alloc_pages, or its pfn."),
+        LuaParameter(
+          "order", .integer(0...63), default: "as allocated", "Must be the block's own order."),
+      ],
+      doc: "Gives a block back to this CPU's lists, from which it reaches the buddy in time.",
+      kernel: ["__free_pages", "free_unref_page"], rules: ["A3.14", "A5.10"],
+      example: """
+        m = machine{ ram = "64M" }
+        p = m:alloc_pages(0)
+        m:free_pages(p)
+        m:alloc_pages(0) == p --> true
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let pfn = try Arguments.pfn(call.value(0), object, function: "free_pages")
+      try Arguments.free(
+        pfn, order: call.isGiven(1) ? call.integer(1) : nil, object, function: "free_pages")
+    }
+  }
+
+  private static var drain: LuaFunction {
+    LuaFunction(
+      "drain", .positional,
+      [LuaParameter("zone", .object("zone"), default: "all zones")],
+      doc: "Returns the pages on all CPUs' lists to the buddy.",
+      kernel: ["drain_all_pages"], rules: ["A5.21"],
+      example: """
+        m = machine{ ram = "64M" }
+        m:free_pages(m:alloc_pages(0))
+        m:drain()
+        m:zone("DMA32"):pcp(0).count --> 0
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      if call.isGiven(0) {
+        let zone = call.handle(0)
+        guard zone.object === object else {
+          throw LuaFailure("bad argument #1 'zone' to 'drain' (it belongs to another machine)")
+        }
+        object.machine.drainAllPages(zone: zone.index)
+      } else {
+        object.machine.drainAllPages()
+      }
+    }
+  }
+
+  private static var fold: LuaFunction {
+    LuaFunction(
+      "fold", .positional, [LuaParameter("cpu", .integer(0...255), default: "all CPUs")],
+      doc: """
+        Moves the CPUs' pending counter differences into the global counters, as an idle CPU does.
+
+        Watermark tests read the global counters only, so a fold can change what the next request \
+        gets.
+        """,
+      kernel: ["quiet_vmstat"], rules: ["A0.4"],
+      example: "machine{ ram = \"64M\" }:fold()"
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      if call.isGiven(0) {
+        object.machine.foldStatistics(cpu: try Arguments.cpu(call.integer(0), object))
+      } else {
+        for cpu in 0..<object.machine.cpuCount { object.machine.foldStatistics(cpu: cpu) }
+      }
+    }
+  }
+
+  private static var tick: LuaFunction {
+    LuaFunction(
+      "tick", .positional,
+      [LuaParameter("seconds", .integer(0...1_000_000), default: "1")],
+      doc: """
+        Lets seconds pass: on every CPU the statistics worker folds the counters and lets the high \
+        marks of the per-CPU lists decay.
+        """,
+      kernel: ["refresh_cpu_vm_stats", "decay_pcp_high"], rules: ["A5.25", "A5.26"],
+      example: "machine{ ram = \"64M\" }:tick(3)"
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      for second in 0..<call.integer(0, default: 1) {
+        if second % 256 == 255 && call.shouldStop() { return }
+        for cpu in 0..<object.machine.cpuCount { object.machine.runStatisticsWorker(cpu: cpu) }
+      }
+    }
+  }
+}

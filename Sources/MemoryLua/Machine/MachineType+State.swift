@@ -1,0 +1,77 @@
+internal import LuaBridge
+internal import MemoryModel
+
+extension MemoryLibrary {
+  static func stateMethods(_ context: MemoryContext) -> [LuaFunction] {
+    [fork(context), sysctl, thp]
+  }
+
+  private static func fork(_ context: MemoryContext) -> LuaFunction {
+    LuaFunction(
+      "fork", returns: [LuaResult(.object("machine"))],
+      doc: """
+        A second machine in the same state; from here on each goes its own way.
+
+        Costs the memory that the machine has touched.
+        """,
+      example: """
+        m = machine{ ram = "64M" }
+        before = m:fork()
+        m:alloc_pages(4)
+        m.free_pages - before.free_pages --> -16
+        """
+    ) { call throws(LuaFailure) in
+      do {
+        let copy = try call.object(as: MachineObject.self).machine.fork()
+        call.hintMemory(bytes: 1 << 20)
+        call.returns(LuaHandle("machine", context.object(copy)))
+      } catch {
+        throw LuaFailure("fork: \((error as? MemoryError)?.message ?? "\(error)")")
+      }
+    }
+  }
+
+  private static var sysctl: LuaFunction {
+    LuaFunction(
+      "sysctl", .positional,
+      [
+        LuaParameter("name", .choice(Sysctl.allCases.map(\.rawValue)), "A file of /proc/sys/vm."),
+        LuaParameter("value", .any, optional: true, "What to write; without it, only read."),
+      ],
+      returns: [LuaResult(.string, "What the file prints now.")],
+      doc: "Reads or writes a setting of the allocator; writing recomputes what depends on it.",
+      kernel: ["min_free_kbytes_sysctl_handler", "lowmem_reserve_ratio_sysctl_handler"],
+      rules: ["A1.3", "A1.15", "A1.16", "A1.21", "A1.24"],
+      example: """
+        m = machine{ ram = "1G" }
+        m:sysctl("min_free_kbytes", 8192) --> "8192"
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let setting = Sysctl.allCases[call.integer(0)]
+      if call.isGiven(1) {
+        do {
+          try object.machine.write(setting, call.display(1))
+        } catch {
+          throw LuaFailure("sysctl: \(error.message)")
+        }
+      }
+      call.returns(object.machine.read(setting))
+    }
+  }
+
+  private static var thp: LuaFunction {
+    LuaFunction(
+      "thp", .positional, [LuaParameter("mode", .choice(["always", "madvise", "never"]))],
+      doc: "Writes transparent_hugepage/enabled, which moves min_free_kbytes.",
+      kernel: ["set_recommended_min_free_kbytes"], rules: ["A1.20"],
+      example: """
+        m = machine{ ram = "1G" }
+        m:thp("never")
+        m:sysctl("min_free_kbytes") --> "4060"
+        """
+    ) { call in
+      call.object(as: MachineObject.self).machine.setTransparentHugePages(call.integer(0) != 2)
+    }
+  }
+}

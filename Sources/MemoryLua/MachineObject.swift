@@ -1,0 +1,39 @@
+public import MemoryModel
+
+/// The machine behind a Lua object. Zones, pageblocks and pages are handles to it with an index.
+public final class MachineObject {
+  public var machine: Machine
+  /// Machines are numbered as they are made, so that a session shows the same names on every run.
+  public let number: Int
+
+  public init(_ machine: consuming Machine, number: Int) {
+    self.machine = machine
+    self.number = number
+  }
+}
+
+/// What the memory library of one session shares: the terminal it draws for, and a counter.
+public final class MemoryContext {
+  /// How wide maps may be, and whether they are coloured.
+  public var columns: () -> Int
+  public var color: Bool
+  public var unicode: Bool
+  /// The kernel of machines that name none.
+  public var kernel: Kernel
+  private var machines = 0
+
+  public init(
+    columns: @escaping () -> Int = { 80 }, color: Bool = false, unicode: Bool = true,
+    kernel: Kernel = .v6_12
+  ) {
+    self.columns = columns
+    self.color = color
+    self.unicode = unicode
+    self.kernel = kernel
+  }
+
+  func object(_ machine: consuming Machine) -> MachineObject {
+    machines += 1
+    return MachineObject(machine, number: machines)
+  }
+}

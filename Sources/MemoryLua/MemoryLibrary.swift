@@ -1,0 +1,43 @@
+public import LuaBridge
+
+/// The Lua API of the model: every type and function, each declared once.
+public enum MemoryLibrary {
+  /// The library for one session.
+  public static func library(_ context: MemoryContext) -> LuaLibrary {
+    LuaLibrary(
+      "pinlab", doc: "A model of the Linux memory manager.",
+      types: [
+        machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
+      ],
+      functions: [machineFunction(context), kernelsFunction(), sizeFunction()])
+  }
+
+  /// Kernel names of GFP masks, in the order of the declaration's flag bits.
+  static let gfpNames: [String] = GFP.names
+
+  static func kernelsFunction() -> LuaFunction {
+    LuaFunction(
+      "kernels", returns: [LuaResult(.table, "A list of tables with name and release.")],
+      doc: "The kernels that a machine can run.",
+      example: "#kernels() --> 2"
+    ) { call in
+      call.returns(
+        LuaTable(
+          GFP.kernels.map { kernel in
+            .table(
+              LuaTable(fields: [
+                ("name", .string(kernel.name)), ("release", .string(kernel.release)),
+              ]))
+          }))
+    }
+  }
+
+  static func sizeFunction() -> LuaFunction {
+    LuaFunction(
+      "size", .positional, [LuaParameter("text", .size(), "A size such as \"1.5G\".")],
+      returns: [LuaResult(.integer(), "Bytes.")],
+      doc: "The bytes of a size. Units are powers of 1024: K, M, G, T, with or without iB.",
+      example: "size\"1.5G\" --> 1610612736"
+    ) { call in call.returns(call.integer(0)) }
+  }
+}

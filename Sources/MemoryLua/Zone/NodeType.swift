@@ -1,0 +1,37 @@
+internal import LuaBridge
+internal import MemoryModel
+
+extension MemoryLibrary {
+  static func nodeType() -> LuaType {
+    LuaType(
+      "node", MachineObject.self, doc: "One NUMA node.",
+      properties: [
+        LuaProperty("id", .integer(), "Its number.") { call in call.returns(call.index) },
+        LuaProperty("zones", .table, "Its zones with memory, lowest first.") { call in
+          let object = call.object(as: MachineObject.self)
+          let node = call.index
+          call.returns(
+            LuaTable(
+              object.machine.populatedZones.filter { $0 / ZoneIndex.count == node }
+                .map { .object(LuaHandle("zone", object, index: $0)) }))
+        },
+        LuaProperty("cpus", .table, "The numbers of its CPUs.") { call in
+          let node = call.index
+          let cpus = call.object(as: MachineObject.self).machine.cpuNodes
+          call.returns(
+            LuaTable(cpus.indices.filter { cpus[$0] == node }.map { .integer(Int64($0)) }))
+        },
+        LuaProperty(
+          "zonelist", .table, "The zones that a request from here tries, in order (rule A1.13)."
+        ) { call in
+          let object = call.object(as: MachineObject.self)
+          call.returns(
+            LuaTable(
+              object.machine.zonelist(node: call.index)
+                .map { .object(LuaHandle("zone", object, index: $0)) }))
+        },
+      ],
+      methods: [],
+      display: { "node \($0.index)" })
+  }
+}
