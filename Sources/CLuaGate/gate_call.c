@@ -215,6 +215,10 @@ static int enter(lua_State *L, const gate_function *f, int first, int count, int
 
   int32_t outcome = f->body(f->context, &call);
 
+  if (slot && outcome != GATE_YIELD) {
+    *(void **)lua_touserdata(L, slot) = NULL;
+    if (call.continuation) s->host.release(call.continuation);
+  }
   if (__builtin_expect(call.pressure > 0, 0)) lua_gc(L, LUA_GCSTEP, (int)(call.pressure >> 10));
   if (__builtin_expect(__atomic_load_n(&s->stop, __ATOMIC_RELAXED) != 0, 0)) {
     if (call.next_continuation) s->host.release(call.next_continuation);
@@ -271,7 +275,7 @@ static int enter(lua_State *L, const gate_function *f, int first, int count, int
   void **kept = lua_touserdata(L, slot);
   void *former = *kept;
   *kept = state;
-  if (former && former != state) s->host.release(former);
+  if (former) s->host.release(former);  // also when it is the same object: that was retained twice
   int results = call.result_count;
   luaL_checkstack(L, results + 6, "too many results");
   gate_replay(L, s, ops, s->arena.count);

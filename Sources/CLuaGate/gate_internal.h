@@ -78,7 +78,6 @@ void gate_replay(lua_State *L, gate_session *s, size_t from, size_t to);
 void gate_check_arguments(lua_State *L, const gate_function *f, int first, int count,
                           gate_value *values);
 gate_object *gate_check_self(lua_State *L, const gate_function *f, int index);
-int gate_nearest(const char *name, const char *const *names, int count);
 const char *gate_describe(lua_State *L, int index);
 
 // gate_object.c

@@ -102,6 +102,10 @@ void gate_free(gate_session *s) {
 
 lua_State *gate_main(gate_session *s) { return s->L; }
 
+gate_call gate_make_builder(gate_session *s) {
+  return (gate_call){.session = s, .L = s->L, .arena = &s->arena};
+}
+
 // ---- Registering ------------------------------------------------------------------------------
 
 static int register_type(lua_State *L) {

@@ -204,6 +204,15 @@ void gate_return_reference(gate_call *call, int32_t reference);
 // The message a body fails with. The body then returns GATE_FAILED.
 void gate_fail(gate_call *call, const void *_Nullable message, size_t length);
 
+// Declarations with nothing set but the name: Swift cannot make a struct with null pointers itself.
+static inline gate_type gate_make_type(const char *name) { return (gate_type){.name = name}; }
+static inline gate_parameter gate_make_parameter(const char *name, gate_kind kind) {
+  return (gate_parameter){.name = name, .kind = kind, .minimum = INT64_MIN, .maximum = INT64_MAX,
+                          .number_minimum = -__builtin_inf(), .number_maximum = __builtin_inf()};
+}
+// A call that only builds values in the session's arena.
+gate_call gate_make_builder(gate_session *session);
+
 // ---- Sessions ---------------------------------------------------------------------------------
 
 typedef struct gate_limits {
@@ -251,6 +260,9 @@ enum {
   GATE_RUN_STOPPED,     // an interrupt or a limit; the reason is gate_stop_reason
   GATE_RUN_BUSY,        // the session already runs
 };
+
+// The position of the name nearest to `name`, or -1 when none is near.
+int gate_nearest(const char *name, const char *_Nonnull const *_Nonnull names, int count);
 
 // Registers; false when memory ran out.
 bool gate_register_type(gate_session *session, const gate_type *type);
