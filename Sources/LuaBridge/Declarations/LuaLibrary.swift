@@ -1,0 +1,31 @@
+// A library: the declared types and global functions of one host.
+
+/// What a session offers to scripts beyond Lua's own library.
+public struct LuaLibrary {
+  public let name: String
+  public let doc: String
+  public let types: [LuaType]
+  public let functions: [LuaFunction]
+
+  public init(_ name: String, doc: String, types: [LuaType] = [], functions: [LuaFunction] = []) {
+    self.name = name
+    self.doc = doc
+    self.types = types
+    self.functions = functions
+  }
+
+  public func type(named name: String) -> LuaType? { types.first { $0.name == name } }
+
+  /// Every example, with the name of what it shows: `machine` or `machine:pin`.
+  public var examples: [(name: String, source: String)] {
+    let global = functions.compactMap { function in
+      function.example.map { (name: function.name, source: $0) }
+    }
+    let methods = types.flatMap { type in
+      type.methods.compactMap { method in
+        method.example.map { (name: "\(type.name):\(method.name)", source: $0) }
+      }
+    }
+    return global + methods
+  }
+}
