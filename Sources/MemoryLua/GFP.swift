@@ -8,8 +8,6 @@ enum GFP {
   static let names: [String] = GFPFlags.names.map(\.name) + ["__GFP_DMA", "__GFP_DMA32"]
   private static let flags: [GFPFlags] = names.map { GFPFlags.named($0) ?? [] }
 
-  static var kernels: [Kernel] { Kernel.presets }
-
   static let parameterType = LuaParameterType.flags(names)
 
   /// The mask of a checked `flags` argument.

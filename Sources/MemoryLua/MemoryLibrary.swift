@@ -1,4 +1,5 @@
 public import LuaBridge
+internal import MemoryModel
 
 /// The Lua API of the model: every type and function, each declared once.
 public enum MemoryLibrary {
@@ -12,9 +13,6 @@ public enum MemoryLibrary {
       functions: [machineFunction(context), kernelsFunction(), sizeFunction()])
   }
 
-  /// Kernel names of GFP masks, in the order of the declaration's flag bits.
-  static let gfpNames: [String] = GFP.names
-
   static func kernelsFunction() -> LuaFunction {
     LuaFunction(
       "kernels", returns: [LuaResult(.table, "A list of tables with name and release.")],
@@ -23,7 +21,7 @@ public enum MemoryLibrary {
     ) { call in
       call.returns(
         LuaTable(
-          GFP.kernels.map { kernel in
+          Kernel.presets.map { kernel in
             .table(
               LuaTable(fields: [
                 ("name", .string(kernel.name)), ("release", .string(kernel.release)),

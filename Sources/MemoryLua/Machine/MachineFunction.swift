@@ -50,14 +50,9 @@ extension MemoryLibrary {
       rules: ["A1.1", "A1.9", "A1.16", "A1.26"],
       example: "m = machine{ ram = \"1G\", cma = \"256M\" }\nm:zone(\"DMA32\").cma_pages --> 65536"
     ) { call throws(LuaFailure) in
-      do {
-        let options = MachineOptions(call, context)
-        let object = context.object(try options.machine(&call))
-        call.hintMemory(bytes: 1 << 20)
-        call.returns(LuaHandle("machine", object))
-      } catch {
-        throw error
-      }
+      let object = context.object(try MachineOptions(context).machine(&call))
+      call.hintMemory(bytes: 1 << 20)
+      call.returns(LuaHandle("machine", object))
     }
   }
 }
@@ -66,7 +61,7 @@ extension MemoryLibrary {
 struct MachineOptions {
   private let context: MemoryContext
 
-  init(_ call: borrowing LuaCall, _ context: MemoryContext) { self.context = context }
+  init(_ context: MemoryContext) { self.context = context }
 
   func machine(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
     if call.isGiven(12) { return try restored(&call) }

@@ -21,12 +21,12 @@ extension MemoryLibrary {
         m.free_pages - before.free_pages --> -16
         """
     ) { call throws(LuaFailure) in
-      do {
+      do throws(MemoryError) {
         let copy = try call.object(as: MachineObject.self).machine.fork()
         call.hintMemory(bytes: 1 << 20)
         call.returns(LuaHandle("machine", context.object(copy)))
       } catch {
-        throw LuaFailure("fork: \((error as? MemoryError)?.message ?? "\(error)")")
+        throw LuaFailure("fork: \(error.message)")
       }
     }
   }
@@ -50,8 +50,9 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let setting = Sysctl.allCases[call.integer(0)]
       if call.isGiven(1) {
-        do {
-          try object.machine.write(setting, call.display(1))
+        let text = call.display(1)
+        do throws(MemoryError) {
+          try object.machine.write(setting, text)
         } catch {
           throw LuaFailure("sysctl: \(error.message)")
         }
