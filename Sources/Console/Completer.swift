@@ -8,7 +8,7 @@
 @unsafe @preconcurrency internal import CReadline
 internal import Glibc
 
-/// The answer to a Tab that is under way. Readline's callbacks take no context.
+/// The Tab that is under way, for readline's callbacks, which take no context.
 private struct CompletionState {
   var context = ""
   var hook: Interrupt.Hook?
@@ -115,7 +115,9 @@ enum Completer {
       defer { unsafe free(found) }
       // A name that would need an escape, or is not text, is not offered.
       guard var name = unsafe String(validatingCString: found),
-        !name.unicodeScalars.contains(where: { isControl($0) || "\"'\\".unicodeScalars.contains($0) })
+        !name.unicodeScalars.contains(where: {
+          isControl($0) || "\"'\\".unicodeScalars.contains($0)
+        })
       else { continue }
       if isFolder(name) && !name.hasSuffix("/") { name += "/" }
       names.append(name)

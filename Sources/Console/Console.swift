@@ -33,10 +33,10 @@ public struct Console {
   /// Called by Ctrl-C while an input runs; see `Interrupt` for the other way.
   public var interruptHook: Interrupt.Hook?
 
-  /// Runs an input. It may be called again with the same text and more after `.incomplete`.
+  /// Runs an input; after `.incomplete` it is called again with the same text and more.
   public var evaluate: (String) -> Evaluation
 
-  /// Says how a statement may go on at a byte offset. The statement has all its lines so far.
+  /// Says how a statement, all its lines so far, may go on at a byte offset.
   public var complete: (_ statement: String, _ cursor: Int) -> Completions = { _, _ in .none }
 
   /// Whether several lines that came at once, pasted or recalled, must run as one input.
@@ -145,7 +145,9 @@ public struct Console {
 
   /// Says that lines entered together with one that failed were not run.
   private func stop(before count: Int) -> Next {
-    if count > 0 { fail(count == 1 ? "1 line after it not run" : "\(count) lines after it not run") }
+    if count > 0 {
+      fail(count == 1 ? "1 line after it not run" : "\(count) lines after it not run")
+    }
     return .proceed
   }
 

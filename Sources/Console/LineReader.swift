@@ -134,7 +134,7 @@ final class TerminalLines {
       }
       rl_callback_read_char()
       if let line = unsafe finishedLine {
-        if case .end = line { endLine() }
+        if case .end = line, !hasEndedLine { endLine() }
         return line
       }
       if Interrupt.isPending { return abandon() }
@@ -182,6 +182,17 @@ final class TerminalLines {
     rl_callback_handler_remove()
     endLine()
     return .interrupted
+  }
+
+  /// Whether readline has gone to a new line itself at the end of input.
+  ///
+  /// It does so from 8.1 on, but only where it also has to tell the terminal that pastes are no
+  /// longer to be marked; on a dumb terminal it turns that setting off.
+  private var hasEndedLine: Bool {
+    guard rl_readline_version >= 0x0801,
+      let setting = unsafe rl_variable_value("enable-bracketed-paste")
+    else { return false }
+    return unsafe String(cString: setting) == "on"
   }
 
   private func endLine() {

@@ -10,7 +10,7 @@ internal import Glibc
 /// A reference, because two sides share it: the console adds the inputs, and the language of the
 /// prompt offers the user a function that calls `save`.
 public final class Transcript {
-  /// The inputs, the oldest first. One may have several lines.
+  /// The inputs, the oldest first; one may have several lines.
   public private(set) var inputs: [String] = []
 
   private let comment: String

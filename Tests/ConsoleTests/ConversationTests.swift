@@ -72,6 +72,16 @@ import TerminalTesting
     #expect(try terminal.waitForExit() == .status(0))
   }
 
+  @Test func dumbTerminalLosesNoLine() throws {
+    let terminal = try Fixture().start([], ["TERM": "dumb"])
+    try terminal.wait(for: "> ")
+    terminal.enter("a")
+    try terminal.wait(for: "= a\n> ")
+    terminal.send(endOfInput)
+    #expect(try terminal.waitForExit() == .status(0))
+    #expect(terminal.screen.cursor == (row: 4, column: 0))
+  }
+
   @Test func endsWhenTerminalGoesAway() throws {
     // Not a crash, and not a loop: the kernel sends SIGHUP, for which readline cleans up.
     let terminal = try Fixture().start()
@@ -101,7 +111,10 @@ import TerminalTesting
     try terminal.wait(for: "> ")
     terminal.enter("f {")
     try terminal.wait(for: ">> ")
-    terminal.send("x" + controlC)
+    terminal.send("x")
+    // Ctrl-C makes the kernel drop keys that no one has read.
+    try terminal.wait(for: "x")
+    terminal.send(controlC)
     try terminal.waitForScreen("a fresh prompt") { $0.ends(with: "> f {", ">> x^C", ">") }
     terminal.enter("next")
     try terminal.wait(for: "= next\n> ")

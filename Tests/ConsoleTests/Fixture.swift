@@ -16,8 +16,10 @@ struct Fixture {
     _ arguments: [String] = [], _ variables: [String: String] = [:], columns: Int = 80
   ) throws -> PseudoTerminal {
     let environment = ["HOME": home.path, "XDG_STATE_HOME": "\(home.path)/state"]
-    return try PseudoTerminal(
+    let terminal = try PseudoTerminal(
       builtProgram("console-fixture"), arguments,
       environment: environment.merging(variables) { _, given in given }, columns: columns)
+    terminal.kept.append(home)
+    return terminal
   }
 }

@@ -22,16 +22,20 @@ public final class PseudoTerminal {
   public private(set) var screen: Screen
 
   /// All text so far in the order it was shown, without escape sequences.
-  public private(set) var text = ""
+  public var text: String { String(decoding: textBytes, as: UTF8.self) }
 
   /// All bytes so far.
   public private(set) var bytes: [UInt8] = []
 
+  /// What must live as long as the program, such as the folder that is its home.
+  public var kept: [AnyObject] = []
+
   private var main: CInt
+  private var textBytes: [UInt8] = []
   private var child: pid_t = 0
   private var exit: Exit?
   private var plain = PlainText()
-  /// How much of `text` earlier waits have seen.
+  /// How many bytes of `text` earlier waits have seen.
   private var seen = 0
 
   /// Starts a program.
@@ -78,7 +82,10 @@ public final class PseudoTerminal {
     let variables = environment.merging(["TERM": "xterm"]) { given, _ in given }
     var argumentList = unsafe ([program] + arguments).map { unsafe strdup($0) } + [nil]
     var variableList = unsafe variables.map { unsafe strdup("\($0)=\($1)") } + [nil]
-    defer { for unsafe pointer in unsafe argumentList + variableList { unsafe free(pointer) } }
+    defer {
+      unsafe argumentList.forEach { unsafe free($0) }
+      unsafe variableList.forEach { unsafe free($0) }
+    }
     let code = unsafe posix_spawn(
       &child, program, &actions, &attributes, &argumentList, &variableList)
     if code != 0 {
@@ -138,15 +145,18 @@ public final class PseudoTerminal {
     for expected: String, seconds: Double = 20
   ) throws(TerminalError) -> String {
     let wanted = Array(expected.utf8)
-    var result = ""
+    let start = seen
+    var searched = seen
     try wait(until: "“\(expected)”", seconds: seconds) { terminal in
-      let fresh = Array(terminal.text.utf8.dropFirst(terminal.seen))
-      guard let end = fresh.firstEnd(of: wanted) else { return false }
-      result = String(decoding: fresh[..<end], as: UTF8.self)
-      terminal.seen += end
-      return true
+      if let end = terminal.textBytes[searched...].firstEnd(of: wanted) {
+        terminal.seen = end
+        return true
+      }
+      // The next bytes may complete an occurrence that has begun.
+      searched = max(searched, terminal.textBytes.count - wanted.count + 1)
+      return false
     }
-    return result
+    return String(decoding: textBytes[start..<seen], as: UTF8.self)
   }
 
   /// Waits until the screen is as `condition` says.
@@ -156,7 +166,7 @@ public final class PseudoTerminal {
     _ what: String, seconds: Double = 20, _ condition: (Screen) -> Bool
   ) throws(TerminalError) {
     try wait(until: what, seconds: seconds) { condition($0.screen) }
-    seen = text.utf8.count
+    seen = textBytes.count
   }
 
   /// Waits until anything more is shown.
@@ -202,6 +212,8 @@ public final class PseudoTerminal {
   ///
   /// - Returns: False at the deadline, or when the program has closed the terminal.
   private func receive(_ deadline: Deadline) -> Bool {
+    // poll() would wait for a closed one.
+    guard main >= 0 else { return false }
     var request = pollfd(fd: main, events: Int16(POLLIN), revents: 0)
     guard unsafe poll(&request, 1, deadline.milliseconds) > 0 else { return false }
     var buffer = [UInt8](repeating: 0, count: 65536)
@@ -209,7 +221,7 @@ public final class PseudoTerminal {
     // EIO is how Linux says that nobody has the other side open.
     guard count > 0 else { return false }
     bytes += buffer[..<count]
-    text += plain.take(buffer[..<count])
+    textBytes += plain.take(buffer[..<count]).utf8
     screen.show(buffer[..<count])
     return true
   }
@@ -244,11 +256,12 @@ private struct Deadline {
   }
 }
 
-extension [UInt8] {
+extension ArraySlice<UInt8> {
   /// The index behind the first occurrence of `part`.
   fileprivate func firstEnd(of part: [UInt8]) -> Int? {
     guard count >= part.count else { return nil }
-    for start in 0...(count - part.count) where self[start...].starts(with: part) {
+    for start in startIndex...(endIndex - part.count)
+    where self[start] == part.first && self[start...].starts(with: part) {
       return start + part.count
     }
     return nil

@@ -28,7 +28,9 @@ public struct Screen: Sendable {
   }
 
   /// Whether these lines are the last on the screen; blanks at the ends of lines do not count.
-  public func ends(with expected: String...) -> Bool { lines.suffix(expected.count) == expected[...] }
+  public func ends(with expected: String...) -> Bool {
+    lines.suffix(expected.count) == expected[...]
+  }
 
   mutating func show(_ bytes: ArraySlice<UInt8>) {
     for token in parser.take(bytes) { show(token) }
