@@ -57,6 +57,7 @@ public struct History {
         if lines.count > 2 * limit { try Self.replace(path, by: lines.suffix(limit)) }
         return lines.suffix(limit)
       }
+      entries = []
       for line in lines { remember(Self.decode(line)) }
       return nil
     } catch {

@@ -2,8 +2,11 @@
 //
 // `echo TEXT`, `fail`, `spin` (until Ctrl-C), `width`, `lines N`, `save PATH`, `quit`. An open `{` is
 // an unfinished statement. Anything else is shown with its line breaks as `|`.
+//
+// Arguments: a choice of colour, `hook` to see Ctrl-C arrive, `twice` for a second prompt.
 
 import Console
+import Glibc
 
 func evaluate(_ input: String, _ transcript: Transcript) -> Evaluation {
   let opened = input.filter { $0 == "{" }.count
@@ -64,7 +67,14 @@ console.transcript = transcript
 console.name = "fixture"
 console.history = History(path: History.defaultPath(application: "fixture"))
 console.color =
-  ColorChoice(rawValue: CommandLine.arguments.dropFirst().first ?? "auto")!
+  (CommandLine.arguments.dropFirst().first.flatMap(ColorChoice.init(rawValue:)) ?? .auto)
   .allowsColor(isTerminal: Terminal.isOutputInteractive)
 console.runsWhole = { $0.hasPrefix("local ") }
+if CommandLine.arguments.contains("hook") {
+  console.interruptHook = {
+    let message: StaticString = "hook called\n"
+    _ = unsafe write(STDOUT_FILENO, message.utf8Start, message.utf8CodeUnitCount)
+  }
+}
 console.run(banner: "fixture 1.0")
+if CommandLine.arguments.contains("twice") { console.run(banner: "again") }

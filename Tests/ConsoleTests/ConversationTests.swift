@@ -150,6 +150,31 @@ import TerminalTesting
     try terminal.wait(for: "\nalive\n> ")
   }
 
+  @Test func callsHookWhileSomethingRuns() throws {
+    let terminal = try Fixture().start(["hook"])
+    try terminal.wait(for: "> ")
+    terminal.send(controlC)
+    try terminal.wait(for: "> ")
+    #expect(!terminal.text.contains("hook called"))
+    terminal.enter("spin")
+    try terminal.wait(for: "spinning\n")
+    terminal.send(controlC)
+    try terminal.wait(for: "hook called\n")
+    try terminal.wait(for: "interrupted!\n> ")
+  }
+
+  @Test func stopsLongOutput() throws {
+    let terminal = try Fixture().start()
+    try terminal.wait(for: "> ")
+    terminal.enter("lines 2000000")
+    try terminal.wait(for: "line 20 of")
+    terminal.send(controlC)
+    try terminal.wait(for: "\n> ")
+    #expect(!terminal.text.contains("line 1999999"))
+    terminal.enter("echo alive")
+    try terminal.wait(for: "\nalive\n> ")
+  }
+
   @Test func stopsCompletion() throws {
     let terminal = try Fixture().start()
     try terminal.wait(for: "> ")
@@ -158,6 +183,84 @@ import TerminalTesting
     terminal.send(controlC)
     terminal.enter("er")
     try terminal.wait(for: "= slower\n> ")
+  }
+}
+
+@Suite struct ShellTests {
+  /// A shell with job control, in which the fixture is started by hand.
+  func startShell(_ fixture: Fixture) throws -> PseudoTerminal {
+    let shell = try PseudoTerminal(
+      "/bin/bash", ["--norc", "--noprofile", "-i"],
+      environment: [
+        "HOME": fixture.home.path, "PS1": "shell$ ", "F": builtProgram("console-fixture"),
+      ])
+    shell.kept.append(fixture.home)
+    try shell.wait(for: "shell$ ")
+    return shell
+  }
+
+  @Test func comesBackFromControlZ() throws {
+    let shell = try startShell(Fixture())
+    shell.enter("$F")
+    try shell.wait(for: "1.0\n> ")
+    shell.send("half")
+    try shell.wait(for: "half")
+    shell.send("\u{1A}")
+    try shell.wait(for: "Stopped")
+    try shell.wait(for: "shell$ ")
+    // The line is there again, and the terminal obeys the editor: Backspace is not shown as ^?.
+    shell.enter("fg")
+    try shell.waitForScreen("the line") { $0.ends(with: "> half") }
+    shell.send("\u{7F}\u{7F}")
+    try shell.waitForScreen("half of it") { $0.ends(with: "> ha") }
+    shell.enter("")
+    try shell.wait(for: "= ha\n> ")
+  }
+
+  @Test func isSilentInPipe() throws {
+    let shell = try startShell(Fixture())
+    shell.enter("printf 'a\\nf {\\n}\\nfail\\nb' | $F | cat; echo status $?")
+    try shell.wait(for: "cat; echo status $?\n")
+    let shown = try shell.wait(for: "status 0\n")
+    // The error comes on another way and may come first.
+    let output = shown.split(separator: "\n").filter { !$0.hasPrefix("error") }
+    #expect(output == ["= a", "= f {|}", "= b", "status 0"])
+    #expect(shown.contains("error: as asked\n"))
+  }
+
+  @Test func saysThatPipeEndedEarly() throws {
+    let shell = try startShell(Fixture())
+    shell.enter("printf 'f {' | $F")
+    try shell.wait(for: "unfinished statement at the end of the input\n")
+  }
+
+  @Test func promptsThePersonWhenOutputIsFile() throws {
+    let fixture = try Fixture()
+    let shell = try startShell(fixture)
+    shell.enter("$F > ~/out")
+    try shell.wait(for: "> ~/out\n> ")
+    shell.enter("echo a")
+    try shell.wait(for: "echo a\n> ")
+    shell.send(endOfInput)
+    try shell.wait(for: "shell$ ")
+    #expect(fixture.home.read("out") == "fixture 1.0\na\n")
+  }
+
+  @Test func runsTwiceInOneProcess() throws {
+    let shell = try startShell(Fixture())
+    shell.enter("$F twice")
+    try shell.wait(for: "1.0\n> ")
+    shell.enter("a")
+    try shell.wait(for: "= a\n> ")
+    shell.send(endOfInput)
+    try shell.wait(for: "again\n> ")
+    shell.send(up + up)
+    try shell.waitForScreen("the entry") { $0.ends(with: "again", "> a") }
+    shell.send(controlC)
+    try shell.wait(for: "> ")
+    shell.send(endOfInput)
+    // The shell's own editing works, so the terminal is as it was.
+    try shell.wait(for: "shell$ ")
   }
 }
 
