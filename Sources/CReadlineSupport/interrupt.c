@@ -14,7 +14,9 @@
 
 static atomic_bool pending;
 static void (*_Atomic hook)(void);
+static atomic_bool continued;
 static struct sigaction previous;
+static struct sigaction previous_continue;
 
 static void handle(int signal) {
   (void)signal;
@@ -25,6 +27,11 @@ static void handle(int signal) {
   errno = saved;
 }
 
+static void handle_continue(int signal) {
+  (void)signal;
+  atomic_store(&continued, true);
+}
+
 void console_interrupt_install(void) {
   // SA_RESTART, because a write() of output that fails with EINTR loses text in stdio. The wait for
   // a key is in ppoll(), which no flag restarts.
@@ -32,10 +39,13 @@ void console_interrupt_install(void) {
   sigemptyset(&action.sa_mask);
   atomic_store(&pending, false);
   sigaction(SIGINT, &action, &previous);
+  action.sa_handler = handle_continue;
+  sigaction(SIGCONT, &action, &previous_continue);
 }
 
 void console_interrupt_remove(void) {
   sigaction(SIGINT, &previous, NULL);
+  sigaction(SIGCONT, &previous_continue, NULL);
   atomic_store(&hook, NULL);
   atomic_store(&pending, false);
 }
@@ -45,6 +55,10 @@ void console_interrupt_set_hook(void (*new_hook)(void)) { atomic_store(&hook, ne
 bool console_interrupt_is_pending(void) { return atomic_load(&pending); }
 
 void console_interrupt_clear(void) { atomic_store(&pending, false); }
+
+bool console_has_continued(void) { return atomic_load(&continued); }
+
+bool console_take_continued(void) { return atomic_exchange(&continued, false); }
 
 bool console_wait_for_input(int descriptor, const sigset_t *mask) {
   struct pollfd request = {.fd = descriptor, .events = POLLIN};

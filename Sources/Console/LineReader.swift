@@ -122,13 +122,14 @@ final class TerminalLines {
       unsafe finishedLine = .text(String(cString: text))
       unsafe free(text)
     }
+    _ = console_take_continued()
     while true {
+      // After a stop, the shell has drawn over our line. Readline may have dealt with the stop while
+      // it dealt with a key, so it is the return that we look out for.
+      if console_take_continued() { rl_forced_update_display() }
       guard waitForKey() else {
-        // A stop or a resize; after a stop, the shell has drawn over our line.
-        let signal = rl_pending_signal()
-        if signal == SIGINT { moveToEnd() }
+        if rl_pending_signal() == SIGINT { moveToEnd() }
         rl_check_signals()
-        if signal == SIGTSTP { rl_forced_update_display() }
         if Interrupt.isPending { return abandon() }
         continue
       }
@@ -158,15 +159,17 @@ final class TerminalLines {
     var blocked = sigset_t()
     var usual = sigset_t()
     unsafe sigemptyset(&blocked)
-    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH] {
+    for signal in [
+      SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGALRM, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH, SIGCONT,
+    ] {
       unsafe sigaddset(&blocked, signal)
     }
     unsafe pthread_sigmask(SIG_BLOCK, &blocked, &usual)
     defer { unsafe pthread_sigmask(SIG_SETMASK, &usual, nil) }
-    while rl_pending_signal() == 0 && !Interrupt.isPending {
-      if unsafe console_wait_for_input(STDIN_FILENO, &usual) { return true }
+    guard rl_pending_signal() == 0, !Interrupt.isPending, !console_has_continued() else {
+      return false
     }
-    return false
+    return unsafe console_wait_for_input(STDIN_FILENO, &usual)
   }
 
   /// Puts the cursor behind all that was typed, so that what comes next does not write over it.

@@ -5,10 +5,10 @@
 
 // Ctrl-C as a flag and a hook. There is one SIGINT in a process, so there is one of each.
 
-// Takes over SIGINT and remembers who had it.
+// Takes over SIGINT and SIGCONT and remembers who had them.
 void console_interrupt_install(void);
 
-// Gives SIGINT back.
+// Gives them back.
 void console_interrupt_remove(void);
 
 // From now on a Ctrl-C also calls `hook`, in the handler: it may do only what a handler may.
@@ -19,6 +19,12 @@ void console_interrupt_set_hook(void (*hook)(void));
 bool console_interrupt_is_pending(void);
 
 void console_interrupt_clear(void);
+
+// Whether the process was stopped and went on since the last console_take_continued().
+bool console_has_continued(void);
+
+// The same, and forgets it.
+bool console_take_continued(void);
 
 // Sleeps until there is something to read, with `mask` as the blocked signals meanwhile. False if a
 // signal came instead. (ppoll(), which is not visible from Swift.)
