@@ -346,6 +346,12 @@ import TerminalTesting
       $0.ends(
         with: "> " + String(repeating: "x", count: 38), String(repeating: "x", count: 12))
     }
+    // Only an editor that knows the edge finds the way back up from the second row.
+    terminal.send("\u{01}y")
+    try terminal.waitForScreen("y in front") {
+      $0.ends(
+        with: "> y" + String(repeating: "x", count: 37), String(repeating: "x", count: 13))
+    }
   }
 
   @Test func showsLongOutputWhole() throws {
