@@ -37,8 +37,15 @@ let package = Package(
     .target(name: "PinLab", dependencies: ["MemoryModel", "MemoryLua", "LuaBridge"]),
     // GNU readline (GPL-3.0-or-later): linked by the executable alone.
     .systemLibrary(name: "CReadline", providers: [.apt(["libreadline-dev"])]),
+    // The handler of Ctrl-C: in C, because a signal handler may not run Swift code.
+    .target(name: "CReadlineSupport"),
     // The prompt: lines, history, completion. Knows neither Lua nor memory.
-    .target(name: "Console", dependencies: ["CReadline"]),
+    .target(name: "Console", dependencies: ["CReadline", "CReadlineSupport"]),
+    // A prompt around a toy language, which the tests talk to through a pseudo-terminal.
+    .executableTarget(
+      name: "console-fixture", dependencies: ["Console"], path: "Tests/ConsoleFixture"),
+    // Programs under test in a pseudo-terminal, with a screen to look at.
+    .target(name: "TerminalTesting", path: "Tests/TerminalTesting"),
     .executableTarget(
       name: "pinlab",
       dependencies: [
@@ -59,13 +66,16 @@ let package = Package(
       name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel"], resources: [.copy("Fixtures")]),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"]),
     .testTarget(name: "MemoryLuaTests", dependencies: ["MemoryLua"]),
-    .testTarget(name: "ConsoleTests", dependencies: ["Console"]),
+    .testTarget(
+      name: "ConsoleTests", dependencies: ["Console", "TerminalTesting", "console-fixture"]),
     .testTarget(name: "PinLabTests", dependencies: ["PinLab"]),
     .testTarget(name: "CommandLineTests", dependencies: ["pinlab"]),
   ]
 )
 
-for target in package.targets where ![.system].contains(target.type) && target.name != "CLuaGate" {
+let targetsInC = ["CLuaGate", "CReadlineSupport"]
+
+for target in package.targets where target.type != .system && !targetsInC.contains(target.name) {
   target.swiftSettings = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
