@@ -49,7 +49,7 @@ let package = Package(
     .executableTarget(
       name: "pinlab",
       dependencies: [
-        "PinLab", "MemoryModel", "MemoryLua", "Recordings", "Console",
+        "PinLab", "MemoryModel", "MemoryLua", "LuaBridge", "Recordings", "Console",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
     .executableTarget(

@@ -7,13 +7,13 @@ public struct FileFailure: Error, Equatable, CustomStringConvertible {
   public var path: String
   public var reason: String
 
-  init(path: String, reason: String) {
+  public init(path: String, reason: String) {
     self.path = path
     self.reason = reason
   }
 
   /// The failure that the last system call left in `errno`.
-  init(path: String) {
+  public init(path: String) {
     self.init(path: path, reason: unsafe String(cString: strerror(errno)))
   }
 

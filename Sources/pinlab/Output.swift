@@ -1,18 +1,52 @@
+import Console
+
 #if canImport(Glibc)
   import Glibc
 #else
   import Musl
 #endif
 
+/// Standard output, collected into pieces of 64 KiB: scripts print many short lines.
+enum Output {
+  nonisolated(unsafe) private static var buffer: [UInt8] = []
+  private static let isTerminal = Terminal.isOutputInteractive
+
+  static func write(_ text: String) {
+    unsafe buffer.append(contentsOf: text.utf8)
+    if unsafe isTerminal || buffer.count >= 1 << 16 { flush() }
+  }
+
+  static func flush() {
+    unsafe put(buffer, to: 1)
+    unsafe buffer.removeAll(keepingCapacity: true)
+  }
+
+  static func put(_ bytes: [UInt8], to descriptor: CInt) {
+    var done = 0
+    while done < bytes.count {
+      let written = unsafe bytes.withUnsafeBytes { bytes in
+        unsafe Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+      }
+      if written < 0 && errno == EINTR { continue }
+      // The reader of a pipe has gone: nothing that we print can reach anybody.
+      if written <= 0 { return }
+      done += written
+    }
+  }
+}
+
 /// Writes a line to standard error.
 func complain(_ message: String) {
-  let line = Array((message + "\n").utf8)
-  var done = 0
-  while done < line.count {
-    let written = unsafe line.withUnsafeBytes { bytes in
-      unsafe write(2, bytes.baseAddress! + done, line.count - done)
-    }
-    if written <= 0 { return }
-    done += written
+  Output.flush()
+  Output.put(Array((message + "\n").utf8), to: 2)
+}
+
+/// Files that the user names on the command line.
+enum Files {
+  static func read(_ path: String) throws(FileFailure) -> [UInt8] {
+    let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw FileFailure(path: path) }
+    defer { close(descriptor) }
+    return try Terminal.readAll(descriptor)
   }
 }

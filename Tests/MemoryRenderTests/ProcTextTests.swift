@@ -30,7 +30,8 @@ import Testing
       let numbers = lines.removeFirst().split(separator: " ").suffix(11).map { Int($0)! }
       for order in 0...10 {
         let listed = MigrateType.allCases.reduce(0) { sum, type in
-          sum + machine.frames.blocks(machine.zone(id).freeList(order: order, type), order: order)
+          sum
+            + machine.frames.blocks(machine.zone(id).freeList(order: order, type), order: order)
             .count
         }
         #expect(numbers[order] == listed)

@@ -14,7 +14,8 @@ public struct LuaParameter: Sendable {
   public let doc: String
 
   public init(
-    _ name: String, _ type: LuaParameterType, optional: Bool = false, default defaultText: String? = nil,
+    _ name: String, _ type: LuaParameterType, optional: Bool = false,
+    default defaultText: String? = nil,
     rest: Bool = false, _ doc: String = ""
   ) {
     self.name = name

@@ -8,7 +8,8 @@ extension MemoryLibrary {
     LuaFunction(
       "machine", .named,
       [
-        LuaParameter("ram", .size(1...Int64.max), default: "4G", "Memory of a machine with one node."),
+        LuaParameter(
+          "ram", .size(1...Int64.max), default: "4G", "Memory of a machine with one node."),
         LuaParameter(
           "nodes", .table, optional: true, "Memory of each node, for example { \"2G\", \"2G\" }."),
         LuaParameter(

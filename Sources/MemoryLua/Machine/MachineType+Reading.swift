@@ -150,7 +150,8 @@ extension MemoryLibrary {
         LuaParameter(
           "since", .object("machine"), optional: true,
           "An earlier fork: print only what changed since, with signs."),
-        LuaParameter("table", .boolean, default: "false", "Return numbers by name instead of text."),
+        LuaParameter(
+          "table", .boolean, default: "false", "Return numbers by name instead of text."),
       ],
       returns: [LuaResult(.any, "/proc/vmstat's text, or a table of numbers.")],
       doc: "/proc/vmstat: the counters of zones, nodes and events.",

@@ -75,7 +75,8 @@ extension MemoryLibrary {
         }),
       LuaProperty(
         "kswapd_wakeups", .integer(),
-        "How often kswapd would have been woken. It does not run in this version.") { call in
+        "How often kswapd would have been woken. It does not run in this version."
+      ) { call in
         call.returns(call.object(as: MachineObject.self).machine.kswapdWakeups)
       },
       LuaProperty(

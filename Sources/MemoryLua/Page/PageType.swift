@@ -16,7 +16,8 @@ extension MemoryLibrary {
           if block.start != pfn { text += " block at 0x\(String(block.start.rawValue, radix: 16))" }
         }
         if let zone = object.machine.frames.zone(of: pfn) {
-          text += ", \(object.machine.frames.migrateType(pfn).name) pageblock of "
+          text +=
+            ", \(object.machine.frames.migrateType(pfn).name) pageblock of "
             + object.machine.zone(zone).index.name
         }
         return text

@@ -5,7 +5,8 @@ internal import MemoryRender
 extension MemoryLibrary {
   static func zoneType() -> LuaType {
     LuaType(
-      "zone", MachineObject.self, doc: "One zone of one node: its extent, marks, counters and lists.",
+      "zone", MachineObject.self,
+      doc: "One zone of one node: its extent, marks, counters and lists.",
       properties: zoneProperties, methods: [freeList, perCPU],
       display: { handle in
         let object = handle.owner(as: MachineObject.self)
@@ -64,7 +65,8 @@ extension MemoryLibrary {
         call.returns(zone.flags.contains(.belowHigh))
       },
       LuaProperty(
-        "lowmem_reserve", .table, "Pages held back from requests for DMA, DMA32, Normal, Movable, Device."
+        "lowmem_reserve", .table,
+        "Pages held back from requests for DMA, DMA32, Normal, Movable, Device."
       ) { call in
         let zone = call.object(as: MachineObject.self).machine.zone(call.index)
         call.returns(
@@ -118,7 +120,8 @@ extension MemoryLibrary {
         let order = PerCPUList.order(
           index, pageblockOrder: object.machine.geometry.pageblockOrder)
         let blocks = object.machine.frames.blocks(pages.list(index), order: order)
-        let type = index < 12 ? MigrateType.allCases[index % 3].name : index == 13 ? "Movable" : "other"
+        let type =
+          index < 12 ? MigrateType.allCases[index % 3].name : index == 13 ? "Movable" : "other"
         lists.append(
           (
             "\(order) \(type)",

@@ -1,0 +1,95 @@
+import Console
+import LuaBridge
+import PinLab
+
+/// The prompt around a session.
+struct Prompt {
+  let session: PinLabSession
+  let color: Bool
+  let seed: UInt64
+
+  func run() {
+    let transcript = Transcript(comment: "--", mark: "saved by pinlab")
+    session.lua.register(Self.library(transcript, seed: seed))
+    unsafe Stopper.current = session.interrupter
+    var console = Console { input in evaluate(input, transcript) }
+    console.color = color
+    console.transcript = transcript
+    console.history = History(path: History.defaultPath(application: "pinlab"))
+    console.interruptHook = { unsafe Stopper.current?.interrupt() }
+    console.complete = { statement, cursor in complete(statement, cursor) }
+    console.runsWhole = { lines in
+      // A local lives as long as its input.
+      lines.split(separator: "\n").contains { $0.hasPrefix("local ") }
+    }
+    console.run(
+      banner:
+        "pinlab \(Pinlab.version) · Linux \(session.context.kernel.name) · help() · Ctrl-D leaves\n"
+        + "try: m = machine{ ram = \"4G\", cma = \"1G\" }   m:map()   m:alloc_pages(0)")
+  }
+
+  private func evaluate(_ input: String, _ transcript: Transcript) -> Evaluation {
+    let evaluation = session.evaluate(input)
+    Output.flush()
+    switch evaluation.outcome {
+    case .failure(let error) where error.isIncompleteInput: return .incomplete
+    case .failure(let error):
+      let trace = error.traceback.isEmpty ? "" : "\n" + error.traceback
+      return .failure(error.message + trace)
+    case .values(let values):
+      if isExpression(input) { transcript.recordCurrent(as: "_ = " + input) }
+      return .done(output: text(values, evaluation.displays))
+    }
+  }
+
+  /// Whether the input is an expression: in a script it needs something to be assigned to.
+  private func isExpression(_ input: String) -> Bool {
+    session.run("return load('return ' .. ...) ~= nil", chunkName: "=prompt", arguments: [input])
+      .values?.first?.boolean == true
+  }
+
+  /// Texts of several lines, such as maps and /proc files, stand as they are; the rest as Lua
+  /// would write it.
+  private func text(_ values: [LuaValue], _ displays: [String]) -> String? {
+    if values.isEmpty { return nil }
+    if values.count == 1, case .string(let text) = values[0], text.contains("\n") {
+      return text.hasSuffix("\n") ? String(text.dropLast()) : text
+    }
+    return displays.joined(separator: "  ")
+  }
+
+  private func complete(_ statement: String, _ cursor: Int) -> Completions {
+    .none
+  }
+
+  private static func library(_ transcript: Transcript, seed: UInt64) -> LuaLibrary {
+    LuaLibrary(
+      "prompt", doc: "What only the prompt has.",
+      functions: [
+        LuaFunction(
+          "save", .positional,
+          [
+            LuaParameter("file", .file, "Where to write."),
+            LuaParameter(
+              "force", .boolean, default: "false", "Replace a file that save did not write."),
+          ],
+          doc: "Writes the inputs of this session that worked as a script that runs."
+        ) { call throws(LuaFailure) in
+          do throws(FileFailure) {
+            try transcript.save(
+              to: call.string(0),
+              header: ["pinlab \(Pinlab.version), --seed \(seed)"],
+              force: call.boolean(1))
+          } catch {
+            throw LuaFailure(
+              "save: \(error.description); choose another name, or save(name, true)")
+          }
+        }
+      ])
+  }
+}
+
+/// The session that Ctrl-C stops. Set before the prompt starts, read by the signal handler.
+enum Stopper {
+  nonisolated(unsafe) static var current: LuaInterrupter?
+}

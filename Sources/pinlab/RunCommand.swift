@@ -1,0 +1,176 @@
+public import ArgumentParser
+public import Console
+import MemoryLua
+import PinLab
+
+/// `pinlab [options] [script [args]]`: the prompt, or a script.
+struct RunCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Run a Lua script, or talk at a prompt.",
+    discussion: """
+      Without a script, and with a terminal on standard input, pinlab shows a prompt. A pipe runs \
+      as a script; so does '-'. Options are those of the standalone lua.
+      """,
+    shouldDisplay: false)
+
+  @Option(name: .customShort("e"), help: "Run this statement first; may be repeated.")
+  var execute: [String] = []
+
+  @Option(
+    name: .customShort("l"),
+    help: "Require this module into a global of its name; needs --unsafe.")
+  var require: [String] = []
+
+  @Flag(name: .customShort("i"), help: "Show the prompt after the script.")
+  var interactive = false
+
+  @Flag(name: .customShort("v"), help: "Print the version.")
+  var showVersion = false
+
+  @Flag(name: .customShort("E"), help: "Ignore LUA_INIT, which only --unsafe reads.")
+  var ignoreEnvironment = false
+
+  @Flag(name: .customShort("W"), help: "Turn warnings on.")
+  var warnings = false
+
+  @Option(help: "Where math.random starts.")
+  var seed: UInt64 = 0
+
+  @Option(help: "The kernel of machines that name none.")
+  var kernel: String = Kernel.v6_12.name
+
+  @Option(help: "Colour: auto, always or never. NO_COLOR is respected.")
+  var color: ColorChoice = .auto
+
+  @Flag(help: "Open Lua's full standard library: files, processes, modules, debug.")
+  var unsafe = false
+
+  @Option(help: "Bytes of Lua memory, for example 512M.")
+  var memoryLimit: String = "1G"
+
+  @Option(help: "Seconds that a script or an input may run.")
+  var timeLimit: Double?
+
+  @Argument(
+    parsing: .captureForPassthrough,
+    help: ArgumentHelp(
+      "A Lua file, or - for standard input; then its arguments.", valueName: "script"))
+  var script: [String] = []
+
+  mutating func validate() throws {
+    // `--` ends the options and stays in what is passed through.
+    if script.first == "--" { script.removeFirst() }
+    if let option = script.first, option.count > 1, option.hasPrefix("-") {
+      throw ValidationError("unrecognized option '\(option)'")
+    }
+    guard Kernel.named(kernel) != nil else {
+      let known = Kernel.presets.map(\.name).joined(separator: ", ")
+      throw ValidationError("there is no kernel '\(kernel)'; known are \(known)")
+    }
+    guard let bytes = parseSize(memoryLimit), bytes >= 1 << 20 else {
+      throw ValidationError("--memory-limit \(memoryLimit): expected a size of 1M or more")
+    }
+    if let timeLimit, timeLimit <= 0 {
+      throw ValidationError("--time-limit \(timeLimit): expected seconds above 0")
+    }
+    if !require.isEmpty && !unsafe {
+      throw ValidationError("-l loads modules from files, which the sandbox has not; add --unsafe")
+    }
+  }
+
+  func run() throws {
+    var limits = LuaLimits(memory: parseSize(memoryLimit))
+    limits.time = timeLimit.map { .milliseconds(Int64($0 * 1000)) }
+    let useColor = color.allowsColor(isTerminal: Terminal.isOutputInteractive)
+    let context = MemoryContext(
+      columns: { Terminal.isOutputInteractive ? Terminal.columns : 80 }, color: useColor,
+      kernel: Kernel.named(kernel) ?? .v6_12)
+    let session = PinLabSession(
+      limits: limits, sandbox: !unsafe, seed: seed, context: context, output: Output.write)
+
+    if showVersion { print("pinlab \(Pinlab.version)  Lua 5.4  Linux \(context.kernel.release)") }
+    if warnings { session.run("warn('@on')") }
+    if unsafe, !ignoreEnvironment { try runInit(session) }
+    for name in require {
+      try check(session.run("_G[...] = require(...)", chunkName: "=-l", arguments: [name]))
+    }
+    for statement in execute {
+      try check(session.run(statement, chunkName: "=(command line)"))
+    }
+    let readsInput = script.first == "-"
+    if let file = script.first {
+      let source = readsInput ? try standardInput() : try read(file)
+      try check(
+        session.run(
+          source, chunkName: readsInput ? "=stdin" : "@\(file)",
+          arguments: Array(script.dropFirst())))
+    }
+    let isPrompt =
+      interactive || (script.isEmpty && execute.isEmpty && require.isEmpty && !showVersion)
+    guard isPrompt else { return }
+    if Terminal.isInputInteractive {
+      Prompt(session: session, color: useColor, seed: seed).run()
+    } else if script.isEmpty {
+      try check(session.run(try standardInput(), chunkName: "=stdin"))
+    }
+  }
+
+  private func runInit(_ session: PinLabSession) throws {
+    let name = ["LUA_INIT_5_4", "LUA_INIT"].first { Terminal.environment($0) != nil }
+    guard let name, let value = Terminal.environment(name) else { return }
+    if value.hasPrefix("@") {
+      let file = String(value.dropFirst())
+      try check(session.run(try read(file), chunkName: "@\(file)"))
+    } else {
+      try check(session.run(value, chunkName: "=\(name)"))
+    }
+  }
+
+  private func standardInput() throws -> String {
+    do {
+      return String(decoding: try Terminal.readAll(), as: UTF8.self)
+    } catch {
+      complain("pinlab: \(error.description)")
+      throw ExitCode(1)
+    }
+  }
+
+  private func read(_ file: String) throws -> String {
+    do {
+      var text = String(decoding: try Files.read(file), as: UTF8.self)
+      // A first line such as #!/usr/bin/env pinlab; its newline keeps the line numbers.
+      if text.hasPrefix("#") { text = String(text.drop { $0 != "\n" }) }
+      if text.hasPrefix("{\"op\"") {
+        complain("pinlab: \(file) is a recording; did you mean: pinlab replay \(file)")
+        throw ExitCode(1)
+      }
+      return text
+    } catch let failure as FileFailure {
+      complain("pinlab: cannot open \(failure)")
+      throw ExitCode(1)
+    }
+  }
+
+  private func check(_ outcome: LuaOutcome) throws {
+    Output.flush()
+    guard case .failure(let error) = outcome else { return }
+    complain("pinlab: \(error.message)")
+    if !error.traceback.isEmpty { complain(error.traceback) }
+    throw ExitCode(1)
+  }
+
+  private func parseSize(_ text: String) -> Int? {
+    let digits = text.prefix { $0.isNumber }
+    guard let number = Int(digits) else { return nil }
+    switch text.dropFirst(digits.count).uppercased() {
+    case "": return number
+    case "K", "KIB", "KB": return number << 10
+    case "M", "MIB", "MB": return number << 20
+    case "G", "GIB", "GB": return number << 30
+    default: return nil
+    }
+  }
+}
+
+extension ColorChoice: ExpressibleByArgument {}
