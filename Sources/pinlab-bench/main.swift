@@ -1,3 +1,5 @@
+import LuaBridge
+import MemoryLua
 import MemoryModel
 import Recordings
 
@@ -52,6 +54,24 @@ func configuration(_ bytes: Int) throws -> MachineConfiguration {
   return configuration
 }
 
+final class Probe {}
+
+/// An object with one method that checks one argument, as the plain C one does.
+let probe = LuaLibrary(
+  "probe", doc: "For the benchmark.",
+  types: [
+    LuaType(
+      "probe", Probe.self, doc: "For the benchmark.",
+      methods: [
+        LuaFunction(
+          "method", .positional, [LuaParameter("order", .integer(0...10))], doc: "1 << order"
+        ) { call in call.returns(1 << call.integer(0)) }
+      ])
+  ],
+  functions: [
+    LuaFunction("probe", doc: "Makes one.") { call in call.returns(LuaHandle("probe", Probe())) }
+  ])
+
 let isSmoke = CommandLine.arguments.contains("--smoke")
 
 do {
@@ -80,6 +100,30 @@ do {
   row(
     "alloc_pages + free_pages, per-CPU list, from Swift",
     fixed(pair / Double(rounds) * 1e9, 1) + " ns", "(no target)")
+
+  let session = LuaSession { _ in }
+  session.registerPlainC()
+  session.register(MemoryLibrary.library(MemoryContext()))
+  session.register(probe)
+  /// Nanoseconds a round of a Lua loop, the empty loop subtracted.
+  func loop(_ body: String, _ rounds: Int, setUp: String = "") -> Double {
+    func run(_ body: String) -> Double {
+      best(of: 5) {
+        let outcome = session.run("\(setUp)\nfor i = 1, \(rounds) do \(body) end")
+        if let error = outcome.failure { print(error.message) }
+      }
+    }
+    return max(0, run(body) - run("")) / Double(rounds) * 1e9
+  }
+  let calls = isSmoke ? 1000 : 2_000_000
+  let plain = loop("o:method(3)", calls, setUp: "local o = plain_object()")
+  let ours = loop("o:method(3)", calls, setUp: "local o = probe()")
+  row("Lua method call, plain C", fixed(plain, 1) + " ns", "(baseline)")
+  row("Lua method call into Swift", fixed(ours, 1) + " ns = \(fixed(ours / plain, 2)) x", "2 x")
+  let allocations = isSmoke ? 100 : 300_000
+  let fromLua = loop(
+    "m:free_pages(m:alloc_pages(0))", allocations, setUp: "local m = machine{ ram = '8G' }")
+  row("alloc_pages + free_pages from Lua", fixed(fromLua, 0) + " ns", "(no target)")
 
   var source = try Machine.boot(try configuration(16 << 30))
   var held = 0
