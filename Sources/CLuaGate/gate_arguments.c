@@ -149,8 +149,9 @@ typedef struct place {
 } place;
 
 static _Noreturn void reject(lua_State *L, place at, int index, const char *hint) {
-  luaL_checkstack(L, 10, NULL);
-  index = lua_absindex(L, index);
+  luaL_checkstack(L, 12, NULL);
+  // First, while a slot above the top still reads as nothing.
+  const char *got = gate_describe(L, index);
   luaL_where(L, 1);
   if (at.f->named)
     lua_pushfstring(L, "bad field '%s' in '%s' (expected ", at.p->name, at.f->name);
@@ -159,7 +160,7 @@ static _Noreturn void reject(lua_State *L, place at, int index, const char *hint
                     at.f->name);
   expected(L, at.p);
   lua_pushliteral(L, ", got ");
-  gate_describe(L, index);
+  lua_pushstring(L, got);
   lua_pushstring(L, hint);
   lua_pushliteral(L, ")");
   lua_concat(L, 7);

@@ -283,8 +283,10 @@ static int32_t run(gate_session *s, request *r) {
   keep_text(&s->traceback, &s->traceback_length, "", 0);
   gate_begin_limits(s);
   gate_switch(s, L);
+  // Slots of the last run would pass for registers of this one while a hook collects garbage.
+  if (lua_checkstack(L, 250)) lua_settop(L, 250);
   lua_settop(L, 0);
-  lua_checkstack(L, 20);
+  if (s->memory_limit && s->memory_used > s->memory_limit / 2) lua_gc(L, LUA_GCCOLLECT);
   s->syntax_error = false;
   lua_pushcfunction(L, keep_traceback);
   lua_pushcfunction(L, run_protected);

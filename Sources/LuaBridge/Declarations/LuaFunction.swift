@@ -51,9 +51,11 @@ public struct LuaErrno: Sendable {
 }
 
 /// A declared function, method or property accessor.
-public struct LuaFunction {
+public struct LuaFunction: Sendable {
   /// The work of a function. It fails by throwing, which becomes a Lua error at the caller's line.
-  public typealias Body = (inout LuaCall) throws(LuaFailure) -> Void
+  ///
+  /// Sendable, so that declarations can be global constants; what it works on it gets from the call.
+  public typealias Body = @Sendable (inout LuaCall) throws(LuaFailure) -> Void
 
   public enum Style: Sendable {
     /// `f(a, b)`

@@ -1,7 +1,7 @@
 // A library: the declared types and global functions of one host.
 
 /// What a session offers to scripts beyond Lua's own library.
-public struct LuaLibrary {
+public struct LuaLibrary: Sendable {
   public let name: String
   public let doc: String
   public let types: [LuaType]

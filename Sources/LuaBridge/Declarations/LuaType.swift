@@ -1,7 +1,7 @@
 // The declaration of a type of host objects.
 
 /// A field of an object that is computed when it is read.
-public struct LuaProperty {
+public struct LuaProperty: Sendable {
   public let name: String
   public let type: LuaParameterType
   public let doc: String
@@ -25,22 +25,22 @@ public struct LuaProperty {
 ///
 /// Every type also answers `:help()`. Objects of a type without properties and without `element`
 /// find their methods at the speed of plain Lua tables; the others need one more C call.
-public struct LuaType {
+public struct LuaType: Sendable {
   public let name: String
   public let doc: String
   public let objectClass: AnyObject.Type
   public let properties: [LuaProperty]
   public let methods: [LuaFunction]
   /// The text at the prompt and of `tostring`. Without it: `zone #3`.
-  public let display: ((LuaHandle) -> String)?
+  public let display: (@Sendable (LuaHandle) -> String)?
   /// Whether what the handle names still exists. A handle that does not is an error in Lua.
-  public let isLive: ((LuaHandle) -> Bool)?
+  public let isLive: (@Sendable (LuaHandle) -> Bool)?
   /// `a == b`. Without it two handles are equal when all their parts are.
-  public let equals: ((LuaHandle, LuaHandle) -> Bool)?
+  public let equals: (@Sendable (LuaHandle, LuaHandle) -> Bool)?
   /// `a < b`
-  public let less: ((LuaHandle, LuaHandle) -> Bool)?
+  public let less: (@Sendable (LuaHandle, LuaHandle) -> Bool)?
   /// `#a`
-  public let length: ((LuaHandle) -> Int)?
+  public let length: (@Sendable (LuaHandle) -> Int)?
   /// `a[i]` for a number `i`, which is argument 0 of the body.
   public let element: LuaFunction.Body?
   /// Runs when a `<close>` variable leaves its scope.
@@ -48,9 +48,9 @@ public struct LuaType {
 
   public init<Object: AnyObject>(
     _ name: String, _ objectClass: Object.Type, doc: String, properties: [LuaProperty] = [],
-    methods: [LuaFunction] = [], display: ((LuaHandle) -> String)? = nil,
-    isLive: ((LuaHandle) -> Bool)? = nil, equals: ((LuaHandle, LuaHandle) -> Bool)? = nil,
-    less: ((LuaHandle, LuaHandle) -> Bool)? = nil, length: ((LuaHandle) -> Int)? = nil,
+    methods: [LuaFunction] = [], display: (@Sendable (LuaHandle) -> String)? = nil,
+    isLive: (@Sendable (LuaHandle) -> Bool)? = nil, equals: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil,
+    less: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil, length: (@Sendable (LuaHandle) -> Int)? = nil,
     element: LuaFunction.Body? = nil, close: LuaFunction.Body? = nil
   ) {
     self.name = name
