@@ -13,7 +13,9 @@ public final class MachineObject {
 }
 
 /// What the memory library of one session shares: the terminal it draws for, and a counter.
-public final class MemoryContext {
+///
+/// A session runs on one thread at a time, and so does what it shares.
+public final class MemoryContext: @unchecked Sendable {
   /// How wide maps may be, and whether they are coloured.
   public var columns: () -> Int
   public var color: Bool

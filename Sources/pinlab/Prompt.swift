@@ -63,7 +63,9 @@ struct Prompt {
   }
 
   private static func library(_ transcript: Transcript, seed: UInt64) -> LuaLibrary {
-    LuaLibrary(
+    // The prompt, its transcript and its session live on one thread.
+    nonisolated(unsafe) let transcript = transcript
+    return LuaLibrary(
       "prompt", doc: "What only the prompt has.",
       functions: [
         LuaFunction(
@@ -76,7 +78,7 @@ struct Prompt {
           doc: "Writes the inputs of this session that worked as a script that runs."
         ) { call throws(LuaFailure) in
           do throws(FileFailure) {
-            try transcript.save(
+            try unsafe transcript.save(
               to: call.string(0),
               header: ["pinlab \(Pinlab.version), --seed \(seed)"],
               force: call.boolean(1))

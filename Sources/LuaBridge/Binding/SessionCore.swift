@@ -100,6 +100,6 @@ final class SinkBox {
   }
 
   deinit {
-    for unsafeblock in unsafe blocks { unsafe block.deallocate() }
+    for block in unsafe blocks { unsafe block.deallocate() }
   }
 }

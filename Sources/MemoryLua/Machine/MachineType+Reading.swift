@@ -21,7 +21,7 @@ extension MemoryLibrary {
 
   private static func text(
     _ name: String, _ doc: String, _ function: String, _ rule: String,
-    _ render: @escaping (borrowing Machine) -> String
+    _ render: @escaping @Sendable (borrowing Machine) -> String
   ) -> LuaFunction {
     LuaFunction(
       name, returns: [LuaResult(.string, "The file's text, byte for byte.")], doc: doc,

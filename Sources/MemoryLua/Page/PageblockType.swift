@@ -37,7 +37,7 @@ extension MemoryLibrary {
   }
 
   private static func count(
-    _ name: String, _ doc: String, _ read: @escaping (PageblockSummary) -> Int
+    _ name: String, _ doc: String, _ read: @escaping @Sendable (PageblockSummary) -> Int
   ) -> LuaProperty {
     LuaProperty(name, .integer(), doc) { call in call.returns(read(summary(call.handle))) }
   }

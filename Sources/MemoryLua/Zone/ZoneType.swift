@@ -20,7 +20,7 @@ extension MemoryLibrary {
   }
 
   private static func number(
-    _ name: String, _ doc: String, _ read: @escaping (Zone) -> Int
+    _ name: String, _ doc: String, _ read: @escaping @Sendable (Zone) -> Int
   ) -> LuaProperty {
     LuaProperty(name, .integer(), doc) { call in
       call.returns(read(call.object(as: MachineObject.self).machine.zone(call.index)))
