@@ -60,6 +60,15 @@ public struct FrameTable: ~Copyable {
 
   func copy() throws(MemoryError) -> FrameTable { try FrameTable(copying: self) }
 
+  mutating func assign(from other: borrowing FrameTable) {
+    frameState.assign(from: other.frameState)
+    frameLinks.assign(from: other.frameLinks)
+    blockState.assign(from: other.blockState)
+    blockLinks.assign(from: other.blockLinks)
+    blockTypes.assign(from: other.blockTypes)
+    blockZones.assign(from: other.blockZones)
+  }
+
   public var pageblockCount: Int { blockTypes.count }
 
   // MARK: Block heads

@@ -58,53 +58,72 @@
   }
 
   /// A second arena with the same content; costs what was touched, not what was reserved.
-  ///
-  /// The kernel knows which pages of the mapping exist: /proc/self/pagemap has 8 bytes a page, of
-  /// which bits 63 (present) and 62 (swapped) are readable by anyone.
   public func copy() throws(MemoryError) -> Arena {
-    let result = try Arena(count: count)
-    let page = 4096
-    let pages = (byteCount + page - 1) / page
-    let map = unsafe open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)
-    defer { if map >= 0 { close(map) } }
-    guard map >= 0 else {
-      unsafe memcpy(result.base, base, byteCount)
-      return result
-    }
-    let source = unsafe UnsafeRawPointer(base)
-    let target = unsafe UnsafeMutableRawPointer(result.base)
-    let firstPage = UInt(bitPattern: source) / UInt(page)
-    var entries = [UInt64](repeating: 0, count: 8192)
-    var done = 0
-    while done < pages {
-      let wanted = min(entries.count, pages - done)
-      let offset = off_t((firstPage + UInt(done)) * 8)
-      let got = unsafe pread(map, &entries, wanted * 8, offset) / 8
-      guard got > 0 else {
-        let start = done * page
-        unsafe memcpy(target + start, source + start, byteCount - start)
-        return result
-      }
-      var index = 0
-      while index < got {
-        guard entries[index] >> 62 != 0 else {
-          index += 1
-          continue
-        }
-        var end = index
-        while end < got && entries[end] >> 62 != 0 { end += 1 }
-        let start = (done + index) * page
-        let bytes = min((end - index) * page, byteCount - start)
-        unsafe memcpy(target + start, source + start, bytes)
-        index = end
-      }
-      done += got
-    }
+    var result = try Arena(count: count)
+    result.assign(from: self)
     return result
+  }
+
+  /// Makes this arena's content that of another one of the same size, touching only pages that
+  /// either has touched.
+  public mutating func assign(from other: borrowing Arena) {
+    precondition(count == other.count, "arenas of different sizes")
+    let source = unsafe UnsafeRawPointer(other.base)
+    let target = unsafe UnsafeMutableRawPointer(base)
+    guard byteCount > 1 << 16, let pagemap = Pagemap() else {
+      unsafe memcpy(target, source, byteCount)
+      return
+    }
+    let page = Pagemap.pageSize
+    let pages = (byteCount + page - 1) / page
+    var there = [UInt64](repeating: 0, count: min(pages, 4096))
+    var here = there
+    var first = 0
+    while first < pages {
+      let wanted = min(there.count, pages - first)
+      guard unsafe pagemap.read(&there, wanted, from: source + first * page),
+        unsafe pagemap.read(&here, wanted, from: UnsafeRawPointer(target) + first * page)
+      else {
+        unsafe memcpy(target + first * page, source + first * page, byteCount - first * page)
+        return
+      }
+      for index in 0..<wanted {
+        let offset = (first + index) * page
+        let bytes = min(page, byteCount - offset)
+        if Pagemap.isTouched(there[index]) {
+          unsafe memcpy(target + offset, source + offset, bytes)
+        } else if Pagemap.isTouched(here[index]) {
+          unsafe memset(target + offset, 0, bytes)
+        }
+      }
+      first += wanted
+    }
   }
 
   /// Whether both arenas hold the same bytes.
   public func isEqual(to other: borrowing Arena) -> Bool {
     unsafe byteCount == other.byteCount && memcmp(base, other.base, byteCount) == 0
   }
+}
+
+/// Which pages of this process were ever touched: /proc/self/pagemap, 8 bytes a page.
+private struct Pagemap: ~Copyable {
+  static let pageSize = 4096
+  private let file: CInt
+
+  init?() {
+    file = unsafe open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)
+    if file < 0 { return nil }
+  }
+
+  deinit { close(file) }
+
+  /// Fills `entries` for the pages from `address` on; false when the kernel does not say.
+  func read(_ entries: inout [UInt64], _ count: Int, from address: UnsafeRawPointer) -> Bool {
+    let offset = off_t(UInt(bitPattern: address) / UInt(Self.pageSize) * 8)
+    return unsafe pread(file, &entries, count * 8, offset) == count * 8
+  }
+
+  /// Bits 63 (present) and 62 (swapped) are readable by anyone.
+  static func isTouched(_ entry: UInt64) -> Bool { entry >> 62 != 0 }
 }

@@ -18,6 +18,11 @@ public struct TraceRing: ~Copyable {
     TraceRing(events: try events.copy(), total: total)
   }
 
+  mutating func assign(from other: borrowing TraceRing) {
+    events.assign(from: other.events)
+    total = other.total
+  }
+
   mutating func append(_ event: TraceEvent) {
     events[total & (Self.capacity - 1)] = event
     total &+= 1

@@ -144,7 +144,7 @@ public struct Replayer: ~Copyable {
           return
         }
         if best.map({ report.reaches(beyond: $0) }) ?? true { best = report }
-        machine = try start.fork()
+        machine.assign(from: start)
         report = before
         recent = recentBefore
         awaitsScan = scanBefore
