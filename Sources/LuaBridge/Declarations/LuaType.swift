@@ -49,8 +49,10 @@ public struct LuaType: Sendable {
   public init<Object: AnyObject>(
     _ name: String, _ objectClass: Object.Type, doc: String, properties: [LuaProperty] = [],
     methods: [LuaFunction] = [], display: (@Sendable (LuaHandle) -> String)? = nil,
-    isLive: (@Sendable (LuaHandle) -> Bool)? = nil, equals: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil,
-    less: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil, length: (@Sendable (LuaHandle) -> Int)? = nil,
+    isLive: (@Sendable (LuaHandle) -> Bool)? = nil,
+    equals: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil,
+    less: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil,
+    length: (@Sendable (LuaHandle) -> Int)? = nil,
     element: LuaFunction.Body? = nil, close: LuaFunction.Body? = nil
   ) {
     self.name = name

@@ -1,10 +1,13 @@
 extension Machine {
-  /// Checks the invariants AI.1 to AI.7, AI.11 to AI.13 and AI.19 of the specification.
+  /// Checks the invariants of the specification that a state can show: AI.1 to AI.8, AI.10 to AI.13,
+  /// AI.19 and AI.23. The others speak of transitions, and the tests watch those.
   ///
   /// - Returns: The first that fails, in words with the frame or zone it fails at; nil if all hold.
   public func check() -> String? {
     for zone in populatedZones {
-      if let broken = checkFreeLists(zone) ?? checkPerCPU(zone) ?? checkNumbers(zone) {
+      if let broken = checkFreeLists(zone) ?? checkPerCPU(zone) ?? checkNumbers(zone)
+        ?? checkPageblocks(zone)
+      {
         return "\(zoneTable[zone].index.name) of node \(zoneTable[zone].node): " + broken
       }
     }
@@ -134,6 +137,48 @@ extension Machine {
       {
         return "AI.7: free_count of CPU \(cpu) is \(pages.freeCount)"
       }
+    }
+    return nil
+  }
+
+  /// Types of pageblocks, and that every managed page is somebody's (AI.1, AI.10, AI.11, AI.23).
+  private func checkPageblocks(_ zone: Int) -> String? {
+    let size = geometry.pageblockPages
+    var owned = 0
+    var cma = 0
+    var at = zoneTable[zone].start & ~(size - 1)
+    while at < zoneTable[zone].end {
+      let pageblock = PFN(at)
+      let type = frames.migrateType(pageblock)
+      if zoneTable[zone].index == .movable, type == .unmovable || type == .reclaimable,
+        isMemory(pageblock), !isMobilityGroupingDisabled
+      {
+        return "AI.23: \(pageblock) in ZONE_MOVABLE is a \(type.name) pageblock"
+      }
+      var end = at + size
+      while at < end {
+        let state = frames.head(PFN(at))
+        guard state.kind != .none else {
+          at += 1
+          continue
+        }
+        owned += 1 << state.order
+        at += 1 << state.order
+        end = max(end, at)
+      }
+    }
+    for area in cmaAreas where frames.zone(of: PFN(area.base)) == zone {
+      for start in stride(from: area.base, to: area.base + area.pages, by: size)
+      where frames.migrateType(PFN(start)) == .cma { cma += size }
+    }
+    if owned != zoneTable[zone].managed {
+      return
+        "AI.11: \(zoneTable[zone].managed) pages are managed, but \(owned) are free, on per-CPU "
+        + "lists or allocated"
+    }
+    if zoneTable[zone].isolatedPageblocks == 0 && cma != zoneTable[zone].cmaPages {
+      return
+        "AI.10: the zone has \(zoneTable[zone].cmaPages) CMA pages, its CMA pageblocks hold \(cma)"
     }
     return nil
   }
