@@ -23,9 +23,7 @@ struct ReplayCommand: ParsableCommand {
     var failed = false
     for file in files {
       do {
-        var replayer = try Replayer(try Recording(path: file))
-        try replayer.run()
-        let report = replayer.report
+        let report = try ReplayFile.run(file)
         print(json ? report.json : report.text)
         if report.agrees { agreeing += 1 } else { failed = true }
       } catch {
