@@ -28,7 +28,7 @@ import Testing
       local a, b = show(pcall(f, ...)), show(pcall(g, ...))
       if a ~= b and not (a:find("too complex") or b:find("too complex")) then
         differences = differences + 1
-        if differences < 10 then print(what, show(...), "stock " .. a, "ours " .. b) end
+        if differences < 10 then print(what, string.format("%q", show(...) .. " stock " .. a .. " ours " .. b)) end
       end
     end
     local function check(s, p, init)

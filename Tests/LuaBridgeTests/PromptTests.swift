@@ -42,7 +42,7 @@ import Testing
     #expect(Fixture.session().evaluate(line).outcome.failure?.isIncompleteInput == true)
   }
 
-  @Test(arguments: ["x = = 1", "end", "'", "1 +* 2", "]]"]) func wrong(line: String) {
+  @Test(arguments: ["x = = 1", "end", "'a\n", "1 +* 2", "]]"]) func wrong(line: String) {
     let failure = Fixture.session().evaluate(line).outcome.failure
     #expect(failure != nil)
     #expect(failure?.isIncompleteInput == false)

@@ -49,13 +49,13 @@ import Testing
         """
         print(load("return x", "c", "t", { x = 5 })())
         print(load("x = 1; return x")())
-        print(load("return +"))
+        print(load("return 1 +"))
         print(pcall(load, "return x", "c", "b"))
         """)
         == """
         5
         1
-        nil\t[string "return +"]:1: unexpected symbol near <eof>
+        nil\t[string "return 1 +"]:1: unexpected symbol near <eof>
         false\tbinary chunks are not available
 
         """)

@@ -21,6 +21,9 @@ import Testing
         if type(ra[2]) ~= "table" then
           left = left .. tostring(ra[2]); right = right .. tostring(rb[2])
         end
+        -- Functions that nothing global holds have no name in messages.
+        left = left:gsub("#%d to '[^']*'", "")
+        right = right:gsub("#%d to '[^']*'", "")
         if left ~= right then
           differences = differences + 1
           if differences < 5 then print(name, left, right, ...) end
