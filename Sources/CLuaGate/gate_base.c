@@ -263,6 +263,19 @@ void gate_open_base(lua_State *L, gate_session *s) {
   lua_setwarnf(L, warn_function, s);
 }
 
+// The registry's list of loaded libraries names functions in messages and tracebacks. It held the
+// full os and debug; it gets what is left of them.
+static void forget_full_libraries(lua_State *L) {
+  static const char *const kept[] = {LUA_GNAME, LUA_COLIBNAME, LUA_TABLIBNAME, LUA_STRLIBNAME,
+                                     LUA_MATHLIBNAME, LUA_UTF8LIBNAME, LUA_OSLIBNAME, NULL};
+  lua_newtable(L);
+  for (const char *const *name = kept; *name; name++) {
+    lua_getglobal(L, *name);
+    lua_setfield(L, -2, *name);
+  }
+  lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+}
+
 void gate_open_libraries(lua_State *L, gate_session *s) {
   static const luaL_Reg safe[] = {
     {LUA_GNAME, luaopen_base},        {LUA_COLIBNAME, luaopen_coroutine},
@@ -276,11 +289,6 @@ void gate_open_libraries(lua_State *L, gate_session *s) {
     luaL_requiref(L, library->name, library->func, 1);
     lua_pop(L, 1);
   }
-  if (s->sandbox) {
-    // The registry's list of loaded libraries would keep the full os and debug alive.
-    lua_pushnil(L);
-    lua_setfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-  }
   gate_open_base(L, s);
   gate_open_order(L);
   gate_open_string(L, s);
@@ -288,4 +296,5 @@ void gate_open_libraries(lua_State *L, gate_session *s) {
   gate_open_coroutine(L);
   gate_open_random(L, s);
   gate_open_printer(L);
+  if (s->sandbox) forget_full_libraries(L);
 }

@@ -179,7 +179,7 @@ static const char *compile_special(compiler *c, node *n, const char *p, const ch
     if (index < 0 || index >= c->count || !c->closed[index]) {
       n->kind = node_error;
       n->capture = (uint8_t)(index + 1);
-      n->message = "invalid capture index %%%d";
+      n->message = "invalid capture index";
       return end;
     }
     return p + 2;
@@ -250,8 +250,8 @@ static inline void tick(matcher *m) {
 }
 
 static _Noreturn void raise_malformed(matcher *m, const node *n) {
-  if (strchr(n->message, 'd') && strncmp(n->message, "invalid capture index", 21) == 0)
-    luaL_error(m->L, "invalid capture index %%%d in pattern", n->capture);
+  if (strncmp(n->message, "invalid capture index", 21) == 0)
+    luaL_error(m->L, "invalid capture index %%%d", n->capture);
   luaL_error(m->L, "%s", n->message);
   abort();
 }
@@ -517,10 +517,7 @@ static void add_template(matcher *m, luaL_Buffer *b, const char *s, const char *
     } else if (c == '0') {
       luaL_addlstring(b, s, (size_t)(e - s));
     } else if (isdigit(c)) {
-      int index = c - '1';
-      if (index >= m->capture_count && index != 0)
-        luaL_error(L, "invalid capture index %%%d in replacement string", index + 1);
-      push_capture(m, index, s, e);
+      push_capture(m, c - '1', s, e);
       luaL_tolstring(L, -1, NULL);
       lua_remove(L, -2);
       luaL_addvalue(b);

@@ -85,7 +85,6 @@ import Testing
     "local t = {} for i = 1, 1e9 do t['k' .. i] = i end",
     "local co = coroutine.wrap(function() local t = {} while true do t[#t + 1] = {} end end) co()",
     "table.concat(setmetatable({}, {__index = function() return 'xxxxxxxxxxxxxxxx' end}), '', 1, 1e9)",
-    "local function f(...) return f(1, ...) end f()",
     "local t = {} while true do t[#t + 1] = counter{} end",
     "local s = string.rep('x', 3e7) return (s:gsub('.', '%0%0'))",
   ])

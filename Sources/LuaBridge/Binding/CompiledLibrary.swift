@@ -71,7 +71,7 @@ extension SessionCore {
       }
     }
     for function in library.functions {
-      let native = compile(function, path: function.name, owner: nil)
+      let native = unsafe compile(function, path: function.name, owner: nil)
       guard unsafe gate_register_function(session, function.name, native) else {
         fatalError("no memory for the function \(function.name)")
       }
@@ -81,14 +81,14 @@ extension SessionCore {
   private func fill(_ compiled: CompiledType) {
     let type = compiled.declaration
     let native = unsafe compiled.native
-    let methods = ([helpMethod(of: type)] + type.methods).map { method in
+    let methods = unsafe ([helpMethod(of: type)] + type.methods).map { method in
       unsafe UnsafePointer(
         compile(method, path: "\(type.name):\(method.name)", owner: compiled)) as Optional
     }
     unsafe native.pointee.methods = UnsafePointer(memory.array(methods))
     unsafe native.pointee.method_count = Int32(methods.count)
 
-    let getters = type.properties.map { property in
+    let getters = unsafe type.properties.map { property in
       unsafe UnsafePointer(
         compile(LuaFunction(property.name, doc: property.doc, body: property.get), owner: compiled))
         as Optional
@@ -96,8 +96,8 @@ extension SessionCore {
     unsafe native.pointee.getters = UnsafePointer(memory.array(getters))
     unsafe native.pointee.getter_count = Int32(getters.count)
 
-    let setters = type.properties.compactMap { property in
-      property.set.map { set in
+    let setters = unsafe type.properties.compactMap { property in
+      unsafe property.set.map { set in
         let parameter = LuaParameter(property.name, property.type)
         let function = LuaFunction(
           property.name, .positional, [parameter], doc: property.doc, body: set)
@@ -160,7 +160,7 @@ extension SessionCore {
   private func compile(
     _ function: LuaFunction, path: String? = nil, owner: CompiledType?
   ) -> UnsafeMutablePointer<gate_function> {
-    let parameters = function.parameters.map { unsafe compile($0) }
+    let parameters = unsafe function.parameters.map { unsafe compile($0) }
     let box = BodyBox(function.body, self)
     let native = unsafe memory.array([
       gate_function(
@@ -178,13 +178,13 @@ extension SessionCore {
 
   private func compile(_ parameter: LuaParameter) -> gate_parameter {
     var native = unsafe gate_make_parameter(memory.string(parameter.name), GATE_ANY)
-    native.optional = parameter.isOptional
-    native.rest = parameter.isRest
+    unsafe native.optional = parameter.isOptional
+    unsafe native.rest = parameter.isRest
     func names(_ names: [String]) {
-      let pointers = names.map { unsafe memory.string($0) as Optional }
+      let pointers = unsafe names.map { unsafe memory.string($0) as Optional }
       unsafe native.names = unsafe UnsafeRawPointer(memory.array(pointers))
         .assumingMemoryBound(to: UnsafePointer<CChar>.self)
-      native.name_count = Int32(names.count)
+      unsafe native.name_count = Int32(names.count)
     }
     let kind: gate_kind
     switch parameter.type {
@@ -192,16 +192,16 @@ extension SessionCore {
     case .boolean: kind = GATE_BOOLEAN
     case .integer(let range):
       kind = GATE_INTEGER
-      (native.minimum, native.maximum) = (range.lowerBound, range.upperBound)
+      unsafe (native.minimum, native.maximum) = (range.lowerBound, range.upperBound)
     case .number(let range):
       kind = GATE_NUMBER
-      (native.number_minimum, native.number_maximum) = (range.lowerBound, range.upperBound)
+      unsafe (native.number_minimum, native.number_maximum) = (range.lowerBound, range.upperBound)
     case .size(let range):
       kind = GATE_SIZE
-      (native.minimum, native.maximum) = (range.lowerBound, range.upperBound)
+      unsafe (native.minimum, native.maximum) = (range.lowerBound, range.upperBound)
     case .pfn:
       kind = GATE_PFN
-      native.minimum = 0
+      unsafe native.minimum = 0
     case .address: kind = GATE_ADDRESS
     case .string, .file: kind = GATE_STRING
     case .choice(let list):
@@ -219,7 +219,7 @@ extension SessionCore {
     case .table: kind = GATE_TABLE
     case .function: kind = GATE_FUNCTION
     }
-    native.kind = kind
-    return native
+    unsafe native.kind = kind
+    return unsafe native
   }
 }

@@ -12,10 +12,8 @@ internal import CLuaGate
   let memory = NativeMemory()
   var types: [String: CompiledType] = [:]
   /// Declarations by the address of their C twin, for help and completion.
-  var functions: [UnsafeRawPointer: DeclaredFunction] = [:]
+  var functions: [UnsafeRawPointer: DeclaredFunction] = unsafe [:]
   var libraries: [LuaLibrary] = []
-  /// Bytes of a UTF-8 sequence that a write cut in two.
-  private var pending: [UInt8] = []
 
   init(limits: LuaLimits, sandbox: Bool, seed: UInt64, sink: @escaping (String) -> Void) {
     self.sink = sink
@@ -58,6 +56,12 @@ internal import CLuaGate
     unsafe sink(String(decoding: bytes, as: UTF8.self))
   }
 
+  func type(of object: gate_object) -> LuaType? {
+    unsafe object.type.pointee.context.map {
+      unsafe Unmanaged<CompiledType>.fromOpaque($0).takeUnretainedValue().declaration
+    }
+  }
+
   /// The Swift side of a host object; nil when it was closed.
   func handle(of object: gate_object) -> LuaHandle? {
     guard let held = unsafe object.object else { return nil }
@@ -76,7 +80,7 @@ final class SinkBox {
 
 /// C memory that lives as long as the session core.
 @safe final class NativeMemory {
-  private var blocks: [UnsafeMutableRawPointer] = []
+  private var blocks: [UnsafeMutableRawPointer] = unsafe []
   private var objects: [AnyObject] = []
 
   func string(_ text: String) -> UnsafePointer<CChar> {

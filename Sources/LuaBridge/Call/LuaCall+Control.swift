@@ -20,7 +20,7 @@ extension LuaCall {
   /// A function argument, to be kept beyond this call. Nil when memory ran out.
   public func reference(_ position: Int) -> LuaReference? {
     let slot = unsafe gate_reference(call.pointee.L, raw(position).index)
-    return slot > 0 ? LuaReference(core: core, slot: slot) : nil
+    return unsafe slot > 0 ? LuaReference(core: core, slot: slot) : nil
   }
 
   /// Calls a Lua function. Its error becomes a value; it cannot yield.

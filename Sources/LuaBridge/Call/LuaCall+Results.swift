@@ -18,7 +18,7 @@ extension LuaCall {
   ///
   /// - Precondition: The type is declared and `handle.object` is of its class.
   public func returns(_ handle: LuaHandle) {
-    guard let type = core.types[handle.typeName] else {
+    guard let type = unsafe core.types[handle.typeName] else {
       preconditionFailure("type \(handle.typeName) is not declared")
     }
     let wanted: AnyObject.Type = type.declaration.objectClass
@@ -95,7 +95,7 @@ extension LuaCall {
   }
 
   /// Writes to the session's output, like `print` without the newline.
-  public func write(_ text: String) { core.sink(text) }
+  public func write(_ text: String) { unsafe core.sink(text) }
 
   /// Tells Lua's collector of memory that it cannot see, so that it collects sooner: the bytes that
   /// the objects returned by this call keep alive.

@@ -7,7 +7,7 @@ enum NearestName {
   static func find(_ name: String, in candidates: [String]) -> String? {
     let sorted = candidates.sorted()
     let memory = NativeMemory()
-    let pointers = sorted.map { unsafe memory.string($0) }
+    let pointers = unsafe sorted.map { unsafe memory.string($0) }
     let position = unsafe pointers.withUnsafeBufferPointer { buffer in
       unsafe buffer.isEmpty ? -1 : gate_nearest(name, buffer.baseAddress!, Int32(buffer.count))
     }

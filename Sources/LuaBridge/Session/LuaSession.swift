@@ -95,15 +95,15 @@ extension LuaSession {
   ///
   /// - Parameters:
   ///   - chunkName: How messages name it: `@file.lua` for a file, `=name` for any other.
-  ///   - arguments: The script's `...` and global `arg`.
+  ///   - arguments: The script's `...` and global `arg`; nil leaves `arg` as it is.
   public func run(
-    _ source: String, chunkName: String = "=script", arguments: [String] = []
+    _ source: String, chunkName: String = "=script", arguments: [String]? = nil
   ) -> LuaOutcome {
-    let status = withCStrings(arguments) { pointers in
-      withUTF8(source) { bytes in
+    let status = unsafe withCStrings(arguments ?? []) { pointers in
+      unsafe withUTF8(source) { bytes in
         unsafe gate_run(
-          core.session, bytes.baseAddress!, bytes.count, chunkName, pointers.baseAddress,
-          Int32(arguments.count))
+          core.session, bytes.baseAddress!, bytes.count, chunkName,
+          arguments == nil ? nil : pointers.baseAddress, Int32(pointers.count))
       }
     }
     return finish(status) { values() }
@@ -123,12 +123,12 @@ extension LuaSession {
   /// Runs a line of the prompt: first as an expression, else as a statement. Its results become
   /// the globals `_` (the first) and `_1` … `_n`.
   public func evaluate(_ line: String, chunkName: String = "=stdin") -> LuaEvaluation {
-    let status = withUTF8(line) { bytes in
+    let status = unsafe withUTF8(line) { bytes in
       unsafe gate_evaluate(core.session, bytes.baseAddress!, bytes.count, chunkName)
     }
     var displays: [String] = []
     let outcome = finish(status) {
-      displays = (0..<gate_result_count(core.session)).map { display(at: $0 + 1) }
+      displays = unsafe (0..<gate_result_count(core.session)).map { display(at: $0 + 1) }
       return values()
     }
     return LuaEvaluation(outcome: outcome, displays: outcome.failure == nil ? displays : [])
@@ -197,8 +197,8 @@ private func withCStrings<Result>(
   _ strings: [String], _ body: (UnsafeBufferPointer<UnsafePointer<CChar>>) -> Result
 ) -> Result {
   let memory = NativeMemory()
-  let pointers = strings.map { unsafe memory.string($0) }
-  return unsafe withExtendedLifetime(memory) {
+  let pointers = unsafe strings.map { unsafe memory.string($0) }
+  return withExtendedLifetime(memory) {
     unsafe pointers.withUnsafeBufferPointer { unsafe body($0) }
   }
 }
