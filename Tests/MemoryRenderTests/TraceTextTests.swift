@@ -21,7 +21,8 @@ import Testing
       #expect(text.contains(": \(name): "), "\(name)")
     }
     #expect(
-      text.contains("page=0000000000000000 pfn=0x0 order=3 migratetype=0 gfp_flags=GFP_KERNEL"))
+      text.contains(
+        "mm_page_alloc: page=0000000000000000 pfn=0x0 order=3 migratetype=0 gfp_flags=GFP_KERNEL|"))
   }
 
   @Test func fewEvents() throws {

@@ -34,8 +34,9 @@ extension Machine {
     numaItems[zone * VMStatNames.numaItems.count + item]
   }
 
-  /// A node's counter in pages, never negative. Kernel: `node_page_state_pages()`.
+  /// A node's counter in pages, never negative.
   ///
+  /// Kernel: `node_page_state_pages()`.
   /// - Parameter item: An index into ``VMStatNames/nodeItems``.
   public func nodeItem(_ item: Int, node: Int) -> Int {
     max(0, nodeItems[node * VMStatNames.nodeItems.count + item])

@@ -160,6 +160,11 @@ extension Machine {
     zoneTable[id].batch = image.batch
     zoneTable[id].statThreshold = image.statThreshold
     if image.spanned == 0 { return }
+    guard image.start >= 0, image.spanned > 0, image.start + image.spanned <= frames.count else {
+      throw MemoryError(
+        .configuration,
+        "zone \(image.index.name) ends at 0x\(hex(image.start + image.spanned)), behind all memory")
+    }
     let order = geometry.pageblockOrder
     let mask = geometry.pageblockPages - 1
     frames.assignZone(

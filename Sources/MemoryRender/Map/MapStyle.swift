@@ -1,6 +1,6 @@
 internal import MemoryModel
 
-/// Glyphs and colours of a map. Every fact has a glyph; colour only repeats or adds.
+/// Glyphs and colours of a map: every fact has a glyph, colour repeats or adds.
 struct MapStyle {
   let color: Bool
   let unicode: Bool

@@ -138,9 +138,8 @@ public struct MemoryMap {
     for row in stride(from: 0, to: strip.cells.count, by: strip.cellsPerRow) {
       let cells = strip.cells[row..<min(row + strip.cellsPerRow, strip.cells.count)]
       let pfn = (strip.first + (row << strip.shift)) << strip.pageblockOrder
-      text +=
-        "  " + style.paint(max(pfn, strip.start).hex.padded(left: strip.labelWidth), MapStyle.dim)
-        + "  "
+      let label = max(pfn, strip.start).hex.padded(left: strip.labelWidth)
+      text += "  " + style.paint(label, MapStyle.dim) + "  "
       text += style.row(
         cells.map { cell in
           let fill = cell.fill

@@ -23,8 +23,9 @@ public struct PageblockSummary: Equatable, Sendable {
   public var lru = 0
   /// Of the allocated ones: those that a driver can move.
   public var driverMovable = 0
-  /// The order of the largest free block here; a block that is larger than the pageblock counts
-  /// with its own order. nil when nothing is free.
+  /// The order of the largest free block here, or nil when nothing is free.
+  ///
+  /// A block that is larger than the pageblock counts with its own order.
   public var largestFreeOrder: Int?
   /// Allocated pages by use, entry `PageUse.rawValue`.
   public var uses = InlineArray<8, Int>(repeating: 0)
@@ -85,7 +86,7 @@ public struct PageblockReader {
     reserved = Self.intersection(machine.memory, machine.reserved)
   }
 
-  /// Firmware reserves holes, too; only what is memory counts. Both lists ascend.
+  /// The frames in both lists, each ascending: what firmware reserves may be holes, too.
   private static func intersection(_ left: [PFNRange], _ right: [PFNRange]) -> [PFNRange] {
     var result: [PFNRange] = []
     var from = 0

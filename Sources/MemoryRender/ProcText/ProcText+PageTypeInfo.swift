@@ -27,7 +27,10 @@ extension ProcText {
     return text
   }
 
-  /// Kernel: `pagetypeinfo_showfree_print()`. It stops counting at 100,000 and says so by `>`.
+  /// Free blocks of one zone.
+  ///
+  /// The kernel stops counting at 100,000 and says so by `>`.
+  /// Kernel: `pagetypeinfo_showfree_print()`.
   private static func freeCounts(_ machine: borrowing Machine, _ id: Int) -> String {
     let zone = machine.zone(id)
     let limit = 100_000
@@ -44,8 +47,10 @@ extension ProcText {
     return text
   }
 
-  /// Kernel: `pagetypeinfo_showblockcount_print()`. The sampled frames are not aligned: they start
-  /// at the zone's first frame. Sections without memory have no pages to look at.
+  /// Pageblocks of one zone.
+  ///
+  /// The sampled frames are not aligned: they start at the zone's first frame. Sections without
+  /// memory have no pages to look at. Kernel: `pagetypeinfo_showblockcount_print()`.
   private static func blockCounts(
     _ machine: borrowing Machine, _ id: Int, _ sections: Set<Int>
   ) -> String {

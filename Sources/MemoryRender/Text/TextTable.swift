@@ -27,7 +27,9 @@ public struct TextTable {
     rows.append(cells + Array(repeating: "", count: headers.count - cells.count))
   }
 
-  /// The lines, each ended by a newline. Without any header text the first line is a row.
+  /// The lines, each ended by a newline.
+  ///
+  /// Without any header text the first line is a row.
   public var text: String {
     let lines = (headers.allSatisfy(\.isEmpty) ? [] : [headers]) + rows
     let widths = headers.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }

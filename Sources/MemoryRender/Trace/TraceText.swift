@@ -47,7 +47,9 @@ public enum TraceText {
     return "          pinlab-1       [000] ....." + time + ": " + description(event, machine)
   }
 
-  /// One event, name and fields. Kernel: include/trace/events/kmem.h.
+  /// One event, name and fields.
+  ///
+  /// Kernel: include/trace/events/kmem.h.
   public static func description(
     _ event: TraceEvent, _ machine: borrowing Machine
   ) -> String {
