@@ -1,9 +1,29 @@
 public import MemoryModel
 
-/// A machine on disk: a recording, or a captured host.
+#if canImport(Glibc)
+  internal import Glibc
+#else
+  internal import Musl
+#endif
+
+/// A machine on disk: a recording, or a folder with a captured host.
 public enum MachineFile {
-  /// The machine of a recording's first full dump.
-  public static func load(_ path: String) throws(RecordingError) -> Machine {
-    try Replayer.initialMachine(try Recording(path: path))
+  /// The machine of a recording's first full dump, or the one rebuilt from a capture.
+  ///
+  /// - Parameter report: Receives how far a captured host can be trusted. Recordings tell all.
+  public static func load(
+    _ path: String, report: (CaptureReport) -> Void = { _ in }
+  ) throws(RecordingError) -> Machine {
+    var info = stat()
+    guard unsafe stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else {
+      return try Replayer.initialMachine(try Recording(path: path))
+    }
+    let host = try HostImage.load(path)
+    report(host.report)
+    do throws(MemoryError) {
+      return try Machine.restore(host.image)
+    } catch {
+      throw RecordingError("\(path): the captured host cannot be rebuilt: \(error.message)")
+    }
   }
 }

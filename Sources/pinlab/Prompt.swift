@@ -59,7 +59,20 @@ struct Prompt {
   }
 
   private func complete(_ statement: String, _ cursor: Int) -> Completions {
-    .none
+    // The bridge counts characters, the console bytes.
+    let bytes = Array(statement.utf8)
+    let head = String(decoding: bytes.prefix(cursor), as: UTF8.self)
+    let found = session.lua.complete(statement, cursor: head.count)
+    let start = statement.prefix(found.start).utf8.count
+    if found.wantsFileNames { return Completions(start: start, isFileName: true) }
+    return Completions(
+      start: start,
+      candidates: found.candidates.map { candidate in
+        switch candidate.kind {
+        case .argument where !candidate.text.contains("="): candidate.text + " = "
+        default: candidate.text
+        }
+      }, suffix: nil)
   }
 
   private static func library(_ transcript: Transcript, seed: UInt64) -> LuaLibrary {

@@ -104,6 +104,6 @@ final class SinkBox {
   }
 
   deinit {
-    for block in unsafe blocks { unsafe block.deallocate() }
+    for unsafeblock in unsafe blocks { unsafe block.deallocate() }
   }
 }

@@ -111,7 +111,9 @@ struct MachineOptions {
         "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
     }
     do {
-      var machine = try MachineFile.load(call.string(12))
+      var text = ""
+      var machine = try MachineFile.load(call.string(12)) { text = $0.text }
+      call.write(text)
       if call.isGiven(7) { machine.setKernel(Kernel.presets[call.integer(7)]) }
       return machine
     } catch {
