@@ -72,7 +72,9 @@ struct Prompt {
         case .argument where !candidate.text.contains("="): candidate.text + " = "
         default: candidate.text
         }
-      }, suffix: nil)
+      },
+      // A value stands between quotes.
+      suffix: found.candidates.first?.kind == .value ? "\"" : nil)
   }
 
   private static func library(_ transcript: Transcript, seed: UInt64) -> LuaLibrary {
