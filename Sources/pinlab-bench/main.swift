@@ -48,7 +48,7 @@ func startUp() -> Double? {
     if unsafe posix_spawn(&process, program, nil, nil, &arguments, environ) == 0 {
       waitpid(process, nil, 0)
     }
-    for unsafeargument in unsafe arguments { unsafe free(argument) }
+    unsafe arguments.forEach { unsafe free($0) }
   }
 }
 
