@@ -49,7 +49,9 @@ let package = Package(
       name: "pinlab-bench",
       dependencies: ["MemoryModel", "Recordings", "LuaBridge", "MemoryLua", "CLuaGate"]),
 
-    .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel"]),
+    // What the test targets share: choices, seeds, drawn memory, naive models.
+    .target(name: "ModelTesting", dependencies: ["MemoryModel"], path: "Tests/ModelTesting"),
+    .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel", "ModelTesting"]),
     .testTarget(name: "MemoryRenderTests", dependencies: ["MemoryRender"]),
     .testTarget(
       name: "RecordingsTests", dependencies: ["Recordings"], resources: [.copy("Fixtures")]),
