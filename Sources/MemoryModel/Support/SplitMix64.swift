@@ -14,6 +14,6 @@ public struct SplitMix64: RandomNumberGenerator, Sendable {
 
   /// A number in `0 ..< bound`; the bias is below 2⁻³² for the bounds used here.
   public mutating func below(_ bound: Int) -> Int {
-    Int((next() >> 32) * UInt64(bound) >> 32)
+    Int(((next() >> 32) * UInt64(bound)) >> 32)
   }
 }
