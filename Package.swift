@@ -54,22 +54,25 @@ let package = Package(
       ]),
     .executableTarget(
       name: "pinlab-bench",
-      dependencies: ["MemoryModel", "Recordings", "LuaBridge", "MemoryLua", "CLuaGate"]),
+      dependencies: ["MemoryModel", "Recordings", "LuaBridge", "MemoryLua"]),
 
     // Compares what a test draws with a text file beside it.
     .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
-    .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel"]),
+    // What the tests of the model share: choices, seeds, drawn memory, naive models.
+    .target(name: "ModelTesting", dependencies: ["MemoryModel"], path: "Tests/ModelTesting"),
+    .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel", "ModelTesting"]),
     .testTarget(
       name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),
     .testTarget(
-      name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel"], resources: [.copy("Fixtures")]),
+      name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel"],
+      resources: [.copy("Fixtures")]),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"]),
-    .testTarget(name: "MemoryLuaTests", dependencies: ["MemoryLua"]),
+    .testTarget(name: "MemoryLuaTests", dependencies: ["MemoryLua", "LuaBridge", "GoldenTesting"]),
     .testTarget(
       name: "ConsoleTests", dependencies: ["Console", "TerminalTesting", "console-fixture"]),
     .testTarget(name: "PinLabTests", dependencies: ["PinLab"]),
-    .testTarget(name: "CommandLineTests", dependencies: ["pinlab"]),
+    .testTarget(name: "CommandLineTests", dependencies: ["pinlab", "TerminalTesting"]),
   ]
 )
 
