@@ -24,7 +24,7 @@ import Testing
     var zone = MachineImage.ZoneImage(.dma)
     zone.spanned = 4096
     zone.present = 4096
-    zone.managed = 3584
+    zone.managed = 2896
     zone.freePages = 1024
     zone.freeLists = Array(repeating: [:], count: 11)
     zone.freeLists[10] = [.movable: [3072]]
