@@ -82,15 +82,23 @@ extension Machine {
   private mutating func takeBuddy(
     _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
   ) -> PFN? {
+    guard let pfn = takeUnaccounted(zone, order: order, type, flags) else { return nil }
+    if !kernel.typesFollowPageblocks { account(zone, -(1 << order), lastTaken) }
+    return pfn
+  }
+
+  private mutating func takeUnaccounted(
+    _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
+  ) -> PFN? {
+    lastTaken = .highAtomic
     if flags.contains(.highAtomic), let pfn = takeSmallest(zone, order: order, .highAtomic) {
       return pfn
     }
     var mode = TakeMode.normal
     if let pfn = take(zone, order: order, type, flags, mode: &mode) { return pfn }
-    if !flags.isDisjoint(with: [.oom, .nonBlock]) {
-      return takeSmallest(zone, order: order, .highAtomic)
-    }
-    return nil
+    lastTaken = .highAtomic
+    let urgent: AllocationFlags = kernel.nonBlockingTakesHighAtomic ? [.oom, .nonBlock] : .oom
+    return flags.isDisjoint(with: urgent) ? nil : takeSmallest(zone, order: order, .highAtomic)
   }
 
   /// Kernel: `zone_statistics()` (rule A8.10).

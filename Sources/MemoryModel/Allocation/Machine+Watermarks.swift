@@ -3,7 +3,11 @@ extension Machine {
   /// Kernel: `__zone_watermark_unusable_free()`.
   private func unusableFree(_ zone: Int, order: Int, _ flags: AllocationFlags) -> Int {
     var unusable = 1 << order - 1
-    if flags.isDisjoint(with: .reserves) { unusable += zoneTable[zone].freeHighAtomic }
+    if flags.isDisjoint(with: .reserves) {
+      unusable +=
+        kernel.countsFreeHighAtomic
+        ? zoneTable[zone].freeHighAtomic : zoneTable[zone].reservedHighAtomic
+    }
     if !flags.contains(.cma) { unusable += zoneTable[zone].visibleFreeCMA }
     return unusable
   }

@@ -13,11 +13,14 @@ extension Machine {
       }
       let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
       while left > 0, let pfn = frames.last(perCPU[local].lists[index], order: order) {
+        let remembered = frames.head(pfn).listedType
         frames.remove(&perCPU[local].lists[index], pfn, order: order)
         frames.clearHead(pfn, order: order)
         left -= 1 << order
         perCPU[local].count -= 1 << order
-        let type = frames.migrateType(pfn)
+        let readsPageblock =
+          kernel.typesFollowPageblocks || zoneTable[zone].isolatedPageblocks > 0
+        let type = readsPageblock ? frames.migrateType(pfn) : remembered
         freeBlock(zone, pfn, order: order, type)
         trace.append(TraceEvent(.pagePcpuDrain, pfn, order: order, UInt32(type.rawValue)))
       }

@@ -11,9 +11,9 @@ extension Machine {
     let local = zone * cpuCount + currentCPU
     perCPU[local].allocFactor >>= 1
     count(.pgfree, 1 << order)
-    let index = PerCPUList.index(type, order: order)
+    let index = perCPUIndex(type, order: order)
     frames.pushHead(&perCPU[local].lists[index], pfn, order: order)
-    frames.setHead(pfn, FrameState(.perCPU, order: order))
+    frames.setHead(pfn, FrameState(.perCPU, order: order, listed: frames.migrateType(pfn)))
     perCPU[local].count += 1 << order
 
     let batch = perCPU[local].batch
