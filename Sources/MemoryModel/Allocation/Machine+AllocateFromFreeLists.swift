@@ -43,7 +43,7 @@ extension Machine {
   private mutating func passesWatermarks(
     _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
   ) -> Bool {
-    if !zoneTable[zone].flags.contains(.belowHigh) {
+    if kernel.perCPULists == .autoTuned && !zoneTable[zone].flags.contains(.belowHigh) {
       if isWatermarkOKFast(
         zone, order: request.order, mark: zoneTable[zone].watermark(2),
         highest: request.highest, flags)
@@ -120,10 +120,19 @@ extension Machine {
   private mutating func reserveHighAtomic(_ zone: Int, _ pfn: PFN, order: Int) {
     let block = geometry.pageblockPages
     let share = zoneTable[zone].managed / 100
-    if share < block { return }
-    if zoneTable[zone].reservedHighAtomic >= (share + block - 1) / block * block { return }
+    if kernel.limitsHighAtomicStrictly && share < block { return }
+    let limit =
+      kernel.limitsHighAtomicStrictly ? (share + block - 1) / block * block : share + block
+    if zoneTable[zone].reservedHighAtomic >= limit { return }
     let type = frames.migrateType(pfn)
     if !type.isMergeable { return }
+    if !kernel.typesFollowPageblocks {
+      zoneTable[zone].reservedHighAtomic += block
+      if let pageblock = wholePageblock(zone, pfn) {
+        moveAllToLists(zone, pageblock, .highAtomic)
+      }
+      return setPageblockType(pfn, .highAtomic)
+    }
     if order < geometry.pageblockOrder {
       guard let pageblock = wholePageblock(zone, pfn) else { return }
       moveFreePages(zone, pageblock, from: type, to: .highAtomic)

@@ -26,6 +26,20 @@ public struct Kernel: Sendable, Equatable {
   /// Whether only free HighAtomic pages are held back, and not all reserved ones (6.12, A4.11).
   public var countsFreeHighAtomic = true
 
+  /// How the per-CPU lists are sized, filled and flushed (rows l and m).
+  public var perCPULists = PerCPURegime.autoTuned
+  /// Whether HighAtomic reserves are limited to a hundredth of the zone, rounded to pageblocks, and
+  /// zones of less than a hundred pageblocks have none (6.8 and later, rule A3.29).
+  public var limitsHighAtomicStrictly = true
+
+  public enum PerCPURegime: Sendable, Equatable {
+    /// 5.14 to 6.6: `high` follows the low watermark, flushes double while pages are only freed
+    /// (rule A9.7).
+    case lowWatermark
+    /// 6.7 and later: `high` grows with use and decays (rules A5.5 to A5.16).
+    case autoTuned
+  }
+
   public enum FallbackRegime: Sendable, Equatable {
     /// F4, 5.0 to 6.9: move blocks to the request's lists and look again, rule A9.5.
     case moveAndRetry
@@ -51,7 +65,14 @@ public struct Kernel: Sendable, Equatable {
     highAtomicNeedsHigh: false, decaysInBatches: false, typesFollowPageblocks: false,
     sharesHugeList: true, nonBlockingTakesHighAtomic: false, countsFreeHighAtomic: false)
 
-  public static let presets: [Kernel] = [.v6_12, .v6_12_0, .v6_9]
+  /// The long-term kernel of Debian 12, with its stable fixes up to 6.1.192.
+  public static let v6_1 = Kernel(
+    name: "6.1", release: "6.1.192", fallback: .moveAndRetry, emptyZoneDropsReserve: false,
+    highAtomicNeedsHigh: true, decaysInBatches: false, typesFollowPageblocks: false,
+    nonBlockingTakesHighAtomic: true, countsFreeHighAtomic: false, perCPULists: .lowWatermark,
+    limitsHighAtomicStrictly: false)
+
+  public static let presets: [Kernel] = [.v6_12, .v6_12_0, .v6_9, .v6_1]
 
   public static func named(_ name: some StringProtocol) -> Kernel? {
     presets.first { $0.name == name || $0.release == name }

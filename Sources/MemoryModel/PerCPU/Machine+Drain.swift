@@ -82,6 +82,7 @@ extension Machine {
 
   /// Rule A5.26.
   private mutating func decay(_ zone: Int, _ local: Int) {
+    if kernel.perCPULists != .autoTuned { return }
     let batch = perCPU[local].batch
     let high = perCPU[local].high
     if high > perCPU[local].highMin {

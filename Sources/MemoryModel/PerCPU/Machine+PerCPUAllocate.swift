@@ -6,7 +6,11 @@ extension Machine {
     _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
   ) -> PFN? {
     let local = zone * cpuCount + currentCPU
-    perCPU[local].freeCount >>= 1
+    if kernel.perCPULists == .autoTuned {
+      perCPU[local].freeCount >>= 1
+    } else {
+      perCPU[local].allocFactor >>= 1
+    }
     let index = perCPUIndex(type, order: order)
     if perCPU[local].lists[index].isEmpty {
       refill(zone, local, index, order: order, type, flags)
@@ -45,6 +49,7 @@ extension Machine {
   /// Kernel: `nr_pcp_alloc()`.
   private mutating func refillSize(_ zone: Int, _ local: Int, order: Int) -> Int {
     let batch = perCPU[local].batch
+    if kernel.perCPULists == .lowWatermark { return batch > 1 ? max(batch >> order, 2) : batch }
     let highMin = perCPU[local].highMin
     let highMax = perCPU[local].highMax
     var high = clamp(perCPU[local].high, highMin, highMax)

@@ -130,6 +130,7 @@ extension Machine {
       perCPU[zone * cpuCount + cpu].batch = batch
       perCPU[zone * cpuCount + cpu].highMin = highMin
       perCPU[zone * cpuCount + cpu].highMax = highMax
+      if kernel.perCPULists != .autoTuned { perCPU[zone * cpuCount + cpu].high = highMin }
     }
   }
 
