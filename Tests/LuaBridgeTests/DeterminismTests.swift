@@ -47,10 +47,10 @@ import Testing
         print(pcall(math.random, 2, 1))
         print(pcall(math.random, -1))
         """)
-        == """
-        false\tbad argument #2 to 'math.random' (interval is empty)
-        false\tbad argument #1 to 'math.random' (interval is empty)
+          == """
+          false\tbad argument #2 to 'math.random' (interval is empty)
+          false\tbad argument #1 to 'math.random' (interval is empty)
 
-        """)
+          """)
   }
 }

@@ -39,7 +39,8 @@ import Testing
 
   @Test func unsafeHasTheWholeLibrary() {
     #expect(
-      Fixture.printed("print(type(os.execute), type(io.open), type(require), type(string.dump))",
+      Fixture.printed(
+        "print(type(os.execute), type(io.open), type(require), type(string.dump))",
         sandbox: false) == "function\tfunction\tfunction\tfunction\n")
   }
 
@@ -52,13 +53,13 @@ import Testing
         print(load("return 1 +"))
         print(pcall(load, "return x", "c", "b"))
         """)
-        == """
-        5
-        1
-        nil\t[string "return 1 +"]:1: unexpected symbol near <eof>
-        false\tbinary chunks are not available
+          == """
+          5
+          1
+          nil\t[string "return 1 +"]:1: unexpected symbol near <eof>
+          false\tbinary chunks are not available
 
-        """)
+          """)
   }
 
   // ---- Defects of 5.4.4 ----

@@ -65,13 +65,17 @@ extension LuaCall {
     for (name, value) in table.fields {
       returns(value)
       var name = name
-      name.withUTF8 { unsafe gate_set_field(call, $0.baseAddress ?? UnsafePointer(bitPattern: 1)!, $0.count) }
+      name.withUTF8 {
+        unsafe gate_set_field(call, $0.baseAddress ?? UnsafePointer(bitPattern: 1)!, $0.count)
+      }
     }
     unsafe gate_end_table(call, refusal)
   }
 
   /// Returns an argument as it came, by identity.
-  public func returnsArgument(_ position: Int) { unsafe gate_return_stack(call, raw(position).index) }
+  public func returnsArgument(_ position: Int) {
+    unsafe gate_return_stack(call, raw(position).index)
+  }
 
   /// Returns `nil, err`: what the modelled system refuses. `err` has the fields `errno`, `message`
   /// and `rule`, and reads `ENOMEM  message` as text.

@@ -115,7 +115,8 @@ extension LuaCall {
     guard let held = unsafe object.pointee.object else { preconditionFailure("closed object") }
     let any = unsafe Unmanaged<AnyObject>.fromOpaque(held).takeUnretainedValue()
     // The declared class needs no cast: no object of another is ever made.
-    if unsafe object.pointee.type.pointee.tag == UInt64(UInt(bitPattern: ObjectIdentifier(Object.self)))
+    if unsafe object.pointee.type.pointee.tag
+      == UInt64(UInt(bitPattern: ObjectIdentifier(Object.self)))
     {
       return unsafe unsafeDowncast(any, to: Object.self)
     }

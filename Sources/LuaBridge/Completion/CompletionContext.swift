@@ -207,8 +207,10 @@ struct CompletionContext {
         at = end
         tokens.append(token(.string, line, start, at))
       } else {
-        let isPair = at + 1 < line.count && ["..", "==", "~=", "<=", ">=", "::", "//"]
-          .contains(String(line[at...(at + 1)]))
+        let isPair =
+          at + 1 < line.count
+          && ["..", "==", "~=", "<=", ">=", "::", "//"]
+            .contains(String(line[at...(at + 1)]))
         at += isPair ? 2 : 1
         tokens.append(token(.symbol, line, start, at))
       }

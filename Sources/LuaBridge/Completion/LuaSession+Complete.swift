@@ -129,7 +129,8 @@ struct CompletionFinder {
       guard let object = unsafe value.pointer?.assumingMemoryBound(to: gate_object.self),
         let type = unsafe core.type(of: object.pointee)
       else { return }
-      let methods = type.methods.map { ($0.name, $0.abstract) } + [("help", "Explains this object.")]
+      let methods =
+        type.methods.map { ($0.name, $0.abstract) } + [("help", "Explains this object.")]
       found += methods.map { .init(text: $0.0, kind: .method, doc: $0.1) }
       if !isMethod {
         found += type.properties.map { .init(text: $0.name, kind: .field, doc: $0.doc) }
@@ -176,7 +177,9 @@ struct CompletionFinder {
     _ thread: OpaquePointer, _ path: [CompletionContext.Step], _ isMethod: Bool
   ) -> LuaFunction? {
     let isMember = path.count > 1
-    guard unsafe push(thread, isMember && isMethod ? Array(path.dropLast()) : path) else { return nil }
+    guard unsafe push(thread, isMember && isMethod ? Array(path.dropLast()) : path) else {
+      return nil
+    }
     let slot = unsafe gate_top(thread)
     if isMember, isMethod, case .field(let name)? = path.last {
       let value = unsafe gate_read(thread, slot)

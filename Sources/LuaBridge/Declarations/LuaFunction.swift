@@ -14,7 +14,8 @@ public struct LuaParameter: Sendable {
   public let doc: String
 
   public init(
-    _ name: String, _ type: LuaParameterType, optional: Bool = false, default defaultText: String? = nil,
+    _ name: String, _ type: LuaParameterType, optional: Bool = false,
+    default defaultText: String? = nil,
     rest: Bool = false, _ doc: String = ""
   ) {
     self.name = name
@@ -57,9 +58,9 @@ public struct LuaFunction: Sendable {
   public typealias Body = @Sendable (inout LuaCall) throws(LuaFailure) -> Void
 
   public enum Style: Sendable {
-    /// `f(a, b)`
+    /// Called as `f(a, b)`.
     case positional
-    /// `f{ a = …, b = … }`
+    /// Called as `f{ a = …, b = … }`.
     case named
   }
 

@@ -35,13 +35,13 @@ public struct LuaType: Sendable {
   public let display: (@Sendable (LuaHandle) -> String)?
   /// Whether what the handle names still exists. A handle that does not is an error in Lua.
   public let isLive: (@Sendable (LuaHandle) -> Bool)?
-  /// `a == b`. Without it two handles are equal when all their parts are.
+  /// Answers `a == b`. Without it two handles are equal when all their parts are.
   public let equals: (@Sendable (LuaHandle, LuaHandle) -> Bool)?
-  /// `a < b`
+  /// Answers `a < b`.
   public let less: (@Sendable (LuaHandle, LuaHandle) -> Bool)?
-  /// `#a`
+  /// Answers `#a`.
   public let length: (@Sendable (LuaHandle) -> Int)?
-  /// `a[i]` for a number `i`, which is argument 0 of the body.
+  /// Answers `a[i]` for a number `i`, which is argument 0 of the body.
   public let element: LuaFunction.Body?
   /// Runs when a `<close>` variable leaves its scope.
   public let close: LuaFunction.Body?
@@ -49,8 +49,10 @@ public struct LuaType: Sendable {
   public init<Object: AnyObject>(
     _ name: String, _ objectClass: Object.Type, doc: String, properties: [LuaProperty] = [],
     methods: [LuaFunction] = [], display: (@Sendable (LuaHandle) -> String)? = nil,
-    isLive: (@Sendable (LuaHandle) -> Bool)? = nil, equals: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil,
-    less: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil, length: (@Sendable (LuaHandle) -> Int)? = nil,
+    isLive: (@Sendable (LuaHandle) -> Bool)? = nil,
+    equals: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil,
+    less: (@Sendable (LuaHandle, LuaHandle) -> Bool)? = nil,
+    length: (@Sendable (LuaHandle) -> Int)? = nil,
     element: LuaFunction.Body? = nil, close: LuaFunction.Body? = nil
   ) {
     self.name = name

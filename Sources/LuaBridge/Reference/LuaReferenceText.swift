@@ -30,7 +30,8 @@ public enum LuaReferenceText {
       text += "\n| Argument | Type | |\n|---|---|---|\n"
       for parameter in function.parameters {
         let fallback =
-          parameter.defaultText.map { " Default: \($0)." } ?? (parameter.isOptional ? " Optional." : "")
+          parameter.defaultText.map { " Default: \($0)." }
+          ?? (parameter.isOptional ? " Optional." : "")
         text += "| `\(parameter.name)` | \(cell(parameter.type.words)) | "
         text += "\(cell(parameter.doc))\(cell(fallback)) |\n"
       }

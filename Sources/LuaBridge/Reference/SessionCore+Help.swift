@@ -48,12 +48,15 @@ extension SessionCore {
 
   private func help(_ name: String) throws(LuaFailure) -> String {
     let name = name.replacingDot()
-    var found = unsafe functions.values.filter { $0.path.replacingDot() == name }.map(HelpText.describe)
+    var found = unsafe functions.values.filter { $0.path.replacingDot() == name }.map(
+      HelpText.describe)
     if let type = types[name]?.declaration { found.append(HelpText.describe(type)) }
     if found.isEmpty {
       // A method by its bare name, on every type that has it.
-      found = unsafe functions.values.filter { $0.owner != nil && $0.function.name == name && name != "help" }
-        .sorted { $0.path < $1.path }.map(HelpText.describe)
+      found = unsafe functions.values.filter {
+        $0.owner != nil && $0.function.name == name && name != "help"
+      }
+      .sorted { $0.path < $1.path }.map(HelpText.describe)
     }
     if found.isEmpty { found = HelpText.properties(named: name, in: libraries) }
     guard found.isEmpty else { return found.joined(separator: "\n") }

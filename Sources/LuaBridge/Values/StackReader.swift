@@ -21,7 +21,8 @@ internal import CLuaGate
     case GATE_INTEGER: return unsafe .integer(raw.integer)
     case GATE_NUMBER: return unsafe .number(Double(bitPattern: UInt64(bitPattern: raw.integer)))
     case GATE_STRING: return unsafe .string(string(raw))
-    case GATE_TABLE: return depth < Self.deepest ? table(at: index, depth: depth) : .table(LuaTable())
+    case GATE_TABLE:
+      return depth < Self.deepest ? table(at: index, depth: depth) : .table(LuaTable())
     case GATE_FUNCTION: return function(at: index)
     case GATE_OBJECT:
       guard let object = unsafe raw.pointer?.assumingMemoryBound(to: gate_object.self),
