@@ -28,7 +28,9 @@ import Testing
     #expect(Fixture.printed(Self.script, seed: 2) != first)
   }
 
-  /// The first numbers of seed 1. A change here breaks every recorded transcript.
+  /// The first numbers of seed 1.
+  ///
+  /// A change here breaks every recorded transcript.
   @Test func streamIsFixed() {
     #expect(
       Fixture.printed("print(math.random(1000), math.random(1000), math.random(1000))")

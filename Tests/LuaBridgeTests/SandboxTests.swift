@@ -139,8 +139,10 @@ import Testing
   }
 
   /// Upstream c764ca71: wrong numbers from bitwise operators on constants, in functions with more
-  /// than 256 constants. The compiler is the installed one, so this is only pinned: when it fails,
-  /// the library was updated and the warning in the documentation can go.
+  /// than 256 constants.
+  ///
+  /// The compiler is the installed one, so this is only pinned: when it fails, the library was
+  /// updated and the warning in the documentation can go.
   @Test func bitwiseConstantsInHugeFunctions() {
     #expect(
       Fixture.session().run(
@@ -154,6 +156,7 @@ import Testing
   }
 
   /// Upstream 997f11f5: break out of a generic for with a closing value and a captured variable.
+  ///
   /// Our iterators never return a closing value.
   @Test func iteratorsReturnThreeValues() {
     #expect(

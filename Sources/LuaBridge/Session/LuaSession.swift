@@ -126,8 +126,9 @@ extension LuaSession {
     }
   }
 
-  /// Runs a line of the prompt: first as an expression, else as a statement. Its results become
-  /// the globals `_` (the first) and `_1` … `_n`.
+  /// Runs a line of the prompt: first as an expression, else as a statement.
+  ///
+  /// Its results become the globals `_` (the first) and `_1` … `_n`.
   public func evaluate(_ line: String, chunkName: String = "=stdin") -> LuaEvaluation {
     let status = unsafe withUTF8(line) { bytes in
       unsafe gate_evaluate(core.session, bytes.baseAddress!, bytes.count, chunkName)
