@@ -44,17 +44,14 @@ extension Machine {
     _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
   ) -> Bool {
     if kernel.perCPULists == .autoTuned && !zoneTable[zone].flags.contains(.belowHigh) {
-      if isWatermarkOKFast(
-        zone, order: request.order, mark: zoneTable[zone].watermark(2),
-        highest: request.highest, flags)
-      {
+      if isWatermarkOKFast(zone, request, mark: zoneTable[zone].watermark(2), flags) {
         return true
       }
       zoneTable[zone].flags.insert(.belowHigh)
     }
     return isWatermarkOKFast(
-      zone, order: request.order, mark: zoneTable[zone].watermark(flags.watermark),
-      highest: request.highest, flags) || flags.contains(.noWatermarks)
+      zone, request, mark: zoneTable[zone].watermark(flags.watermark), flags)
+      || flags.contains(.noWatermarks)
   }
 
   /// Takes a block from the CPU's lists or the buddy (rule A4.4). Kernel: `rmqueue()`.

@@ -32,6 +32,10 @@ public struct Kernel: Sendable, Equatable {
   /// zones of less than a hundred pageblocks have none (6.8 and later, rule A3.29).
   public var limitsHighAtomicStrictly = true
 
+  /// Whether `__GFP_ATOMIC` exists, and alone lets a page go below a mark that only a boost raised
+  /// (up to 6.2, rules A9.8, AP.20). 6.1.192 has the later rules for everything else.
+  public var hasAtomicBit = false
+
   public enum PerCPURegime: Sendable, Equatable {
     /// 5.14 to 6.6: `high` follows the low watermark, flushes double while pages are only freed
     /// (rule A9.7).
@@ -70,7 +74,7 @@ public struct Kernel: Sendable, Equatable {
     name: "6.1", release: "6.1.192", fallback: .moveAndRetry, emptyZoneDropsReserve: false,
     highAtomicNeedsHigh: true, decaysInBatches: false, typesFollowPageblocks: false,
     nonBlockingTakesHighAtomic: true, countsFreeHighAtomic: false, perCPULists: .lowWatermark,
-    limitsHighAtomicStrictly: false)
+    limitsHighAtomicStrictly: false, hasAtomicBit: true)
 
   public static let presets: [Kernel] = [.v6_12, .v6_12_0, .v6_9, .v6_1]
 
