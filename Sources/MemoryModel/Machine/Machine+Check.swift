@@ -151,6 +151,11 @@ extension Machine {
     var at = zoneTable[zone].start & ~(size - 1)
     while at < zoneTable[zone].end {
       let pageblock = PFN(at)
+      // Zones of interleaved nodes span each other's pageblocks.
+      guard frames.zone(of: pageblock) == zone else {
+        at += size
+        continue
+      }
       let type = frames.migrateType(pageblock)
       if zoneTable[zone].index == .movable, type == .unmovable || type == .reclaimable,
         isMemory(pageblock), !isMobilityGroupingDisabled
