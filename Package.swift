@@ -58,7 +58,9 @@ let package = Package(
 
     // Compares what a test draws with a text file beside it.
     .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
-    .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel"]),
+    // What the test targets share: choices, seeds, drawn memory, naive models.
+    .target(name: "ModelTesting", dependencies: ["MemoryModel"], path: "Tests/ModelTesting"),
+    .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel", "ModelTesting"]),
     .testTarget(
       name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),
