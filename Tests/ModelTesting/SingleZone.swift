@@ -70,7 +70,7 @@ extension MachineImage {
 }
 
 extension GFPFlags {
-  /// The three requests of the worked numbers. None may reclaim, so none may wait.
+  /// A kernel request of the worked numbers, kind U; like R and M it may not wait.
   public static let plain: GFPFlags = [.kswapdReclaim, .noWarn, .io, .fs]
   public static let plainReclaimable: GFPFlags = [.plain, .reclaimable]
   public static let plainMovable: GFPFlags = [.plain, .highMem, .movable, .hardwall]
