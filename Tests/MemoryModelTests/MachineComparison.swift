@@ -1,0 +1,35 @@
+import ModelTesting
+
+@testable import MemoryModel
+
+/// The first thing in which two machines differ: lists, types, frames, counters, trace; nil if none.
+func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String? {
+  if let lists = ListSnapshot(one).difference(from: ListSnapshot(other)) { return lists }
+  for frame in 0..<one.frames.count
+  where one.frames.head(PFN(frame)) != other.frames.head(PFN(frame)) {
+    return "state of frame \(frame)"
+  }
+  if !one.zoneTable.isEqual(to: other.zoneTable) { return "zones" }
+  if !one.perCPU.isEqual(to: other.perCPU) { return "per-CPU pages" }
+  if !one.lruBatches.isEqual(to: other.lruBatches) { return "LRU batches" }
+  if !one.events.isEqual(to: other.events) { return "event counters" }
+  if !one.numaItems.isEqual(to: other.numaItems) { return "NUMA counters" }
+  if one.settings != other.settings { return "settings" }
+  if one.currentCPU != other.currentCPU { return "running CPU" }
+  if one.totalReserve != other.totalReserve { return "totalreserve_pages" }
+  if one.kswapdWakeups != other.kswapdWakeups { return "kswapd wakeups" }
+  if one.failAllocation != other.failAllocation { return "injected failure" }
+  let events = one.trace.events()
+  let others = other.trace.events()
+  if one.trace.total != other.trace.total || events.count != others.count { return "trace length" }
+  for index in events.indices {
+    let (left, right) = (events[index], others[index])
+    if left.kind != right.kind || left.pfn != right.pfn || left.order != right.order
+      || left.failed != right.failed || left.argument0 != right.argument0
+      || left.argument1 != right.argument1
+    {
+      return "trace event \(index)"
+    }
+  }
+  return nil
+}
