@@ -243,7 +243,7 @@ extension Machine {
 
 extension MachineConfiguration {
   func validate() throws(MemoryError) {
-    guard !nodes.isEmpty, nodes.allSatisfy({ !$0.memory.isEmpty }) else {
+    guard !nodes.isEmpty, nodes.allSatisfy({ !$0.memory.normalized().isEmpty }) else {
       throw MemoryError(.configuration, "a machine needs memory on each of its nodes")
     }
     guard nodes.count <= 32 else {
