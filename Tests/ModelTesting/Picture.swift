@@ -46,6 +46,7 @@ extension MachineImage {
     var image = MachineImage.singleAllocated(pages: pages)
     image.allocations = []
     image.zones[0].statThreshold = 0
+    image.zones[0].managed = picture.count { $0 != "-" }
     for (offset, character) in picture.enumerated() {
       let pfn = 4096 + offset
       switch character {
