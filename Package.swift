@@ -60,7 +60,9 @@ let package = Package(
     .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
     // What the test targets share: choices, seeds, drawn memory, naive models.
     .target(name: "ModelTesting", dependencies: ["MemoryModel"], path: "Tests/ModelTesting"),
-    .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel", "ModelTesting"]),
+    .testTarget(
+      name: "MemoryModelTests", dependencies: ["MemoryModel", "ModelTesting", "GoldenTesting"],
+      exclude: ["Goldens"]),
     .testTarget(
       name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),
