@@ -69,9 +69,11 @@ extension Machine {
       perCPU[local].freeCMADiff = 0
       if changed { perCPU[local].expire = 3 }
       decay(zone, local)
-      if zoneTable[zone].node == cpuNodes[cpu] || perCPU[local].count == 0 {
+      // Empty lists leave the countdown where it stands.
+      if perCPU[local].expire == 0 || perCPU[local].count == 0 { continue }
+      if zoneTable[zone].node == cpuNodes[cpu] {
         perCPU[local].expire = 0
-      } else if perCPU[local].expire > 0 {
+      } else {
         perCPU[local].expire -= 1
         if perCPU[local].expire == 0 {
           drain(zone, local, pages: min(perCPU[local].count, perCPU[local].batch), from: 0)

@@ -14,7 +14,7 @@ extension Machine {
   public mutating func calculateMinFreeKbytes() {
     var pages = 0
     for zone in 0..<zoneCount where zoneTable[zone].index <= .normal {
-      pages += max(0, zoneTable[zone].managed - zoneTable[zone].watermarks[2])
+      pages += max(0, zoneTable[zone].managed - zoneTable[zone].watermark(2))
     }
     let kbytes = pages * (geometry.pageSize >> 10)
     let computed = squareRoot(kbytes * 16)
