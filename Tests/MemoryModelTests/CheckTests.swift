@@ -69,7 +69,7 @@ import Testing
   func buddies() throws {
     try expect("AI.3: pfn 0x1100 and its buddy pfn 0x1180 of order 7 are both free") { machine in
       let block = PFN(0x1100)
-      machine.removeFree(zone, block, order: 8, .unmovable)
+      machine.removeFree(zone, block, order: 8)
       machine.insertFree(zone, block, order: 7, .unmovable, atTail: true)
       machine.insertFree(zone, PFN(0x1180), order: 7, .unmovable, atTail: true)
     }

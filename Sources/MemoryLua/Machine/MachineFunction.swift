@@ -30,7 +30,8 @@ extension MemoryLibrary {
           "thp", .choice(["always", "madvise", "never"]), default: "always",
           "Huge pages raise the watermarks of machines of 512 MiB and more."),
         LuaParameter(
-          "min_free_kbytes", .integer(0...(1 << 31)), optional: true, "vm.min_free_kbytes."),
+          "min_free_kbytes", .integer(0...Int64(Int32.max)), optional: true,
+          "vm.min_free_kbytes, written right after boot."),
         LuaParameter(
           "config_cma", .boolean, default: "true", "CONFIG_CMA; stock Debian kernels lack it."),
         LuaParameter(
@@ -126,7 +127,11 @@ struct MachineOptions {
   ) throws(LuaFailure) -> [MachineConfiguration.CMARequest] {
     if value.isNil { return [] }
     guard let table = value.table else {
-      return [.init(name: "reserved", pages: try ByteSize.bytes(value, "cma") / page)]
+      return [.init(name: "reserved", pages: try areaPages(value, "cma", page))]
+    }
+    guard !table.elements.isEmpty, table.fields.isEmpty else {
+      throw LuaFailure(
+        "bad field 'cma' (expected a size, or a list such as { { name = \"a\", size = \"64M\" } })")
     }
     var areas: [MachineConfiguration.CMARequest] = []
     for element in table.elements {
@@ -140,10 +145,20 @@ struct MachineOptions {
       areas.append(
         .init(
           name: fields["name"]?.string ?? "cma\(areas.count)",
-          pages: try ByteSize.bytes(size, "cma[\(areas.count + 1)].size") / page,
+          pages: try areaPages(size, "cma[\(areas.count + 1)].size", page),
           base: fields["base"]?.integer.map { Int($0) }))
     }
     return areas
+  }
+
+  private func areaPages(
+    _ value: LuaValue, _ field: String, _ page: Int
+  ) throws(LuaFailure) -> Int {
+    let pages = try ByteSize.bytes(value, field) / page
+    guard pages > 0 else {
+      throw LuaFailure("bad field '\(field)' (\(ByteSize.describe(value)) is less than a page)")
+    }
+    return pages
   }
 
   private func movableSize(
