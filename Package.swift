@@ -58,9 +58,11 @@ let package = Package(
 
     // Compares what a test draws with a text file beside it.
     .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
-    // What the tests of the model share: choices, seeds, drawn memory, naive models.
+    // What the test targets share: choices, seeds, drawn memory, naive models.
     .target(name: "ModelTesting", dependencies: ["MemoryModel"], path: "Tests/ModelTesting"),
-    .testTarget(name: "MemoryModelTests", dependencies: ["MemoryModel", "ModelTesting"]),
+    .testTarget(
+      name: "MemoryModelTests", dependencies: ["MemoryModel", "ModelTesting", "GoldenTesting"],
+      exclude: ["Goldens"]),
     .testTarget(
       name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),

@@ -214,7 +214,7 @@ function page:free() end
 ---@field cma? any A CMA area as `cma=` makes it: a size, or a list of { name, size, base }, base a pfn.
 ---@field kernelcore? any Size or "N%" that is kept out of ZONE_MOVABLE.
 ---@field movablecore? any Size or "N%" of ZONE_MOVABLE.
----@field kernel? "6.12"|"6.12.0" Whose rules apply; see kernels().
+---@field kernel? "6.12"|"6.12.0"|"6.9"|"6.1" Whose rules apply; see kernels().
 ---@field thp? "always"|"madvise"|"never" Huge pages raise the watermarks of machines of 512 MiB and more.
 ---@field min_free_kbytes? integer vm.min_free_kbytes.
 ---@field config_cma? boolean CONFIG_CMA; stock Debian kernels lack it.

@@ -219,7 +219,10 @@ static int enter(lua_State *L, const gate_function *f, int first, int count, int
     *(void **)lua_touserdata(L, slot) = NULL;
     if (call.continuation) s->host.release(call.continuation);
   }
-  if (__builtin_expect(call.pressure > 0, 0)) lua_gc(L, LUA_GCSTEP, (int)(call.pressure >> 10));
+  if (__builtin_expect(call.pressure > 0, 0)) {
+    int64_t kilobytes = call.pressure >> 10;
+    lua_gc(L, LUA_GCSTEP, kilobytes < (1 << 20) ? (int)kilobytes : 1 << 20);
+  }
   if (__builtin_expect(__atomic_load_n(&s->stop, __ATOMIC_RELAXED) != 0, 0)) {
     if (call.next_continuation) s->host.release(call.next_continuation);
     gate_arena_reset(s, ops, bytes);

@@ -90,6 +90,7 @@ const char *gate_tolstring(lua_State *L, int index, size_t *length);
 void gate_open_libraries(lua_State *L, gate_session *s);
 void gate_open_base(lua_State *L, gate_session *s);
 void gate_open_order(lua_State *L);
+void gate_forget_traversals(lua_State *L);
 void gate_open_string(lua_State *L, gate_session *s);
 void gate_open_pattern(lua_State *L);
 void gate_open_table(lua_State *L);

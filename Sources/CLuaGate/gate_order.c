@@ -281,6 +281,17 @@ static int next_ordered(lua_State *L) {
   return answer_from(L, entry, at);
 }
 
+// Lets go of the tables of unfinished traversals. Writes only to slots that exist, so nothing raises.
+void gate_forget_traversals(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &gate_key_next) == LUA_TTABLE) {
+    for (int i = 1; i <= 3 * traversals; i++) {
+      lua_pushboolean(L, false);
+      lua_rawseti(L, -2, i);
+    }
+  }
+  lua_pop(L, 1);
+}
+
 void gate_open_order(lua_State *L) {
   lua_createtable(L, 3 * traversals + 1, 0);
   for (int i = 1; i <= 3 * traversals; i++) {

@@ -276,7 +276,11 @@ static int describe_error(lua_State *L) {
 
 static int32_t run(gate_session *s, request *r) {
   lua_State *L = s->L;
-  if (!L || s->busy) return GATE_RUN_BUSY;
+  if (!L || s->busy) {
+    // Arguments of a refused call must not pass for results of the body that made it.
+    if (r->reference) gate_arena_reset(s, r->base, s->arena.byte_count);
+    return GATE_RUN_BUSY;
+  }
   s->busy = true;
   s->result_count = 0;
   keep_text(&s->message, &s->message_length, "", 0);
@@ -336,6 +340,7 @@ int32_t gate_result_count(gate_session *s) { return s->result_count; }
 void gate_finish(gate_session *s) {
   lua_State *L = s->L;
   lua_settop(L, 0);
+  gate_forget_traversals(L);
   s->result_count = 0;
   gate_switch(s, NULL);
   __atomic_store_n(&s->stop, GATE_STOP_NONE, __ATOMIC_SEQ_CST);

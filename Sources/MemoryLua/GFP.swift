@@ -11,7 +11,9 @@ enum GFP {
   static let parameterType = LuaParameterType.flags(names)
 
   /// The mask of a checked `flags` argument.
-  static func mask(_ set: UInt64) throws(LuaFailure) -> GFPFlags {
+  ///
+  /// On kernels that have `__GFP_ATOMIC`, GFP_ATOMIC brings it along.
+  static func mask(_ set: UInt64, _ kernel: Kernel) throws(LuaFailure) -> GFPFlags {
     var mask: GFPFlags = []
     var rest = set
     while rest != 0 {
@@ -21,6 +23,7 @@ enum GFP {
     if let reason = mask.contradiction {
       throw LuaFailure("bad argument #2 'gfp' to 'alloc_pages' (\(reason))")
     }
+    if kernel.hasAtomicBit && mask.isSuperset(of: .atomic) { mask.insert(.atomicBit) }
     return mask
   }
 }

@@ -17,7 +17,7 @@ public enum MemoryLibrary {
     LuaFunction(
       "kernels", returns: [LuaResult(.table, "A list of tables with name and release.")],
       doc: "The kernels that a machine can run.",
-      example: "#kernels() --> 2"
+      example: "kernels()[1].name --> \"6.12\""
     ) { call in
       call.returns(
         LuaTable(

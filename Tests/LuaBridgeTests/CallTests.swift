@@ -13,32 +13,65 @@ import Testing
         print(c < counter{ start = 2000 }, c == c, c ~= counter{})
         print(pages.count(7), alloc_pages(3, "movable | nowait"), alloc_pages(0, {"zero"}))
         """)
-        == """
-        5\t5\t5\tcounter at 5\t###
-        1000\tnil\tENOSPC  the counter is full
-        true\ttrue\ttrue
-        7\t8\t1\t2
+          == """
+          5\t5\t5\tcounter at 5\t###
+          1000\tnil\tENOSPC  the counter is full
+          true\ttrue\ttrue
+          7\t8\t1\t2
 
-        """)
+          """)
   }
 
   @Test(arguments: [
-    ("alloc_pages(11)", "t:1: bad argument #1 'order' to 'alloc_pages' (expected an integer 0..10, got 11)"),
-    ("alloc_pages('1')", "t:1: bad argument #1 'order' to 'alloc_pages' (expected an integer 0..10, got \"1\"; write the number without quotes)"),
-    ("alloc_pages(1.5)", "t:1: bad argument #1 'order' to 'alloc_pages' (expected an integer 0..10, got 1.5; use // for whole division)"),
-    ("alloc_pages()", "t:1: bad argument #1 'order' to 'alloc_pages' (expected an integer 0..10, got nothing)"),
-    ("pick('frist')", "t:1: bad argument #1 'name' to 'pick' (expected one of \"first\", \"second\", got \"frist\"; did you mean \"first\"?)"),
+    (
+      "alloc_pages(11)",
+      "t:1: bad argument #1 'order' to 'alloc_pages' (expected an integer 0..10, got 11)"
+    ),
+    (
+      "alloc_pages('1')",
+      "t:1: bad argument #1 'order' to 'alloc_pages' (expected an integer 0..10, got \"1\"; write the number without quotes)"
+    ),
+    (
+      "alloc_pages(1.5)",
+      "t:1: bad argument #1 'order' to 'alloc_pages' (expected an integer 0..10, got 1.5; use // for whole division)"
+    ),
+    (
+      "alloc_pages()",
+      "t:1: bad argument #1 'order' to 'alloc_pages' (expected an integer 0..10, got nothing)"
+    ),
+    (
+      "pick('frist')",
+      "t:1: bad argument #1 'name' to 'pick' (expected one of \"first\", \"second\", got \"frist\"; did you mean \"first\"?)"
+    ),
     ("counter{ strat = 1 }", "t:1: unknown field 'strat' in 'counter'; did you mean 'start'?"),
     ("counter{ 1 }", "t:1: 'counter' takes named fields, got an entry [1]; write name = value"),
-    ("counter(5)", "t:1: 'counter' takes one table with named fields, as in counter{ start = … }, got 5"),
-    ("counter{ ram = '4Q' }", "t:1: bad field 'ram' in 'counter' (expected a size: bytes, or a string such as \"4G\" or \"512MiB\", got \"4Q\")"),
+    (
+      "counter(5)",
+      "t:1: 'counter' takes one table with named fields, as in counter{ start = … }, got 5"
+    ),
+    (
+      "counter{ ram = '4Q' }",
+      "t:1: bad field 'ram' in 'counter' (expected a size: bytes, or a string such as \"4G\" or \"512MiB\", got \"4Q\")"
+    ),
     ("local c = counter{} print(c.mapp)", "t:1: no field 'mapp' on counter; did you mean 'map'?"),
     ("local c = counter{} c.map = 1", "t:1: field 'map' of counter is read-only"),
-    ("local c = counter{} c.add()", "t:1: 'add' is a method of counter: write object:add(…), got nothing for the object"),
+    (
+      "local c = counter{} c.add()",
+      "t:1: 'add' is a method of counter: write object:add(…), got nothing for the object"
+    ),
     ("local b = box() b:slto(1)", "t:1: no field 'slto' on box; did you mean 'slot'?"),
-    ("local b = box() b:free(counter{})", "t:1: bad argument #1 'slot' to 'free' (expected a slot, got a counter)"),
-    ("local b = box() local s = b:slot(1) b:free(s) print(s.value)", "t:1: the object of 'value' is stale: the slot it named no longer exists"),
-    ("local c = counter{} c:close() c:add()", "t:1: the object of 'add' is closed: this counter was given back by close"),
+    (
+      "local b = box() b:free(counter{})",
+      "t:1: bad argument #1 'slot' to 'free' (expected a slot, got a counter)"
+    ),
+    (
+      "local b = box() local s = b:slot(1) b:free(s) print(s.value)",
+      "t:1: the object of 'value' is stale: the slot it named no longer exists"
+    ),
+    (
+      "local c = counter{} c:close() c:add()",
+      "t:1: the object of 'add' is closed: this counter was given back by close"
+    ),
     ("box(1)", "t:1: too many arguments to 'box' (expected 0, got 1)"),
     ("failing('own words')", "t:1: own words"),
     ("local c = counter{} c:walk(1)", "t:1: 'walk' can yield only inside a coroutine"),
@@ -134,6 +167,39 @@ import Testing
     guard case .function(let f) = values[0] else { throw LuaErrorExpected() }
     #expect(session.call(f, arguments: [1, 2]).values?.first?.integer == 3)
     #expect(session.call(f, arguments: [.nil]).failure?.message.contains("arithmetic") == true)
+  }
+}
+
+@Suite struct ReentryTests {
+  /// A body that uses its own session is told so, and its results stay as they were.
+  @Test func aRunningSessionRefusesAnotherRun() {
+    final class Keep: @unchecked Sendable {
+      var session: LuaSession?
+      var function: LuaReference?
+    }
+    let keep = Keep()
+    let session = LuaSession { _ in }
+    keep.session = session
+    defer { keep.session = nil }
+    session.register(
+      LuaLibrary(
+        "reentry", doc: "",
+        functions: [
+          LuaFunction("again", .positional, [LuaParameter("f", .function)], doc: "") { call in
+            call.returns(1)
+            keep.function = call.reference(0)
+            if let function = keep.function {
+              let outcome = keep.session?.call(function, arguments: [5, 6, 7])
+              call.returns(outcome?.failure?.message ?? "ran")
+            }
+            call.returns(keep.session?.run("x = 1").failure?.message ?? "ran")
+          }
+        ]))
+    let values = session.run("return again(print)").values
+    #expect(values?.count == 3)
+    #expect(values?[0].integer == 1)
+    #expect(values?[1].string == "the session already runs")
+    keep.function = nil
   }
 }
 

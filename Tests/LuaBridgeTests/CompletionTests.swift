@@ -15,12 +15,14 @@ import Testing
 
   @Test(arguments: [
     ("alloc", ["alloc_pages"], 0), ("print(coun", ["counter"], 6), ("whi", ["while"], 0),
-    ("c:", ["add", "close", "help", "walk"], 2), ("c.", ["add", "close", "count", "help", "map", "walk"], 2),
+    ("c:", ["add", "close", "help", "walk"], 2),
+    ("c.", ["add", "close", "count", "help", "map", "walk"], 2),
     ("x = c:a", ["add"], 6), ("t.", ["inner"], 2), ("t._", ["_private"], 2),
     ("t.inner.", ["walker", "x"], 8), ("t.inner:", ["walker"], 8), ("t.inner[1]:a", ["add"], 11),
     ("t['inner'].w", ["walker"], 11), ("s:up", ["upper"], 2), ("string.gs", ["gsub"], 7),
     ("counter{ ", ["kernel", "path", "ram", "start"], 9), ("counter{ra", ["ram"], 8),
-    ("counter({ ram = 1, st", ["start"], 19), ("counter{ kernel = \"", ["4.2", "5.10", "6.12"], 19),
+    ("counter({ ram = 1, st", ["start"], 19),
+    ("counter{ kernel = \"", ["4.2", "5.10", "6.12"], 19),
     ("counter{ kernel = '6", ["6.12"], 19), ("pick('", ["first", "second"], 6),
     ("pick \"f", ["first"], 6), ("alloc_pages(1, 'zero|m", ["zero|movable"], 16),
     ("pages.", ["count"], 6), ("trap.", [], 5), ("class:r", ["run"], 6), ("nothing.x.y", [], 10),
@@ -40,7 +42,9 @@ import Testing
     let add = session.complete("c:ad").candidates.first
     #expect(add?.kind == .method)
     #expect(add?.doc == "Counts up.")
-    #expect(session.complete("counter{ ke").candidates.first?.doc == "\"6.12\" | \"5.10\" | \"4.2\", optional. Which.")
+    #expect(
+      session.complete("counter{ ke").candidates.first?.doc
+        == "\"6.12\" | \"5.10\" | \"4.2\", optional. Which.")
     #expect(session.complete("print(al) x", cursor: 8).candidates.map(\.text) == ["alloc_pages"])
   }
 
@@ -48,7 +52,8 @@ import Testing
   @Test func neverFails() {
     let session = Self.session()
     let pieces = [
-      "c", ".", ":", "{", "}", "(", ")", "[", "]", "\"", "'", "counter", " ", "=", ",", "t", "1", "é",
+      "c", ".", ":", "{", "}", "(", ")", "[", "]", "\"", "'", "counter", " ", "=", ",", "t", "1",
+      "é",
       "\\", "--", "[[", "]]", "trap", "inner", "🙂", "\n", "|", "..", "s",
     ]
     var state: UInt64 = 7

@@ -28,7 +28,9 @@ import Testing
     #expect(Fixture.printed(Self.script, seed: 2) != first)
   }
 
-  /// The first numbers of seed 1. A change here breaks every recorded transcript.
+  /// The first numbers of seed 1.
+  ///
+  /// A change here breaks every recorded transcript.
   @Test func streamIsFixed() {
     #expect(
       Fixture.printed("print(math.random(1000), math.random(1000), math.random(1000))")
@@ -47,10 +49,10 @@ import Testing
         print(pcall(math.random, 2, 1))
         print(pcall(math.random, -1))
         """)
-        == """
-        false\tbad argument #2 to 'math.random' (interval is empty)
-        false\tbad argument #1 to 'math.random' (interval is empty)
+          == """
+          false\tbad argument #2 to 'math.random' (interval is empty)
+          false\tbad argument #1 to 'math.random' (interval is empty)
 
-        """)
+          """)
   }
 }

@@ -67,17 +67,21 @@ enum Fixture {
   static let box = LuaType(
     "box", Box.self, doc: "Has slots.",
     methods: [
-      LuaFunction("slot", .positional, [LuaParameter("i", .integer(0...9))], doc: "A slot.") { call in
+      LuaFunction("slot", .positional, [LuaParameter("i", .integer(0...9))], doc: "A slot.") {
+        call in
         let box = call.object(as: Box.self)
         call.returns(
-          LuaHandle("slot", box, index: call.integer(0), generation: box.generations[call.integer(0)]))
+          LuaHandle(
+            "slot", box, index: call.integer(0), generation: box.generations[call.integer(0)]))
       },
-      LuaFunction("free", .positional, [LuaParameter("slot", .object("slot"))], doc: "Frees a slot.")
-      { call in
+      LuaFunction(
+        "free", .positional, [LuaParameter("slot", .object("slot"))], doc: "Frees a slot."
+      ) { call in
         call.object(as: Box.self).generations[call.handle(0).index] += 1
       },
-      LuaFunction("method", .positional, [LuaParameter("order", .integer(0...10))], doc: "For speed.")
-      { call in
+      LuaFunction(
+        "method", .positional, [LuaParameter("order", .integer(0...10))], doc: "For speed."
+      ) { call in
         call.returns(1 << call.integer(0))
       },
     ])
@@ -100,7 +104,9 @@ enum Fixture {
         LuaParameter("ram", .size(), optional: true), LuaParameter("path", .file, optional: true),
       ], returns: [LuaResult(.object("counter"))], doc: "Makes a counter."
     ) { $0.returns(LuaHandle("counter", Counter($0.integer(0, default: 0)))) },
-    LuaFunction("box", .positional, [], doc: "Makes a box.") { $0.returns(LuaHandle("box", Box(10))) },
+    LuaFunction("box", .positional, [], doc: "Makes a box.") {
+      $0.returns(LuaHandle("box", Box(10)))
+    },
     LuaFunction(
       "alloc_pages", .positional,
       [
@@ -117,7 +123,8 @@ enum Fixture {
     LuaFunction("pages.count", .positional, [LuaParameter("pfn", .pfn)], doc: "In a table.") {
       $0.returns($0.integer(0))
     },
-    LuaFunction("pick", .positional, [LuaParameter("name", .choice(["first", "second"]))], doc: "") {
+    LuaFunction("pick", .positional, [LuaParameter("name", .choice(["first", "second"]))], doc: "")
+    {
       $0.returns($0.integer(0))
     },
     LuaFunction(

@@ -89,8 +89,10 @@ import Testing
     ("select(2, pcall(string.rep, 'xx', 1 << 62))", "resulting string too large"),
     ("('%5.1f|%s|%q|%-5d|'):format(1.25, nil, 'a', 7)", "  1.2|nil|\"a\"|7    |"),
     ("('%s'):format({})", "table: #1"),
-    ("select(2, pcall(string.format, '%p', {}))",
-      "'%p' is not available: addresses differ between runs"),
+    (
+      "select(2, pcall(string.format, '%p', {}))",
+      "'%p' is not available: addresses differ between runs"
+    ),
   ])
   func otherStringFunctions(source: String, text: String) {
     #expect(Fixture.printed("print(\(source))") == text + "\n")

@@ -6,9 +6,13 @@ import Testing
 @Suite struct PromptTests {
   @Test(arguments: [
     ("1 + 1", ["2"]), ("'a\\n\"é\\1'", ["\"a\\n\\\"é\\x01\""]), ("nil, true", ["nil", "true"]),
-    ("x = 5", []), ("{}", ["{}"]), ("{ 1, 'a', b = { c = 2 }, ['d e'] = 3, [10] = 4 }",
-      ["{ 1, \"a\", [10] = 4, b = { c = 2 }, [\"d e\"] = 3 }"]),
-    ("counter{ start = 2 }", ["counter at 2"]), ("2^53", ["9.007199254741e+15"]), ("print", ["function: #1"]),
+    ("x = 5", []), ("{}", ["{}"]),
+    (
+      "{ 1, 'a', b = { c = 2 }, ['d e'] = 3, [10] = 4 }",
+      ["{ 1, \"a\", [10] = 4, b = { c = 2 }, [\"d e\"] = 3 }"]
+    ),
+    ("counter{ start = 2 }", ["counter at 2"]), ("2^53", ["9.007199254741e+15"]),
+    ("print", ["function: #1"]),
     ("alloc_pages", ["function: alloc_pages"]),
     ("{ a = counter{}, [counter{ start = 9 }] = 1 }", ["{ a = counter at 0, [counter at 9] = 1 }"]),
     ("{ { { { { 1 } } } } }", ["{ { { { {…} } } } }"]),
@@ -37,7 +41,9 @@ import Testing
     #expect(session.evaluate("_").displays == ["40"])
   }
 
-  @Test(arguments: ["for i = 1, 2 do", "x = ", "f(", "return function()", "--[[", "x = [[", "if x then"])
+  @Test(arguments: [
+    "for i = 1, 2 do", "x = ", "f(", "return function()", "--[[", "x = [[", "if x then",
+  ])
   func incomplete(line: String) {
     #expect(Fixture.session().evaluate(line).outcome.failure?.isIncompleteInput == true)
   }
@@ -46,6 +52,21 @@ import Testing
     let failure = Fixture.session().evaluate(line).outcome.failure
     #expect(failure != nil)
     #expect(failure?.isIncompleteInput == false)
+  }
+
+  @Test func showingCanBeStopped() {
+    let session = Fixture.session(LuaLimits(time: .milliseconds(50)))
+    let endless = "setmetatable({}, { __tostring = function() while true do end end })"
+    #expect(session.evaluate(endless).outcome.failure?.stop == .time)
+    #expect(session.evaluate("1").displays == ["1"])
+  }
+
+  @Test func refusalsReadWell() {
+    let session = Fixture.session()
+    _ = session.run("c = counter{ start = 1000 }")
+    #expect(session.evaluate("c:add()").displays == ["nil", "ENOSPC  the counter is full"])
+    #expect(session.evaluate("_2.errno, _2.rule").displays == ["\"ENOSPC\"", "\"C1.2\""])
+    #expect(session.run("assert(c:add())").failure?.message == "ENOSPC  the counter is full")
   }
 
   @Test func errorsAtEveryDepth() {
@@ -65,10 +86,12 @@ import Testing
         \tt:2: in local 'outer'
         \tt:3: in main chunk
         """)
-    #expect(session.run("error({ code = 1, 'x' })").failure?.message == "error value { \"x\", code = 1 }")
+    #expect(
+      session.run("error({ code = 1, 'x' })").failure?.message == "error value { \"x\", code = 1 }")
     #expect(session.run("error()").failure?.message == "error value nil")
-    #expect(session.run("error(setmetatable({}, {__tostring = function() return 'own' end}))").failure?
-      .message == "own")
+    #expect(
+      session.run("error(setmetatable({}, {__tostring = function() return 'own' end}))").failure?
+        .message == "own")
     #expect(session.run("x = = 1", chunkName: "=t").failure?.traceback == "")
     #expect(session.run("return ...", arguments: ["a", "b"]).values?.count == 2)
   }

@@ -40,10 +40,12 @@ import Testing
     #expect(Fixture.printed("help(counter{})") == object)
     #expect(Fixture.printed("help('counter.add')") == Fixture.printed("help(counter{}.add)"))
     #expect(Fixture.printed("help('add')") == Fixture.printed("help(counter{}.add)"))
-    #expect(Fixture.printed("help('counter')").contains("counter{ [start], [kernel], [ram], [path] }"))
+    #expect(
+      Fixture.printed("help('counter')").contains("counter{ [start], [kernel], [ram], [path] }"))
     #expect(Fixture.printed("help()").contains("alloc_pages(order, [flags])"))
     #expect(Fixture.printed("help(5)") == "No help for 5. help() lists what there is.\n")
-    #expect(Fixture.error("help('contuer')") == "t:1: no help for 'contuer'; did you mean 'counter'?")
+    #expect(
+      Fixture.error("help('contuer')") == "t:1: no help for 'contuer'; did you mean 'counter'?")
     #expect(Fixture.printed("help('count')").hasPrefix("counter.count\n  integer"))
   }
 

@@ -39,7 +39,8 @@ import Testing
 
   @Test func unsafeHasTheWholeLibrary() {
     #expect(
-      Fixture.printed("print(type(os.execute), type(io.open), type(require), type(string.dump))",
+      Fixture.printed(
+        "print(type(os.execute), type(io.open), type(require), type(string.dump))",
         sandbox: false) == "function\tfunction\tfunction\tfunction\n")
   }
 
@@ -52,13 +53,13 @@ import Testing
         print(load("return 1 +"))
         print(pcall(load, "return x", "c", "b"))
         """)
-        == """
-        5
-        1
-        nil\t[string "return 1 +"]:1: unexpected symbol near <eof>
-        false\tbinary chunks are not available
+          == """
+          5
+          1
+          nil\t[string "return 1 +"]:1: unexpected symbol near <eof>
+          false\tbinary chunks are not available
 
-        """)
+          """)
   }
 
   // ---- Defects of 5.4.4 ----
@@ -138,8 +139,10 @@ import Testing
   }
 
   /// Upstream c764ca71: wrong numbers from bitwise operators on constants, in functions with more
-  /// than 256 constants. The compiler is the installed one, so this is only pinned: when it fails,
-  /// the library was updated and the warning in the documentation can go.
+  /// than 256 constants.
+  ///
+  /// The compiler is the installed one, so this is only pinned: when it fails, the library was
+  /// updated and the warning in the documentation can go.
   @Test func bitwiseConstantsInHugeFunctions() {
     #expect(
       Fixture.session().run(
@@ -153,6 +156,7 @@ import Testing
   }
 
   /// Upstream 997f11f5: break out of a generic for with a closing value and a captured variable.
+  ///
   /// Our iterators never return a closing value.
   @Test func iteratorsReturnThreeValues() {
     #expect(

@@ -64,11 +64,11 @@ import Testing
         while k ~= nil do list[#list + 1] = tostring(k) k = next(t, k) end
         print(table.concat(list, " "))
         """)
-        == """
-        1 2 7 -1 0.5 inf  aa b z false true counter at 1 counter at 2
-        1 2 7 -1 0.5 inf  aa b z false true counter at 1 counter at 2
+          == """
+          1 2 7 -1 0.5 inf  aa b z false true counter at 1 counter at 2
+          1 2 7 -1 0.5 inf  aa b z false true counter at 1 counter at 2
 
-        """)
+          """)
   }
 
   @Test func fieldsMayChangeDuringTraversal() {

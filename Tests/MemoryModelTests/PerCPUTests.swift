@@ -291,6 +291,20 @@ import Testing
     #expect(machine.check() == nil)
   }
 
+  @Test("A5.16: the flush asks for the high mark as a request for zone Movable would")
+  func belowHighIndex() throws {
+    for (reserve, clears) in [([0, 0, 65_000, 0, 0], true), ([0, 0, 0, 65_000, 0], false)] {
+      var machine = try machine {
+        $0.lowmemReserve = reserve
+        $0.flags = .belowHigh
+        $0.perCPU[0].highMin = 60
+      }
+      let held = machine.allocate(200, order: 0, [.plain, .dma32])
+      try machine.free(held)
+      #expect(machine.zone(zone).flags.contains(.belowHigh) == !clears)
+    }
+  }
+
   @Test("A5.10, AP.5: a CMA page waits on the Movable list and serves any movable request")
   func cmaOnMovableList() throws {
     var machine = try Machine.restore(.single(pages: 16384, cma: PFNRange(18432, 20480)))

@@ -136,6 +136,8 @@ public struct ListBuddy {
       return noFragment ? nil : steal(order, type)
     case .single:
       return single(order, type, noFragment: noFragment)
+    case .moveAndRetry:
+      preconditionFailure("judged by its recordings alone")
     }
   }
 

@@ -46,19 +46,17 @@ extension MachineImage {
     var image = MachineImage.singleAllocated(pages: pages)
     image.allocations = []
     image.zones[0].statThreshold = 0
-    image.zones[0].managed = 0
+    image.zones[0].managed = picture.count { $0 != "-" }
     for (offset, character) in picture.enumerated() {
       let pfn = 4096 + offset
       switch character {
       case "#":
         image.allocations.append(
           Allocation(pfn: pfn, order: 0, owner: 0, isLRU: false, isDriverMovable: false))
-        image.zones[0].managed += 1
       case "0"..."9", "A":
         let order = character.hexDigitValue!
         image.zones[0].freeLists[order][.movable, default: []].append(pfn)
         image.zones[0].freePages += 1 << order
-        image.zones[0].managed += 1 << order
       default: break
       }
     }

@@ -1,4 +1,8 @@
-import Foundation
+#if canImport(Glibc)
+  internal import Glibc
+#else
+  internal import Musl
+#endif
 
 /// The seeds and the length of random runs, which the environment can change.
 ///
@@ -14,6 +18,7 @@ public enum Seeds {
   public static func steps(_ steps: Int) -> Int { number("PINLAB_STEPS") ?? steps }
 
   private static func number(_ name: String) -> Int? {
-    ProcessInfo.processInfo.environment[name].flatMap { Int($0) }
+    guard let text = unsafe getenv(name) else { return nil }
+    return Int(unsafe String(cString: text))
   }
 }

@@ -41,6 +41,17 @@ import Testing
     expectAgreement(replayer.report)
   }
 
+  static let history: [String] = recordings(
+    in: URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+      .appendingPathComponent("../../../shared/fidelity/history").standardized.path
+  ).filter { path in Kernel.presets.contains { name(path).hasPrefix("H-\($0.release)-") } }
+
+  /// Streams of older kernels judge the presets: 6.12.0, 6.9.0, 6.1.192.
+  @Test(.enabled(if: !history.isEmpty), arguments: history)
+  func olderKernelAgrees(_ path: String) throws {
+    expectAgreement(try ReplayFile.run(path))
+  }
+
   func expectAgreement(_ report: ReplayReport) {
     if let first = report.firstDisagreement {
       Issue.record(

@@ -8,8 +8,10 @@ public struct LuaCallback {
 }
 
 extension LuaCall {
-  /// Whether the script was interrupted or met a limit. A long body asks now and then, and returns
-  /// or throws; whatever it does, the script is stopped after it.
+  /// Whether the script was interrupted or met a limit.
+  ///
+  /// A long body asks now and then, and returns or throws; whatever it does, the script is stopped
+  /// after it.
   public func shouldStop() -> Bool { unsafe gate_should_stop(call.pointee.session) }
 
   /// A function argument, to be called with ``invoke(_:_:)`` during this call.
@@ -17,13 +19,17 @@ extension LuaCall {
     LuaCallback(slot: unsafe raw(position).index)
   }
 
-  /// A function argument, to be kept beyond this call. Nil when memory ran out.
+  /// A function argument, to be kept beyond this call.
+  ///
+  /// Nil when memory ran out.
   public func reference(_ position: Int) -> LuaReference? {
     let slot = unsafe gate_reference(call.pointee.L, raw(position).index)
     return unsafe slot > 0 ? LuaReference(core: core, slot: slot) : nil
   }
 
-  /// Calls a Lua function. Its error becomes a value; it cannot yield.
+  /// Calls a Lua function.
+  ///
+  /// Its error becomes a value; it cannot yield.
   public func invoke(_ callback: LuaCallback, _ arguments: [LuaValue] = []) -> LuaOutcome {
     invoke(slot: callback.slot, reference: 0, arguments)
   }
@@ -77,7 +83,9 @@ extension LuaCall {
   public var canYield: Bool { unsafe gate_is_yieldable(call.pointee.L) }
 
   /// Yields the results returned so far, and has the body called again with `state` when the
-  /// coroutine is resumed. What the script passes to `resume` is ignored.
+  /// coroutine is resumed.
+  ///
+  /// What the script passes to `resume` is ignored.
   ///
   /// Return from the body right after. The body is entered with the same arguments and with
   /// ``continuation(as:)`` giving `state`. A coroutine that is dropped gives `state` back.

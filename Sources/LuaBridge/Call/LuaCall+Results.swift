@@ -77,8 +77,9 @@ extension LuaCall {
     unsafe gate_return_stack(call, raw(position).index)
   }
 
-  /// Returns `nil, err`: what the modelled system refuses. `err` has the fields `errno`, `message`
-  /// and `rule`, and reads `ENOMEM  message` as text.
+  /// Returns `nil, err`: what the modelled system refuses.
+  ///
+  /// `err` has the fields `errno`, `message` and `rule`, and reads `ENOMEM message` as text.
   public func refuse(errno: String, message: String, rule: String? = nil) {
     returnsNil()
     var fields: [(name: String, value: LuaValue)] = [
@@ -101,8 +102,9 @@ extension LuaCall {
   /// the objects returned by this call keep alive.
   public func hintMemory(bytes: Int) { unsafe call.pointee.pressure += Int64(bytes) }
 
-  /// Gives back what the object this method was called on holds. Every later use of it in Lua is
-  /// an error that says so.
+  /// Gives back what the object this method was called on holds.
+  ///
+  /// Every later use of it in Lua is an error that says so.
   ///
   /// The Swift object lives on while the body holds it.
   public func closeObject() {

@@ -44,7 +44,9 @@ extension LuaCall {
     isGiven(position) ? integer(position) : fallback
   }
 
-  /// The set of a `.flags` argument: bit i stands for name i. Empty when it was not given.
+  /// The set of a `.flags` argument: bit i stands for name i.
+  ///
+  /// Empty when it was not given.
   public func flags(_ position: Int) -> UInt64 {
     isGiven(position) ? UInt64(bitPattern: Int64(integer(position))) : 0
   }
@@ -67,7 +69,9 @@ extension LuaCall {
     isGiven(position) ? string(position) : fallback
   }
 
-  /// An argument of any type, copied. Tables are copied to a depth of 16.
+  /// An argument of any type, copied.
+  ///
+  /// Tables are copied to a depth of 16.
   public func value(_ position: Int) -> LuaValue {
     let raw = unsafe raw(position)
     guard unsafe raw.kind != GATE_NIL else { return .nil }

@@ -84,7 +84,9 @@ struct CompletionFinder {
 
   // ---- Walking ----
 
-  /// Pushes the value at the end of the path. False when it cannot be reached by raw reads.
+  /// Pushes the value at the end of the path.
+  ///
+  /// False when it cannot be reached by raw reads.
   private func push(_ thread: OpaquePointer, _ path: [CompletionContext.Step]) -> Bool {
     guard unsafe gate_push_globals(thread) else { return false }
     for step in path {

@@ -9,7 +9,9 @@ public struct LuaParameter: Sendable {
   public let isOptional: Bool
   /// What a missing argument means, in words for help; the body applies it.
   public let defaultText: String?
-  /// Whether it takes all remaining arguments, none included. Only for the last parameter.
+  /// Whether it takes all remaining arguments, none included.
+  ///
+  /// Only for the last parameter.
   public let isRest: Bool
   public let doc: String
 
@@ -52,15 +54,17 @@ public struct LuaErrno: Sendable {
 
 /// A declared function, method or property accessor.
 public struct LuaFunction: Sendable {
-  /// The work of a function. It fails by throwing, which becomes a Lua error at the caller's line.
+  /// The work of a function.
+  ///
+  /// It fails by throwing, which becomes a Lua error at the caller's line.
   ///
   /// Sendable, so that declarations can be global constants; what it works on it gets from the call.
   public typealias Body = @Sendable (inout LuaCall) throws(LuaFailure) -> Void
 
   public enum Style: Sendable {
-    /// `f(a, b)`
+    /// Called as `f(a, b)`.
     case positional
-    /// `f{ a = …, b = … }`
+    /// Called as `f{ a = …, b = … }`.
     case named
   }
 
@@ -76,8 +80,9 @@ public struct LuaFunction: Sendable {
   public let kernel: [String]
   /// The rules of the specification it follows, such as `A3.8`.
   public let rules: [String]
-  /// Lua source that shows it, run as a test by ``LuaLibrary/examples``. A line that ends in
-  /// `--> text` promises what the expression before it displays.
+  /// Lua source that shows it, run as a test by ``LuaLibrary/examples``.
+  ///
+  /// A line that ends in `--> text` promises what the expression before it displays.
   public let example: String?
   public let body: Body
 

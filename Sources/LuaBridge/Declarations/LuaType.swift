@@ -6,7 +6,9 @@ public struct LuaProperty: Sendable {
   public let type: LuaParameterType
   public let doc: String
   public let get: LuaFunction.Body
-  /// Receives the new value as argument 0, checked against `type`. Nil for a read-only property.
+  /// Receives the new value as argument 0, checked against `type`.
+  ///
+  /// Nil for a read-only property.
   public let set: LuaFunction.Body?
 
   public init(
@@ -31,17 +33,23 @@ public struct LuaType: Sendable {
   public let objectClass: AnyObject.Type
   public let properties: [LuaProperty]
   public let methods: [LuaFunction]
-  /// The text at the prompt and of `tostring`. Without it: `zone #3`.
+  /// The text at the prompt and of `tostring`.
+  ///
+  /// Without it: `zone #3`.
   public let display: (@Sendable (LuaHandle) -> String)?
-  /// Whether what the handle names still exists. A handle that does not is an error in Lua.
+  /// Whether what the handle names still exists.
+  ///
+  /// A handle that does not is an error in Lua.
   public let isLive: (@Sendable (LuaHandle) -> Bool)?
-  /// `a == b`. Without it two handles are equal when all their parts are.
+  /// Answers `a == b`.
+  ///
+  /// Without it two handles are equal when all their parts are.
   public let equals: (@Sendable (LuaHandle, LuaHandle) -> Bool)?
-  /// `a < b`
+  /// Answers `a < b`.
   public let less: (@Sendable (LuaHandle, LuaHandle) -> Bool)?
-  /// `#a`
+  /// Answers `#a`.
   public let length: (@Sendable (LuaHandle) -> Int)?
-  /// `a[i]` for a number `i`, which is argument 0 of the body.
+  /// Answers `a[i]` for a number `i`, which is argument 0 of the body.
   public let element: LuaFunction.Body?
   /// Runs when a `<close>` variable leaves its scope.
   public let close: LuaFunction.Body?

@@ -10,11 +10,15 @@ public final class LuaInterrupter: Sendable {
 
   init(core: SessionCore) { self.core = core }
 
-  /// Stops the running script; async-signal-safe. Plain Lua code stops at its next instruction,
-  /// also inside coroutines and pattern matching, and whatever it catches with pcall.
+  /// Stops the running script; async-signal-safe.
+  ///
+  /// Plain Lua code stops at its next instruction, also inside coroutines and pattern matching, and
+  /// whatever it catches with pcall.
   public func interrupt() { unsafe gate_interrupt(core.session) }
 
   /// A flag that is not 0 while the running script must stop, for long loops that know nothing of
-  /// Lua. Read it with an atomic load. It lives as long as this object.
+  /// Lua.
+  ///
+  /// Read it with an atomic load. It lives as long as this object.
   public var flag: UnsafePointer<Int32> { unsafe gate_stop_flag(core.session) }
 }

@@ -91,6 +91,10 @@ public final class LuaSession {
 }
 
 extension LuaSession {
+  /// Registers `plain_c(order)` and `plain_object():method(order)`, written against the Lua API by
+  /// hand, for a benchmark to compare declared functions with.
+  public func registerPlainC() { unsafe _ = gate_bench_plain_c(core.session) }
+
   /// Runs a script.
   ///
   /// - Parameters:
@@ -106,7 +110,7 @@ extension LuaSession {
           arguments == nil ? nil : pointers.baseAddress, Int32(pointers.count))
       }
     }
-    return finish(status) { values() }
+    return finish(status) { (values(), false) }
   }
 
   /// Calls a Lua function from outside a run.
@@ -117,11 +121,14 @@ extension LuaSession {
       let builder = unsafe LuaCall(pointer, core)
       for argument in arguments { builder.returns(argument) }
     }
-    return finish(unsafe gate_call_reference(core.session, function.slot, base)) { values() }
+    return finish(unsafe gate_call_reference(core.session, function.slot, base)) {
+      (values(), false)
+    }
   }
 
-  /// Runs a line of the prompt: first as an expression, else as a statement. Its results become
-  /// the globals `_` (the first) and `_1` … `_n`.
+  /// Runs a line of the prompt: first as an expression, else as a statement.
+  ///
+  /// Its results become the globals `_` (the first) and `_1` … `_n`.
   public func evaluate(_ line: String, chunkName: String = "=stdin") -> LuaEvaluation {
     let status = unsafe withUTF8(line) { bytes in
       unsafe gate_evaluate(core.session, bytes.baseAddress!, bytes.count, chunkName)
@@ -129,19 +136,29 @@ extension LuaSession {
     var displays: [String] = []
     let outcome = finish(status) {
       displays = unsafe (0..<gate_result_count(core.session)).map { display(at: $0 + 1) }
-      return values()
+      return (values(), true)
     }
     return LuaEvaluation(outcome: outcome, displays: outcome.failure == nil ? displays : [])
   }
 
-  private func finish(_ status: Int32, results: () -> [LuaValue]) -> LuaOutcome {
+  private func finish(_ status: Int32, results: () -> (values: [LuaValue], isShown: Bool))
+    -> LuaOutcome
+  {
     guard status != Int32(GATE_RUN_BUSY) else {
       return .failure(
         LuaError(
           message: "the session already runs", traceback: "", isIncompleteInput: false, stop: nil))
     }
     defer { unsafe gate_finish(core.session) }
-    guard status != Int32(GATE_RUN_OK) else { return .values(results()) }
+    if status == Int32(GATE_RUN_OK) {
+      let found = results()
+      // Showing a value runs its __tostring, which may be interrupted, too.
+      guard let stop = unsafe LuaStop(gate_stop_reason(core.session)), found.isShown else {
+        return .values(found.values)
+      }
+      return .failure(
+        LuaError(message: "\(stop)", traceback: "", isIncompleteInput: false, stop: stop))
+    }
     var length = 0
     let message = unsafe text(gate_message(core.session, &length), length)
     let traceback = unsafe text(gate_traceback(core.session, &length), length)

@@ -45,7 +45,7 @@ public enum LuaStop: Sendable {
 
 /// A failed run.
 public struct LuaError: Error, CustomStringConvertible, Sendable {
-  /// `chunk:line: what went wrong`
+  /// What went wrong, as `chunk:line: …`.
   public let message: String
   /// The Lua functions that were active, one a line; empty for syntax errors.
   public let traceback: String

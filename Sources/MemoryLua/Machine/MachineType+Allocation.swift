@@ -34,7 +34,7 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      let gfp = call.isGiven(1) ? try GFP.mask(call.flags(1)) : .kernel
+      let gfp = call.isGiven(1) ? try GFP.mask(call.flags(1), object.machine.kernel) : .kernel
       if call.isGiven(2), call.integer(2) >= object.machine.nodeCount {
         throw LuaFailure(
           "there is no node \(call.integer(2)); this machine has 0 to "

@@ -13,6 +13,8 @@ public struct GFPFlags: OptionSet, Hashable, Sendable, BitwiseCopyable {
   public static let io = GFPFlags(rawValue: 0x40)
   public static let fs = GFPFlags(rawValue: 0x80)
   public static let zero = GFPFlags(rawValue: 0x100)
+  /// Up to 6.2 only, see ``Kernel/hasAtomicBit``.
+  public static let atomicBit = GFPFlags(rawValue: 0x200)
   public static let directReclaim = GFPFlags(rawValue: 0x400)
   public static let kswapdReclaim = GFPFlags(rawValue: 0x800)
   public static let write = GFPFlags(rawValue: 0x1000)

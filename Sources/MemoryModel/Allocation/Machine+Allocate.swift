@@ -68,7 +68,8 @@ extension Machine {
   private mutating func finish(
     _ pfn: PFN?, _ order: Int, _ gfp: GFPFlags, _ refusal: Refusal?
   ) -> AllocationResult {
-    let type = gfp.intersection([.movable, .reclaimable]).rawValue >> 3
+    let type =
+      isMobilityGroupingDisabled ? 0 : gfp.intersection([.movable, .reclaimable]).rawValue >> 3
     trace.append(
       TraceEvent(
         .pageAlloc, pfn ?? PFN(0), order: order, gfp.rawValue, type, failed: pfn == nil))

@@ -43,18 +43,15 @@ extension Machine {
   private mutating func passesWatermarks(
     _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
   ) -> Bool {
-    if !zoneTable[zone].flags.contains(.belowHigh) {
-      if isWatermarkOKFast(
-        zone, order: request.order, mark: zoneTable[zone].watermark(2),
-        highest: request.highest, flags)
-      {
+    if kernel.perCPULists == .autoTuned && !zoneTable[zone].flags.contains(.belowHigh) {
+      if isWatermarkOKFast(zone, request, mark: zoneTable[zone].watermark(2), flags) {
         return true
       }
       zoneTable[zone].flags.insert(.belowHigh)
     }
     return isWatermarkOKFast(
-      zone, order: request.order, mark: zoneTable[zone].watermark(flags.watermark),
-      highest: request.highest, flags) || flags.contains(.noWatermarks)
+      zone, request, mark: zoneTable[zone].watermark(flags.watermark), flags)
+      || flags.contains(.noWatermarks)
   }
 
   /// Takes a block from the CPU's lists or the buddy (rule A4.4). Kernel: `rmqueue()`.
@@ -82,15 +79,23 @@ extension Machine {
   private mutating func takeBuddy(
     _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
   ) -> PFN? {
+    guard let pfn = takeUnaccounted(zone, order: order, type, flags) else { return nil }
+    if !kernel.typesFollowPageblocks { account(zone, -(1 << order), lastTaken) }
+    return pfn
+  }
+
+  private mutating func takeUnaccounted(
+    _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
+  ) -> PFN? {
+    lastTaken = .highAtomic
     if flags.contains(.highAtomic), let pfn = takeSmallest(zone, order: order, .highAtomic) {
       return pfn
     }
     var mode = TakeMode.normal
     if let pfn = take(zone, order: order, type, flags, mode: &mode) { return pfn }
-    if !flags.isDisjoint(with: [.oom, .nonBlock]) {
-      return takeSmallest(zone, order: order, .highAtomic)
-    }
-    return nil
+    lastTaken = .highAtomic
+    let urgent: AllocationFlags = kernel.nonBlockingTakesHighAtomic ? [.oom, .nonBlock] : .oom
+    return flags.isDisjoint(with: urgent) ? nil : takeSmallest(zone, order: order, .highAtomic)
   }
 
   /// Kernel: `zone_statistics()` (rule A8.10).
@@ -112,10 +117,19 @@ extension Machine {
   private mutating func reserveHighAtomic(_ zone: Int, _ pfn: PFN, order: Int) {
     let block = geometry.pageblockPages
     let share = zoneTable[zone].managed / 100
-    if share < block { return }
-    if zoneTable[zone].reservedHighAtomic >= (share + block - 1) / block * block { return }
+    if kernel.limitsHighAtomicStrictly && share < block { return }
+    let limit =
+      kernel.limitsHighAtomicStrictly ? (share + block - 1) / block * block : share + block
+    if zoneTable[zone].reservedHighAtomic >= limit { return }
     let type = frames.migrateType(pfn)
     if !type.isMergeable { return }
+    if !kernel.typesFollowPageblocks {
+      zoneTable[zone].reservedHighAtomic += block
+      if let pageblock = wholePageblock(zone, pfn) {
+        moveAllToLists(zone, pageblock, .highAtomic)
+      }
+      return setPageblockType(pfn, .highAtomic)
+    }
     if order < geometry.pageblockOrder {
       guard let pageblock = wholePageblock(zone, pfn) else { return }
       moveFreePages(zone, pageblock, from: type, to: .highAtomic)

@@ -3,7 +3,11 @@ extension Machine {
   /// Kernel: `__zone_watermark_unusable_free()`.
   private func unusableFree(_ zone: Int, order: Int, _ flags: AllocationFlags) -> Int {
     var unusable = 1 << order - 1
-    if flags.isDisjoint(with: .reserves) { unusable += zoneTable[zone].freeHighAtomic }
+    if flags.isDisjoint(with: .reserves) {
+      unusable +=
+        kernel.countsFreeHighAtomic
+        ? zoneTable[zone].freeHighAtomic : zoneTable[zone].reservedHighAtomic
+    }
     if !flags.contains(.cma) { unusable += zoneTable[zone].visibleFreeCMA }
     return unusable
   }
@@ -41,8 +45,10 @@ extension Machine {
 
   /// The test that every attempt makes first (rule A4.10). Kernel: `zone_watermark_fast()`.
   func isWatermarkOKFast(
-    _ zone: Int, order: Int, mark: Int, highest: ZoneIndex, _ flags: AllocationFlags
+    _ zone: Int, _ request: AllocationRequest, mark: Int, _ flags: AllocationFlags
   ) -> Bool {
+    let order = request.order
+    let highest = request.highest
     let free = zoneTable[zone].visibleFree
     if order == 0 {
       let usable = free - min(free, unusableFree(zone, order: 0, flags))
@@ -52,7 +58,9 @@ extension Machine {
       return true
     }
     // An urgent page may go below a mark that only a boost raised.
-    if order == 0, flags.contains(.minReserve), zoneTable[zone].watermarkBoost != 0,
+    let mayWaive =
+      kernel.hasAtomicBit ? request.gfp.contains(.atomicBit) : flags.contains(.minReserve)
+    if order == 0, mayWaive, zoneTable[zone].watermarkBoost != 0,
       flags.watermark == 0
     {
       return isWatermarkOK(

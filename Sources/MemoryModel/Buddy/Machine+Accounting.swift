@@ -6,25 +6,35 @@ extension Machine {
   /// Kernel: `account_freepages()`, mm/page_alloc.c.
   mutating func account(_ zone: Int, _ pages: Int, _ type: MigrateType) {
     if type == .isolate { return }
-    let threshold = zoneTable[zone].statThreshold
+    accountFree(zone, pages)
+    if type == .cma {
+      accountCMA(zone, pages)
+    } else if type == .highAtomic && kernel.typesFollowPageblocks {
+      zoneTable[zone].freeHighAtomic += pages
+    }
+  }
+
+  /// One update of NR_FREE_PAGES. Kernel: `__mod_zone_page_state()` (rule A0.4).
+  mutating func accountFree(_ zone: Int, _ pages: Int) {
     let local = zone * cpuCount + currentCPU
     let free = perCPU[local].freeDiff + pages
-    if abs(free) > threshold {
+    if abs(free) > zoneTable[zone].statThreshold {
       zoneTable[zone].freePages += free
       perCPU[local].freeDiff = 0
     } else {
       perCPU[local].freeDiff = free
     }
-    if type == .cma {
-      let cma = perCPU[local].freeCMADiff + pages
-      if abs(cma) > threshold {
-        zoneTable[zone].freeCMAPages += cma
-        perCPU[local].freeCMADiff = 0
-      } else {
-        perCPU[local].freeCMADiff = cma
-      }
-    } else if type == .highAtomic {
-      zoneTable[zone].freeHighAtomic += pages
+  }
+
+  /// One update of NR_FREE_CMA_PAGES.
+  mutating func accountCMA(_ zone: Int, _ pages: Int) {
+    let local = zone * cpuCount + currentCPU
+    let cma = perCPU[local].freeCMADiff + pages
+    if abs(cma) > zoneTable[zone].statThreshold {
+      zoneTable[zone].freeCMAPages += cma
+      perCPU[local].freeCMADiff = 0
+    } else {
+      perCPU[local].freeCMADiff = cma
     }
   }
 

@@ -14,6 +14,7 @@ extension Machine {
     _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags,
     mode: inout TakeMode
   ) -> PFN? {
+    lastTaken = .cma
     // The half rule, before every single block: the reads lag, the division truncates.
     if flags.contains(.cma),
       zoneTable[zone].visibleFreeCMA > zoneTable[zone].visibleFree / 2,
@@ -28,6 +29,8 @@ extension Machine {
       if let pfn = takeSmallest(zone, order: order, type) { return pfn }
       if flags.contains(.cma), let pfn = takeSmallest(zone, order: order, .cma) { return pfn }
       return takeFallback(zone, order: order, type, flags)
+    case .moveAndRetry:
+      return takeMovingFallback(zone, order: order, type, flags)
     }
   }
 
@@ -108,7 +111,7 @@ extension Machine {
     let blockType = frames.migrateType(block)
     if blockType == .highAtomic { return nil }
     if blockOrder >= geometry.pageblockOrder {
-      removeFree(zone, block, order: blockOrder, blockType)
+      removeFree(zone, block, order: blockOrder)
       account(zone, -(1 << blockOrder), blockType)
       setPageblockTypes(block, order: blockOrder, type)
       expand(zone, block, from: blockOrder, to: order, type)
@@ -183,6 +186,68 @@ extension Machine {
       return pfn
     }
     return nil
+  }
+
+  /// The loop of 5.0 to 6.9 (rule A9.5, F4): a fallback only moves blocks to the request's lists,
+  /// from which they are then taken. Kernel: `__rmqueue()`, `steal_suitable_fallback()`.
+  private mutating func takeMovingFallback(
+    _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
+  ) -> PFN? {
+    while true {
+      lastTaken = type
+      if let pfn = takeSmallest(zone, order: order, type) { return pfn }
+      lastTaken = .cma
+      if flags.contains(.cma), let pfn = takeSmallest(zone, order: order, .cma) { return pfn }
+      guard let (block, blockOrder, claimable) = findFallback(zone, order: order, type, flags)
+      else { return nil }
+      moveFallback(zone, block, blockOrder: blockOrder, for: type, claimable, flags)
+    }
+  }
+
+  /// The search of rule A3.25 without taking anything.
+  private func findFallback(
+    _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
+  ) -> (block: PFN, order: Int, isClaimable: Bool)? {
+    var current = geometry.maxOrder
+    let minimum = minimumFallbackOrder(order, flags)
+    while current >= minimum {
+      if let fallback = suitableFallback(zone, order: current, for: type) {
+        guard !fallback.isClaimable && type == .movable && current > order else {
+          let block = firstFree(zone, order: current, fallback.type)!
+          return (block, current, fallback.isClaimable)
+        }
+        // A movable request that would not get the pageblock takes the smallest block instead.
+        for smaller in order...current {
+          if let found = suitableFallback(zone, order: smaller, for: type) {
+            return (firstFree(zone, order: smaller, found.type)!, smaller, found.isClaimable)
+          }
+        }
+      }
+      current -= 1
+    }
+    return nil
+  }
+
+  /// Step 4 of rule A9.5, F4.
+  private mutating func moveFallback(
+    _ zone: Int, _ block: PFN, blockOrder: Int, for type: MigrateType, _ claimable: Bool,
+    _ flags: AllocationFlags
+  ) {
+    let old = frames.migrateType(block)
+    if old == .highAtomic { return moveToList(zone, block, order: blockOrder, type) }
+    if blockOrder >= geometry.pageblockOrder {
+      setPageblockTypes(block, order: blockOrder, type)
+      return moveToList(zone, block, order: blockOrder, type)
+    }
+    if boostWatermark(zone), flags.contains(.kswapd) {
+      zoneTable[zone].flags.insert(.boostedWatermark)
+    }
+    guard claimable, let pageblock = wholePageblock(zone, block) else {
+      return moveToList(zone, block, order: blockOrder, type)
+    }
+    let isWorth = isWorthClaiming(pageblock, from: old, for: type)
+    moveAllToLists(zone, pageblock, type)
+    if isWorth { setPageblockType(PFN(pageblock.start), type) }
   }
 
   private mutating func takeOrClaim(

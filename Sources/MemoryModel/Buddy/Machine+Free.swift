@@ -21,8 +21,8 @@ extension Machine {
         buddyType = frames.migrateType(buddy)
         if buddyType != type && !(type.isMergeable && buddyType.isMergeable) { break }
       }
-      removeFree(zone, buddy, order: order, buddyType)
-      if buddyType != type { setPageblockType(buddy, type) }
+      removeFree(zone, buddy, order: order)
+      if buddyType != type && kernel.typesFollowPageblocks { setPageblockType(buddy, type) }
       pfn = min(pfn, buddy)
       order += 1
     }
@@ -39,9 +39,10 @@ extension Machine {
   }
 
   /// Frees a block past the per-CPU lists (rule A3.12): a block above the order of a pageblock goes
-  /// in pieces of one pageblock. Kernel: `free_one_page()`, `split_large_buddy()`.
+  /// in pieces of one pageblock, whole up to 6.9 (row r). Kernel: `free_one_page()`,
+  /// `split_large_buddy()`.
   mutating func freeOnePage(_ zone: Int, _ pfn: PFN, order: Int, atTail: Bool = false) {
-    let piece = min(order, geometry.pageblockOrder)
+    let piece = kernel.typesFollowPageblocks ? min(order, geometry.pageblockOrder) : order
     var at = pfn
     while at.index < pfn.index + 1 << order {
       freeBlock(zone, at, order: piece, frames.migrateType(at), atTail: atTail)

@@ -12,12 +12,13 @@ extension Machine {
     } else {
       frames.pushHead(&zoneTable[zone].freeLists[list], pfn, order: order)
     }
-    frames.setHead(pfn, FrameState(.free, order: order))
+    frames.setHead(pfn, FrameState(.free, order: order, listed: type))
     zoneTable[zone].freeCounts[order] += 1
   }
 
-  /// Takes a block off its free list; no accounting.
-  mutating func removeFree(_ zone: Int, _ pfn: PFN, order: Int, _ type: MigrateType) {
+  /// Takes a block off the list it is on; no accounting.
+  mutating func removeFree(_ zone: Int, _ pfn: PFN, order: Int) {
+    let type = frames.head(pfn).listedType
     let list = order * MigrateType.count + Int(type.rawValue)
     frames.remove(&zoneTable[zone].freeLists[list], pfn, order: order)
     frames.clearHead(pfn, order: order)

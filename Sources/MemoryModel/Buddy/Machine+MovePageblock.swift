@@ -23,13 +23,30 @@ extension Machine {
         at += state.kind == .none ? 1 : 1 << state.order
         continue
       }
-      removeFree(zone, pfn, order: state.order, old)
+      removeFree(zone, pfn, order: state.order)
       insertFree(zone, pfn, order: state.order, new, atTail: true)
       account(zone, -(1 << state.order), old)
       account(zone, 1 << state.order, new)
       at += 1 << state.order
     }
     setPageblockType(PFN(pageblock.start), new)
+  }
+
+  /// Moves a free block to the tail of another type's list; no accounting, because counters do not
+  /// go by list (rule A9.5). Kernel: `move_to_free_list()` up to 6.9.
+  mutating func moveToList(_ zone: Int, _ pfn: PFN, order: Int, _ type: MigrateType) {
+    removeFree(zone, pfn, order: order)
+    insertFree(zone, pfn, order: order, type, atTail: true)
+  }
+
+  /// Moves every free block of a pageblock to another type's lists, whatever lists they were on.
+  mutating func moveAllToLists(_ zone: Int, _ pageblock: PFNRange, _ type: MigrateType) {
+    var at = pageblock.start
+    while at < pageblock.end {
+      let state = frames.head(PFN(at))
+      if state.kind == .free { moveToList(zone, PFN(at), order: state.order, type) }
+      at += state.kind == .none ? 1 : 1 << state.order
+    }
   }
 
   /// How many pages of a pageblock are free, and how many of the others can move (rule A3.22.5).

@@ -20,12 +20,14 @@ extension Machine {
   }
 
   /// Removes a free block and head-inserts the upper halves until `to` is left at `pfn`.
+  ///
+  /// Up to 6.9 the caller accounts: per refill, or per single block (rule A9.6).
   mutating func takeAndExpand(
     _ zone: Int, _ pfn: PFN, from: Int, to: Int, listed type: MigrateType
   ) {
-    removeFree(zone, pfn, order: from, type)
+    removeFree(zone, pfn, order: from)
     expand(zone, pfn, from: from, to: to, type)
-    account(zone, -(1 << to), type)
+    if kernel.typesFollowPageblocks { account(zone, -(1 << to), type) }
   }
 
   /// Kernel: `expand()`.

@@ -1,8 +1,8 @@
 /// What the model knows of one block, kept at its first frame.
 ///
 /// ```
-/// bit  31        16 15     10   9    8 7      4 3      0
-///     [   owner   ][        ][mv][lru][ order  ][  kind  ]
+/// bit  31        16 15  13 12   10   9    8 7      4 3      0
+///     [   owner   ][     ][ type ][mv][lru][ order  ][  kind  ]
 /// ```
 /// Zero means: not the first frame of any block. Such a frame is the inside of a block, reserved,
 /// in a hole, or was never touched.
@@ -25,8 +25,18 @@ public struct FrameState: BitwiseCopyable, Sendable, Equatable {
     rawValue = UInt32(kind.rawValue) | UInt32(order) << 4
   }
 
+  init(_ kind: Kind, order: Int, listed type: MigrateType) {
+    rawValue = UInt32(kind.rawValue) | UInt32(order) << 4 | UInt32(type.rawValue) << 10
+  }
+
   public var kind: Kind { Kind(rawValue: UInt8(rawValue & 15)) ?? .none }
   public var order: Int { Int(rawValue >> 4 & 15) }
+
+  /// The type of the free list that a free block is on; on a per-CPU list, the type that kernels up
+  /// to 6.9 remember for it (rule A9.6).
+  public var listedType: MigrateType {
+    MigrateType(rawValue: UInt8(rawValue >> 10 & 7)) ?? .movable
+  }
 
   /// On an LRU list, so migration and the claim rule see a movable page. Kernel: `PageLRU`.
   public var isLRU: Bool {

@@ -101,8 +101,11 @@ public struct FrameTable: ~Copyable {
   /// Whether `pfn` starts a free block of exactly `order` (rule A3.4, the zone apart).
   func isFree(_ pfn: PFN, order: Int) -> Bool {
     let wanted = FrameState(.free, order: order).rawValue
-    if order >= pageblockOrder { return blockState[pfn.index >> pageblockOrder] == wanted }
-    return frameState[pfn.index] == wanted
+    // Kind and order alone: the type of the list does not matter here.
+    if order >= pageblockOrder {
+      return blockState[pfn.index >> pageblockOrder] & 0xFF == wanted
+    }
+    return frameState[pfn.index] & 0xFF == wanted
   }
 
   // MARK: Pageblocks

@@ -16,7 +16,37 @@ public struct Kernel: Sendable, Equatable {
   /// Whether the decay of `pcp->high` frees in pieces of `batch` (S67).
   public var decaysInBatches: Bool
 
+  /// Whether a page's type is always its pageblock's (6.10 and later; rows n, r and the retyping of
+  /// merged pageblocks). Before, pages remember the list they came from (rule A9.6).
+  public var typesFollowPageblocks = true
+  /// Whether all pageblock-sized blocks share one per-CPU list (6.0 to 6.9, row k, rule A5.3).
+  public var sharesHugeList = false
+  /// Whether non-blocking requests may take HighAtomic blocks last (6.11 and later, rule A3.28).
+  public var nonBlockingTakesHighAtomic = true
+  /// Whether only free HighAtomic pages are held back, and not all reserved ones (6.12, A4.11).
+  public var countsFreeHighAtomic = true
+
+  /// How the per-CPU lists are sized, filled and flushed (rows l and m).
+  public var perCPULists = PerCPURegime.autoTuned
+  /// Whether HighAtomic reserves are limited to a hundredth of the zone, rounded to pageblocks, and
+  /// zones of less than a hundred pageblocks have none (6.8 and later, rule A3.29).
+  public var limitsHighAtomicStrictly = true
+
+  /// Whether `__GFP_ATOMIC` exists, and alone lets a page go below a mark that only a boost raised
+  /// (up to 6.2, rules A9.8, AP.20). 6.1.192 has the later rules for everything else.
+  public var hasAtomicBit = false
+
+  public enum PerCPURegime: Sendable, Equatable {
+    /// 5.14 to 6.6: `high` follows the low watermark, flushes double while pages are only freed
+    /// (rule A9.7).
+    case lowWatermark
+    /// 6.7 and later: `high` grows with use and decays (rules A5.5 to A5.16).
+    case autoTuned
+  }
+
   public enum FallbackRegime: Sendable, Equatable {
+    /// F4, 5.0 to 6.9: move blocks to the request's lists and look again, rule A9.5.
+    case moveAndRetry
     /// F5, 6.10 to 6.14 and 6.12.0 to 6.12.28: one search, rule A3.25.
     case single
     /// F6, 6.15 and 6.12.29: claim whole pageblocks first, then steal, rules A3.20 to A3.24.
@@ -33,7 +63,20 @@ public struct Kernel: Sendable, Equatable {
     name: "6.12.0", release: "6.12.0", fallback: .single, emptyZoneDropsReserve: true,
     highAtomicNeedsHigh: false, decaysInBatches: false)
 
-  public static let presets: [Kernel] = [.v6_12, .v6_12_0]
+  /// The last kernel with one list for all huge blocks: seed 002's defect is real here.
+  public static let v6_9 = Kernel(
+    name: "6.9", release: "6.9.0", fallback: .moveAndRetry, emptyZoneDropsReserve: false,
+    highAtomicNeedsHigh: false, decaysInBatches: false, typesFollowPageblocks: false,
+    sharesHugeList: true, nonBlockingTakesHighAtomic: false, countsFreeHighAtomic: false)
+
+  /// The long-term kernel of Debian 12, with its stable fixes up to 6.1.192.
+  public static let v6_1 = Kernel(
+    name: "6.1", release: "6.1.192", fallback: .moveAndRetry, emptyZoneDropsReserve: false,
+    highAtomicNeedsHigh: true, decaysInBatches: false, typesFollowPageblocks: false,
+    nonBlockingTakesHighAtomic: true, countsFreeHighAtomic: false, perCPULists: .lowWatermark,
+    limitsHighAtomicStrictly: false, hasAtomicBit: true)
+
+  public static let presets: [Kernel] = [.v6_12, .v6_12_0, .v6_9, .v6_1]
 
   public static func named(_ name: some StringProtocol) -> Kernel? {
     presets.first { $0.name == name || $0.release == name }

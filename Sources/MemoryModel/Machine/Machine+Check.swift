@@ -60,10 +60,10 @@ extension Machine {
     if freeCounted != free {
       return "AI.6: NR_FREE_PAGES is \(freeCounted), the lists hold \(free) pages"
     }
-    if cmaCounted != cma {
+    if kernel.typesFollowPageblocks && cmaCounted != cma {
       return "AI.6: NR_FREE_CMA_PAGES is \(cmaCounted), the lists hold \(cma) pages"
     }
-    if zoneTable[zone].freeHighAtomic != highAtomic {
+    if kernel.typesFollowPageblocks && zoneTable[zone].freeHighAtomic != highAtomic {
       return "AI.6: nr_free_highatomic is \(zoneTable[zone].freeHighAtomic), the lists hold "
         + "\(highAtomic)"
     }
@@ -83,7 +83,7 @@ extension Machine {
     }
     var at = pfn
     while at < last {
-      if frames.migrateType(at) != type {
+      if kernel.typesFollowPageblocks && frames.migrateType(at) != type {
         return "AI.4: \(pfn) is on list \(order)/\(type.name), its pageblock is "
           + frames.migrateType(at).name
       }
@@ -119,7 +119,9 @@ extension Machine {
           if frames.zone(of: pfn) != zone {
             return "AI.7: \(pfn) of another zone is on list \(index) of CPU \(cpu)"
           }
-          if frames.migrateType(pfn) == .cma, index != 13, index % 3 != 1 || index >= 12 {
+          if !kernel.sharesHugeList, frames.migrateType(pfn) == .cma, index != 13,
+            index % 3 != 1 || index >= 12
+          {
             return "AI.8: CMA block \(pfn) is on the non-movable list \(index) of CPU \(cpu)"
           }
           count += 1 << order
@@ -149,6 +151,11 @@ extension Machine {
     var at = zoneTable[zone].start & ~(size - 1)
     while at < zoneTable[zone].end {
       let pageblock = PFN(at)
+      // Zones of interleaved nodes span each other's pageblocks.
+      guard frames.zone(of: pageblock) == zone else {
+        at += size
+        continue
+      }
       let type = frames.migrateType(pageblock)
       if zoneTable[zone].index == .movable, type == .unmovable || type == .reclaimable,
         isMemory(pageblock), !isMobilityGroupingDisabled

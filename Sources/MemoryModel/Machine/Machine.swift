@@ -35,6 +35,8 @@ public struct Machine: ~Copyable {
 
   /// One a CPU.
   var lruBatches: Arena<LRUBatch>
+  /// The list that the last block was taken from, which kernels up to 6.9 remember (rule A9.6).
+  var lastTaken = MigrateType.movable
   var zoneItems: Arena<Int>
   var numaItems: Arena<Int>
   var nodeItems: Arena<Int>

@@ -81,6 +81,8 @@ public struct MachineImage {
     public var freeDiff = 0
     public var freeCMADiff = 0
     public var lists: [Int: [Int]] = [:]
+    /// Types that kernels up to 6.9 remember for pages on these lists, by pfn.
+    public var rememberedTypes: [Int: MigrateType] = [:]
 
     public init() {}
   }
@@ -214,7 +216,8 @@ extension Machine {
       for start in list {
         try checkPlaceable(start, order: order, zone: zone)
         frames.pushTail(&perCPU[local].lists[index], PFN(start), order: order)
-        frames.setHead(PFN(start), FrameState(.perCPU, order: order))
+        let type = image.rememberedTypes[start] ?? frames.migrateType(PFN(start))
+        frames.setHead(PFN(start), FrameState(.perCPU, order: order, listed: type))
       }
     }
   }

@@ -13,11 +13,14 @@ extension Machine {
       }
       let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
       while left > 0, let pfn = frames.last(perCPU[local].lists[index], order: order) {
+        let remembered = frames.head(pfn).listedType
         frames.remove(&perCPU[local].lists[index], pfn, order: order)
         frames.clearHead(pfn, order: order)
         left -= 1 << order
         perCPU[local].count -= 1 << order
-        let type = frames.migrateType(pfn)
+        let readsPageblock =
+          kernel.typesFollowPageblocks || zoneTable[zone].isolatedPageblocks > 0
+        let type = readsPageblock ? frames.migrateType(pfn) : remembered
         freeBlock(zone, pfn, order: order, type)
         trace.append(TraceEvent(.pagePcpuDrain, pfn, order: order, UInt32(type.rawValue)))
       }
@@ -66,9 +69,11 @@ extension Machine {
       perCPU[local].freeCMADiff = 0
       if changed { perCPU[local].expire = 3 }
       decay(zone, local)
-      if zoneTable[zone].node == cpuNodes[cpu] || perCPU[local].count == 0 {
+      // Empty lists leave the countdown where it stands.
+      if perCPU[local].expire == 0 || perCPU[local].count == 0 { continue }
+      if zoneTable[zone].node == cpuNodes[cpu] {
         perCPU[local].expire = 0
-      } else if perCPU[local].expire > 0 {
+      } else {
         perCPU[local].expire -= 1
         if perCPU[local].expire == 0 {
           drain(zone, local, pages: min(perCPU[local].count, perCPU[local].batch), from: 0)
@@ -79,6 +84,7 @@ extension Machine {
 
   /// Rule A5.26.
   private mutating func decay(_ zone: Int, _ local: Int) {
+    if kernel.perCPULists != .autoTuned { return }
     let batch = perCPU[local].batch
     let high = perCPU[local].high
     if high > perCPU[local].highMin {

@@ -6,8 +6,12 @@ extension Machine {
     _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
   ) -> PFN? {
     let local = zone * cpuCount + currentCPU
-    perCPU[local].freeCount >>= 1
-    let index = PerCPUList.index(type, order: order)
+    if kernel.perCPULists == .autoTuned {
+      perCPU[local].freeCount >>= 1
+    } else {
+      perCPU[local].allocFactor >>= 1
+    }
+    let index = perCPUIndex(type, order: order)
     if perCPU[local].lists[index].isEmpty {
       refill(zone, local, index, order: order, type, flags)
     }
@@ -25,12 +29,19 @@ extension Machine {
   ) {
     var wanted = refillSize(zone, local, order: order)
     var mode = TakeMode.normal
+    var taken = 0
     while wanted > 0, let pfn = take(zone, order: order, type, flags, mode: &mode) {
       frames.pushTail(&perCPU[local].lists[index], pfn, order: order)
-      frames.setHead(pfn, FrameState(.perCPU, order: order))
+      frames.setHead(pfn, FrameState(.perCPU, order: order, listed: lastTaken))
       perCPU[local].count += 1 << order
       wanted -= 1
+      taken += 1
+      if !kernel.typesFollowPageblocks && frames.migrateType(pfn) == .cma {
+        accountCMA(zone, -(1 << order))
+      }
     }
+    // One update for the whole refill, so all of it sees the same free count (rule A9.6).
+    if !kernel.typesFollowPageblocks { accountFree(zone, -(taken << order)) }
   }
 
   /// How many blocks a refill takes, and the growth of `high` that goes with it (rule A5.7).
@@ -38,6 +49,7 @@ extension Machine {
   /// Kernel: `nr_pcp_alloc()`.
   private mutating func refillSize(_ zone: Int, _ local: Int, order: Int) -> Int {
     let batch = perCPU[local].batch
+    if kernel.perCPULists == .lowWatermark { return batch > 1 ? max(batch >> order, 2) : batch }
     let highMin = perCPU[local].highMin
     let highMax = perCPU[local].highMax
     var high = clamp(perCPU[local].high, highMin, highMax)
@@ -56,6 +68,12 @@ extension Machine {
       wanted = min(wanted, room)
     }
     return wanted > 1 ? max(wanted >> order, 2) : wanted
+  }
+
+  /// Row k: one list for all order-9 blocks in 6.0 to 6.9, which hands CMA blocks to kernel requests
+  /// (rule A5.3). Kernel: `order_to_pindex()`.
+  func perCPUIndex(_ type: MigrateType, order: Int) -> Int {
+    order > 3 && kernel.sharesHugeList ? 12 : PerCPUList.index(type, order: order)
   }
 
   /// CONFIG_PCP_BATCH_SCALE_MAX.

@@ -9,12 +9,15 @@ extension Machine {
     if !type.isMergeable { type = .movable }
 
     let local = zone * cpuCount + currentCPU
-    perCPU[local].allocFactor >>= 1
+    if kernel.perCPULists == .autoTuned { perCPU[local].allocFactor >>= 1 }
     count(.pgfree, 1 << order)
-    let index = PerCPUList.index(type, order: order)
+    let index = perCPUIndex(type, order: order)
     frames.pushHead(&perCPU[local].lists[index], pfn, order: order)
-    frames.setHead(pfn, FrameState(.perCPU, order: order))
+    frames.setHead(pfn, FrameState(.perCPU, order: order, listed: frames.migrateType(pfn)))
     perCPU[local].count += 1 << order
+    if kernel.perCPULists == .lowWatermark {
+      return flushByFactor(zone, local, index, order: order)
+    }
 
     let batch = perCPU[local].batch
     var freesHigh = false
@@ -40,6 +43,24 @@ extension Machine {
     {
       zoneTable[zone].flags.remove(.belowHigh)
     }
+  }
+
+  /// The flush of 5.14 to 6.6: it doubles with every flush between two allocations, and a block of
+  /// order 1 to 3 flushes everything while pages are only freed (rule A9.7).
+  ///
+  /// `free_factor` lies where later kernels have `alloc_factor`, and so it does here.
+  private mutating func flushByFactor(_ zone: Int, _ local: Int, _ index: Int, order: Int) {
+    let batch = perCPU[local].batch
+    let factor = perCPU[local].allocFactor
+    let freesHigh = factor > 0 && order > 0 && order <= 3
+    var high = freesHigh ? 0 : perCPU[local].high
+    if high > 0 && zoneTable[zone].flags.contains(.reclaimActive) { high = min(batch << 2, high) }
+    guard perCPU[local].count >= high else { return }
+    if freesHigh { return drain(zone, local, pages: perCPU[local].count, from: index) }
+    if high < batch { return drain(zone, local, pages: 1, from: index) }
+    let limit = high - batch
+    if batch << factor < limit && factor < Self.batchScaleMax { perCPU[local].allocFactor += 1 }
+    drain(zone, local, pages: clamp(batch << factor, batch, limit), from: index)
   }
 
   /// The mark above which a free flushes; it moves `pcp->high`, too (rule A5.14).

@@ -14,7 +14,7 @@ extension Machine {
   public mutating func calculateMinFreeKbytes() {
     var pages = 0
     for zone in 0..<zoneCount where zoneTable[zone].index <= .normal {
-      pages += max(0, zoneTable[zone].managed - zoneTable[zone].watermarks[2])
+      pages += max(0, zoneTable[zone].managed - zoneTable[zone].watermark(2))
     }
     let kbytes = pages * (geometry.pageSize >> 10)
     let computed = squareRoot(kbytes * 16)
@@ -130,6 +130,7 @@ extension Machine {
       perCPU[zone * cpuCount + cpu].batch = batch
       perCPU[zone * cpuCount + cpu].highMin = highMin
       perCPU[zone * cpuCount + cpu].highMax = highMax
+      if kernel.perCPULists != .autoTuned { perCPU[zone * cpuCount + cpu].high = highMin }
     }
   }
 

@@ -19,6 +19,7 @@ extension HostImageLoader {
     }
     let free = FreeBlocks(classes, ranges, orderCount: geometry.orderCount)
     setAsideSurplus(zone, ranges, free: free.pages)
+    let managed = settle(zone, ranges, free: free.pages)
     report.zones.append(
       CaptureReport.Zone(
         node: zone.id.node, index: zone.id.index, managed: zone["managed"], rebuilt: free.counts,
@@ -26,10 +27,10 @@ extension HostImageLoader {
     let evidence = evidence(place, ranges, free)
     let inferred = PageblockTypes(
       evidence, pageblocks: types?.pageblocks[zone.id], free: types?.free[zone.id] ?? [:],
-      cmaPageblocks: zone["cma"] >> geometry.pageblockOrder,
-      pageblockOrder: geometry.pageblockOrder
+      cmaPageblocks: zone["cma"] >> geometry.pageblockOrder, isMovable: zone.id.index == .movable
     ).types
     var result = numbers(zone)
+    result.managed = managed
     for (index, block) in evidence.enumerated() {
       if let last = result.pageblocks.indices.last, result.pageblocks[last].type == inferred[index],
         result.pageblocks[last].start + result.pageblocks[last].count * geometry.pageblockPages
@@ -46,6 +47,12 @@ extension HostImageLoader {
         Machine.CMAArea(
           name: "captured", base: run.start, pages: run.count * geometry.pageblockPages,
           orderPerBit: 0))
+    }
+    result.cmaPages = inferred.count { $0 == .cma } * geometry.pageblockPages
+    if result.cmaPages != zone["cma"] {
+      report.notes.append(
+        "\(zone.id.index.name) of node \(zone.id.node) has \(zone["cma"]) CMA pages, rebuilt as "
+          + "\(result.cmaPages) in whole pageblocks")
     }
     image.zones.append(result)
     for range in ranges { hold(range) }
@@ -86,6 +93,46 @@ extension HostImageLoader {
     }
   }
 
+  /// Makes exactly as many pages somebody's as the zone manages.
+  ///
+  /// Page by page from the top, because at the bottom lies what boot reserved: too many, and frames
+  /// without a flag were never given to the allocator; too few, and reserved, offline or unknown
+  /// ones are held by somebody. What is unknown and left over then is reserved.
+  ///
+  /// - Returns: The pages managed: the zone's own number, unless the host changed so much while it
+  ///   was read that no page is left to settle the difference.
+  private mutating func settle(_ zone: HostZone, _ ranges: [PFNRange], free: Int) -> Int {
+    var used = free
+    for range in ranges {
+      for pfn in range.start..<range.end where classes[pfn].letter != nil { used += 1 }
+    }
+    let managed = zone["managed"]
+    for range in ranges.reversed() where used != managed || !report.hasPageFlags {
+      for pfn in (range.start..<range.end).reversed() {
+        switch classes[pfn] {
+        case .flagless where used > managed:
+          classes[pfn] = .reserved
+          neverGivenPages += 1
+          used -= 1
+        case .unknown where used < managed, .offline where used < managed,
+          .reserved where used < managed:
+          classes[pfn] = .held
+          heldPages += 1
+          used += 1
+        case .unknown:
+          classes[pfn] = .reserved
+        default: break
+        }
+      }
+    }
+    if used != managed {
+      report.notes.append(
+        "\(zone.id.index.name) of node \(zone.id.node) manages \(managed) pages, rebuilt with "
+          + "\(used)")
+    }
+    return used
+  }
+
   /// What each pageblock with memory of the zone shows, ascending.
   private func evidence(
     _ place: Int, _ ranges: [PFNRange], _ free: FreeBlocks
@@ -101,7 +148,7 @@ extension HostImageLoader {
         case .slab: result[result.count - 1].slab += 1
         // Reserved frames say nothing: the kernel's image lies in Movable pageblocks.
         case .pageTable, .kernel, .flagless: result[result.count - 1].unmovable += 1
-        case .absent, .buddy, .reserved, .offline, .unknown: break
+        case .absent, .buddy, .reserved, .offline, .unknown, .held: break
         }
       }
     }
@@ -146,8 +193,6 @@ extension HostImageLoader {
     result.start = zone["start_pfn"]
     result.spanned = zone["spanned"]
     result.present = zone["present"]
-    result.managed = zone["managed"]
-    result.cmaPages = zone["cma"]
     let marks = ["min", "low", "high"].map { max(0, zone[$0] - zone["boost"]) }
     let promo = zone.values["promo"].map { $0 - zone["boost"] } ?? 2 * marks[2] - marks[1]
     result.watermarks = marks + [max(promo, marks[2])]
@@ -194,7 +239,9 @@ extension HostImageLoader {
         while end < range.end && classes[end] == .reserved { end += 1 }
         image.reserved.append(PFNRange(at, end))
       } else if let letter = value.letter {
-        if classes.isHead(at) {
+        if value == .held {
+          while end < range.end && classes[end] == .held { end += 1 }
+        } else if classes.isHead(at) {
           // On kernels that flag a slab at its head alone, the tails belong to it all the same.
           while end < range.end && classes.isTail(end) { end += 1 }
         }

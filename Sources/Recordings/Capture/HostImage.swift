@@ -39,6 +39,7 @@ struct HostImageLoader {
   var perCPUPages = 0
   var unplacedBlocks = 0
   var neverGivenPages = 0
+  var heldPages = 0
 
   init(_ directory: String) throws(RecordingError) {
     self.directory = directory
@@ -66,6 +67,15 @@ struct HostImageLoader {
           + "which zoneinfo has; capture the host again")
     }
     image.geometry = try geometry()
+    for zone in zones where zone.isPopulated {
+      let counts = before.zones[zone.id]!
+      // One order after the other, because the sum of damaged numbers may overflow.
+      for (order, count) in counts.enumerated() where count > zone["present"] >> order {
+        throw RecordingError(
+          "\(buddyinfo.name): \(count) free blocks of order \(order) are more than zone "
+            + "\(zone.id.index.name) of node \(zone.id.node) has room for; capture the host again")
+      }
+    }
   }
 
   /// The zones with memory, widest first: where nodes interleave, the zone inside another one is
@@ -180,6 +190,12 @@ struct HostImageLoader {
     let packed = directory + "/kpageflags.gz"
     let path = HostFile.exists(packed) ? packed : directory + "/kpageflags"
     report.hasPageFlags = HostFile.exists(path)
+    // A byte a frame is read and written several times, for places that are invented anyway.
+    guard report.hasPageFlags || end <= 1 << 28 else {
+      throw RecordingError(
+        "\(directory) has no kpageflags, and without them at most 2^28 frames are rebuilt, not "
+          + "\(end); capture as root")
+    }
     classes =
       report.hasPageFlags ? try PageClasses(path, count: end) : PageClasses(count: end)
     let order = image.geometry.pageblockOrder
@@ -213,7 +229,7 @@ struct HostImageLoader {
     if !report.hasPageFlags {
       report.notes.append(
         "no kpageflags, which only root may read: free blocks are placed ascending, and who holds "
-          + "the rest is unknown")
+          + "the rest, in blocks of what size, is unknown")
     }
   }
 
@@ -234,18 +250,12 @@ struct HostImageLoader {
     return ranges.isEmpty ? nil : ranges.normalized()
   }
 
-  /// As much memory in each zone as it says, with the holes below its last largest block, so that
-  /// the zone ends where it says.
+  /// As much memory in each zone as it says, with all holes at its bottom: there they break no
+  /// large block, and the zone ends where it says.
   private func inventedMemory() -> [PFNRange] {
-    let block = image.geometry.maxBlockPages
-    var ranges: [PFNRange] = []
-    for zone in zones where zone.isPopulated {
-      let last = min(zone["present"], block)
-      let start = zone.range.start
-      ranges.append(PFNRange(start, start + zone["present"] - last))
-      ranges.append(PFNRange(zone.range.end - last, zone.range.end))
-    }
-    return ranges.normalized()
+    zones.filter(\.isPopulated)
+      .map { PFNRange($0.range.end - $0["present"], $0.range.end) }
+      .normalized()
   }
 
   private func framesWithPages() -> [PFNRange] {
@@ -300,6 +310,11 @@ struct HostImageLoader {
       report.notes.append(
         "\(neverGivenPages) pages without flags exceed what the zones manage; they count as "
           + "reserved, the longest runs first")
+    }
+    if heldPages > 0 && report.hasPageFlags {
+      report.notes.append(
+        "\(heldPages) pages are managed, but flagged as reserved or offline; they count as held by "
+          + "nobody known")
     }
   }
 }

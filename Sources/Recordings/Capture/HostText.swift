@@ -9,7 +9,12 @@ struct HostText {
   init?(_ directory: String, _ name: String) throws(RecordingError) {
     let path = directory + "/" + name
     guard HostFile.exists(path) else { return nil }
-    let bytes = try GzipFile.read(path)
+    var bytes: [UInt8] = []
+    do throws(HostFile.Failure) {
+      bytes = try HostFile.read(path)
+    } catch {
+      throw RecordingError("\(path): \(error.reason)")
+    }
     self.name = path
     lines = String(decoding: bytes, as: UTF8.self)
       .split(separator: "\n", omittingEmptySubsequences: false)

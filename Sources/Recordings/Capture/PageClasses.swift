@@ -24,12 +24,15 @@ struct PageClasses {
     case offline
     /// Memory of which nothing is known, in a capture without page flags.
     case unknown
+    /// Managed by the zone, so somebody's, but nothing tells whose.
+    case held
 
     /// The class letter of ``FrameState/owner``; nil for frames that nobody holds.
     var letter: UInt8? {
       switch self {
       case .absent, .buddy, .reserved, .offline, .unknown: nil
       case .flagless, .kernel: UInt8(ascii: "K")
+      case .held: 0
       case .anonLRU: UInt8(ascii: "A")
       case .anon: UInt8(ascii: "a")
       case .fileLRU: UInt8(ascii: "F")

@@ -24,20 +24,25 @@ struct PageblockTypes {
 
   /// - Parameter pageblocks: How many of each type; nil when that is not known.
   /// - Parameter free: Free blocks by type and order.
+  /// - Parameter isMovable: ZONE_MOVABLE, where nothing is ever Unmovable or Reclaimable (AI.23).
   init(
     _ evidence: [PageblockEvidence], pageblocks: [MigrateType: Int]?,
-    free: [MigrateType: [Int]], cmaPageblocks: Int, pageblockOrder: Int
+    free: [MigrateType: [Int]], cmaPageblocks: Int, isMovable: Bool
   ) {
     self.evidence = evidence
     types = Array(repeating: .movable, count: evidence.count)
     guard var left = pageblocks else {
-      for (index, block) in evidence.enumerated() where block.free == nil {
+      for (index, block) in evidence.enumerated() where block.free == nil && !isMovable {
         if block.unmovable + block.slab > block.movable { types[index] = .unmovable }
       }
       placeCMA(cmaPageblocks)
       return
     }
     left[.movable] = nil
+    if isMovable {
+      left[.unmovable] = nil
+      left[.reclaimable] = nil
+    }
     var isSettled = placeCMA(left[.cma] ?? cmaPageblocks)
     left[.cma] = nil
     settleFreeBlocks(&left, free, &isSettled)

@@ -26,15 +26,15 @@ enum HistoryComparer {
     checker.check("\(name) NR_FREE_CMA", dump.cmafree, zone.freeCMAPages)
     let pages = machine.perCPUPages(zone: dump.idx, cpu: 0)
     checker.check(
-      "\(name) pcp count, high, flags, alloc_factor, free_count, differences",
-      [
-        dump.pcp.count, dump.pcp.high, dump.pcp.flags, dump.pcp.af, dump.pcp.fc, dump.diff,
-        dump.cdiff,
-      ],
-      [
-        pages.count, pages.high, pages.flags.rawValue, pages.allocFactor, pages.freeCount,
-        pages.freeDiff, pages.freeCMADiff,
-      ])
+      "\(name) pcp count, high, flags, differences",
+      [dump.pcp.count, dump.pcp.high, dump.pcp.flags, dump.diff, dump.cdiff],
+      [pages.count, pages.high, pages.flags.rawValue, pages.freeDiff, pages.freeCMADiff])
+    if machine.kernel.perCPULists == .autoTuned {
+      // The recorder left out free_factor, which older kernels have here.
+      checker.check(
+        "\(name) pcp alloc_factor, free_count", [dump.pcp.af, dump.pcp.fc],
+        [pages.allocFactor, pages.freeCount])
+    }
     for index in 0..<PerCPUPages.listCount {
       let order = PerCPUList.order(index, pageblockOrder: machine.geometry.pageblockOrder)
       checker.check(

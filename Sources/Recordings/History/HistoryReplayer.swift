@@ -180,7 +180,13 @@ extension MachineImage.ZoneImage {
     pages.freeDiff = zone.diff
     pages.freeCMADiff = zone.cdiff
     for (key, list) in zone.pcp_lists {
-      if let index = Int(key), !list.isEmpty { pages.lists[index] = list.map(\.pfn) }
+      guard let index = Int(key), !list.isEmpty else { continue }
+      pages.lists[index] = list.map(\.pfn)
+      for entry in list {
+        if let type = entry.cachedType.flatMap({ MigrateType(rawValue: UInt8($0)) }) {
+          pages.rememberedTypes[entry.pfn] = type
+        }
+      }
     }
     perCPU = [pages]
   }
