@@ -70,11 +70,13 @@ let package = Package(
       name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel"],
       resources: [.copy("Fixtures")]),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"]),
-    .testTarget(name: "MemoryLuaTests", dependencies: ["MemoryLua", "LuaBridge", "GoldenTesting"]),
+    .testTarget(
+      name: "MemoryLuaTests", dependencies: ["MemoryLua", "LuaBridge", "GoldenTesting"],
+      exclude: ["Fixtures", "Goldens"]),
     .testTarget(
       name: "ConsoleTests", dependencies: ["Console", "TerminalTesting", "console-fixture"]),
     .testTarget(name: "PinLabTests", dependencies: ["PinLab"]),
-    .testTarget(name: "CommandLineTests", dependencies: ["pinlab", "TerminalTesting"]),
+    .testTarget(name: "CommandLineTests", dependencies: ["pinlab", "TerminalTesting", "GoldenTesting"]),
   ]
 )
 

@@ -8,7 +8,7 @@
 ---@field pageblock_order integer Pages of a pageblock, as an order.
 ---@field max_order integer The order of the largest free block.
 ---@field present_pages integer Pages of memory, reserved ones included.
----@field free_pages integer Pages on the buddy lists, exactly.
+---@field free integer Pages on the buddy lists, exactly.
 ---@field cpus integer The number of CPUs.
 ---@field cpu integer The CPU that runs the next operation.
 ---@field kswapd_wakeups integer How often kswapd would have been woken. It does not run in this version.
@@ -127,7 +127,7 @@ function machine:fork() end
 
 ---Reads or writes a setting of the allocator; writing recomputes what depends on it.
 ---@param name "min_free_kbytes"|"watermark_scale_factor"|"watermark_boost_factor"|"percpu_pagelist_high_fraction"|"lowmem_reserve_ratio" A file of /proc/sys/vm.
----@param value? any What to write; without it, only read.
+---@param value? any What to write, a number, a list of them, or text; without it, only read.
 ---@return string # What the file prints now.
 function machine:sysctl(name, value) end
 

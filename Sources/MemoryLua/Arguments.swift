@@ -5,13 +5,13 @@ internal import MemoryModel
 enum Arguments {
   /// A pfn given as a number or as a page of this machine.
   static func pfn(
-    _ value: LuaValue, _ object: MachineObject, function: String
+    _ value: LuaValue, _ object: MachineObject, function: String, name: String = "page"
   ) throws(LuaFailure) -> PFN {
     switch value {
     case .object(let handle) where handle.typeName == "page" || handle.typeName == "pageblock":
       guard handle.object === object else {
         throw LuaFailure(
-          "bad argument #1 'page' to '\(function)' (the page belongs to another machine)")
+          "bad argument #1 '\(name)' to '\(function)' (the page belongs to another machine)")
       }
       return PFN(
         handle.typeName == "page"
@@ -19,17 +19,21 @@ enum Arguments {
     default:
       guard let number = value.integer else {
         throw LuaFailure(
-          "bad argument #1 'page' to '\(function)' (expected a page or a pfn, got "
+          "bad argument #1 '\(name)' to '\(function)' (expected a page or a pfn, got "
             + "\(ByteSize.describe(value)))")
       }
       let end = object.machine.memory.last?.end ?? 0
       guard number >= 0, number < end else {
         throw LuaFailure(
-          "bad argument #1 'page' to '\(function)' (pfn \(number) is outside memory, which ends "
-            + "at 0x\(String(end, radix: 16)))")
+          "bad argument #1 '\(name)' to '\(function)' (pfn \(hex(number)) is outside memory, which "
+            + "ends at 0x\(String(end, radix: 16)))")
       }
       return PFN(Int(number))
     }
+  }
+
+  private static func hex(_ number: Int64) -> String {
+    number < 0 ? "\(number)" : "0x" + String(number, radix: 16)
   }
 
   static func cpu(_ cpu: Int, _ object: MachineObject) throws(LuaFailure) -> Int {

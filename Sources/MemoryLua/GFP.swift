@@ -21,7 +21,7 @@ enum GFP {
       rest &= rest - 1
     }
     if let reason = mask.contradiction {
-      throw LuaFailure("bad argument 'gfp' to 'alloc_pages' (\(reason))")
+      throw LuaFailure("bad argument #2 'gfp' to 'alloc_pages' (\(reason))")
     }
     if kernel.hasAtomicBit && mask.isSuperset(of: .atomic) { mask.insert(.atomicBit) }
     return mask

@@ -47,6 +47,10 @@ enum Files {
     let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw FileFailure(path: path) }
     defer { close(descriptor) }
-    return try Terminal.readAll(descriptor)
+    do {
+      return try Terminal.readAll(descriptor)
+    } catch {
+      throw FileFailure(path: path, reason: error.reason)
+    }
   }
 }

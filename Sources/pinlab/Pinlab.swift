@@ -19,6 +19,12 @@ struct Pinlab: ParsableCommand {
 
   /// Bad usage exits with 2, as the standalone lua and most Unix tools do.
   static func main() {
+    // The prompt is what the program is for, so its help is the program's.
+    if let first = CommandLine.arguments.dropFirst().first, ["-h", "--help", "help"].contains(first),
+      CommandLine.arguments.count == 2
+    {
+      return print(helpMessage(for: RunCommand.self))
+    }
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -29,17 +29,38 @@ struct Prompt {
   }
 
   private func evaluate(_ input: String, _ transcript: Transcript) -> Evaluation {
+    switch input.split(whereSeparator: \.isWhitespace).joined() {
+    case "quit", "exit", "quit()", "exit()":
+      // A way out that everybody tries, unless the session uses the name.
+      let name = String(input.split { !$0.isLetter }[0])
+      if isUndefined(name) { return .leave }
+    case "help":
+      return evaluate("help()", transcript)
+    default: break
+    }
     let evaluation = session.evaluate(input)
     Output.flush()
     switch evaluation.outcome {
     case .failure(let error) where error.isIncompleteInput: return .incomplete
     case .failure(let error):
-      let trace = error.traceback.isEmpty ? "" : "\n" + error.traceback
-      return .failure(error.message + trace)
+      return .failure(error.message + trace(error))
     case .values(let values):
       if isExpression(input) { transcript.recordCurrent(as: "_ = " + input) }
-      return .done(output: text(values, evaluation.displays))
+      return .done(output: text(values, evaluation.displays, of: input))
     }
+  }
+
+  private func isUndefined(_ name: String) -> Bool {
+    session.run("return rawget(_G, ...) == nil", chunkName: "=prompt", arguments: [name])
+      .values?.first?.boolean == true
+  }
+
+  /// The traceback, when it says more than that the input called something.
+  private func trace(_ error: LuaError) -> String {
+    let callers = error.traceback.split(separator: "\n").dropFirst().filter {
+      !$0.hasPrefix("\t[C]:")
+    }
+    return callers.count > 1 ? "\n" + error.traceback : ""
   }
 
   /// Whether the input is an expression: in a script it needs something to be assigned to.
@@ -50,13 +71,37 @@ struct Prompt {
 
   /// Texts of several lines, such as maps and /proc files, stand as they are; the rest as Lua
   /// would write it.
-  private func text(_ values: [LuaValue], _ displays: [String]) -> String? {
+  private func text(_ values: [LuaValue], _ displays: [String], of input: String) -> String? {
     if values.isEmpty { return nil }
+    if values.count == 1, case .integer(let number) = values[0], number >= 0, isNumberInHex(input) {
+      return "0x" + String(number, radix: 16)
+    }
     if values.count == 1, case .string(let text) = values[0], text.contains("\n") {
       return text.hasSuffix("\n") ? String(text.dropLast()) : text
     }
     return displays.joined(separator: "  ")
   }
+
+  /// Whether an input ends in a field that is declared as a pfn or an address, as `p.pfn` does.
+  private func isNumberInHex(_ input: String) -> Bool {
+    let words = input.split(whereSeparator: \.isWhitespace).joined()
+    let name = words.reversed().prefix { $0.isLetter || $0 == "_" }.reversed()
+    guard words.dropLast(name.count).last == "." else { return false }
+    return Self.fieldsInHex.contains(String(name))
+  }
+
+  private static let fieldsInHex: Set<String> = {
+    var names: Set<String> = []
+    for type in MemoryLibrary.library(MemoryContext()).types {
+      for property in type.properties {
+        switch property.type {
+        case .pfn, .address: names.insert(property.name)
+        default: break
+        }
+      }
+    }
+    return names
+  }()
 
   private func complete(_ statement: String, _ cursor: Int) -> Completions {
     // The bridge counts characters, the console bytes.
@@ -97,6 +142,8 @@ struct Prompt {
               to: call.string(0),
               header: ["pinlab \(Pinlab.version), --seed \(seed)"],
               force: call.boolean(1))
+            let count = unsafe transcript.inputs.count
+            call.write("saved \(count) input\(count == 1 ? "" : "s") to \(call.string(0))\n")
           } catch {
             throw LuaFailure(
               "save: \(error.description); choose another name, or save(name, true)")

@@ -24,14 +24,17 @@ struct ReplayCommand: ParsableCommand {
     for file in files {
       do {
         let report = try ReplayFile.run(file)
-        print(json ? report.json : report.text)
+        Output.write((json ? report.json : report.text) + "\n")
         if report.agrees { agreeing += 1 } else { failed = true }
       } catch {
         complain("pinlab replay: \(error.message)")
         failed = true
       }
     }
-    if !json && files.count > 1 { print("\(agreeing) of \(files.count) recordings agree") }
+    if !json && files.count > 1 {
+      Output.write("\(agreeing) of \(files.count) recordings agree\n")
+    }
+    Output.flush()
     if failed { throw ExitCode(1) }
   }
 }

@@ -7,10 +7,15 @@ import PinLab
 struct RunCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
-    abstract: "Run a Lua script, or talk at a prompt.",
+    abstract: "A model of the Linux memory manager behind a Lua prompt.",
+    usage: "pinlab [options] [script [args]]\npinlab replay FILE...\npinlab capture DIR",
     discussion: """
       Without a script, and with a terminal on standard input, pinlab shows a prompt. A pipe runs \
-      as a script; so does '-'. Options are those of the standalone lua.
+      as a script; so does '-'. Options are those of the standalone lua. At the prompt, help() \
+      lists what there is.
+
+      `pinlab replay` replays recorded kernels on the model and compares everything; `pinlab \
+      capture` records this host's memory for machine{ from = "DIR" }. Each has --help.
       """,
     shouldDisplay: false)
 
@@ -60,10 +65,21 @@ struct RunCommand: ParsableCommand {
 
   mutating func validate() throws {
     // `--` ends the options and stays in what is passed through.
-    if script.first == "--" { script.removeFirst() }
+    if script.first == "--" {
+      script.removeFirst()
+      return try validateValues()
+    }
+    // What is passed through is not searched for help.
+    if script.first == "-h" || script.first == "--help" {
+      throw CleanExit.helpRequest(RunCommand.self)
+    }
     if let option = script.first, option.count > 1, option.hasPrefix("-") {
       throw ValidationError("unrecognized option '\(option)'")
     }
+    try validateValues()
+  }
+
+  private func validateValues() throws {
     guard Kernel.named(kernel) != nil else {
       let known = Kernel.presets.map(\.name).joined(separator: ", ")
       throw ValidationError("there is no kernel '\(kernel)'; known are \(known)")
@@ -71,8 +87,8 @@ struct RunCommand: ParsableCommand {
     guard let bytes = parseSize(memoryLimit), bytes >= 1 << 20 else {
       throw ValidationError("--memory-limit \(memoryLimit): expected a size of 1M or more")
     }
-    if let timeLimit, timeLimit <= 0 {
-      throw ValidationError("--time-limit \(timeLimit): expected seconds above 0")
+    if let timeLimit, !(timeLimit >= 0.001 && timeLimit <= 1e9) {
+      throw ValidationError("--time-limit \(timeLimit): expected seconds, 0.001 or more")
     }
     if !require.isEmpty && !unsafe {
       throw ValidationError("-l loads modules from files, which the sandbox has not; add --unsafe")
@@ -89,8 +105,10 @@ struct RunCommand: ParsableCommand {
     let session = PinLabSession(
       limits: limits, sandbox: !unsafe, seed: seed, context: context, output: Output.write)
 
-    if showVersion { print("pinlab \(Pinlab.version)  Lua 5.4  Linux \(context.kernel.release)") }
-    if warnings { session.run("warn('@on')") }
+    if showVersion {
+      Output.write("pinlab \(Pinlab.version)  Lua 5.4  Linux \(context.kernel.release)\n")
+    }
+    session.run(warnings ? "warn('@on')" : "warn('@off')")
     if unsafe, !ignoreEnvironment { try runInit(session) }
     for name in require {
       try check(session.run("_G[...] = require(...)", chunkName: "=-l", arguments: [name]))
@@ -108,7 +126,7 @@ struct RunCommand: ParsableCommand {
     }
     let isPrompt =
       interactive || (script.isEmpty && execute.isEmpty && require.isEmpty && !showVersion)
-    guard isPrompt else { return }
+    guard isPrompt else { return Output.flush() }
     if Terminal.isInputInteractive {
       Prompt(session: session, color: useColor, seed: seed).run()
     } else if script.isEmpty {
@@ -138,10 +156,12 @@ struct RunCommand: ParsableCommand {
 
   private func read(_ file: String) throws -> String {
     do {
-      var text = String(decoding: try Files.read(file), as: UTF8.self)
+      let bytes = try Files.read(file)
+      var text = String(decoding: bytes, as: UTF8.self)
       // A first line such as #!/usr/bin/env pinlab; its newline keeps the line numbers.
       if text.hasPrefix("#") { text = String(text.drop { $0 != "\n" }) }
-      if text.hasPrefix("{\"op\"") {
+      let isGzip = bytes.starts(with: [0x1F, 0x8B])
+      if isGzip || text.hasPrefix("{\"op\"") {
         complain("pinlab: \(file) is a recording; did you mean: pinlab replay \(file)")
         throw ExitCode(1)
       }

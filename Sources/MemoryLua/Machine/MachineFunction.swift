@@ -111,6 +111,9 @@ struct MachineOptions {
       throw LuaFailure(
         "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
     }
+    guard !call.string(12).isEmpty else {
+      throw LuaFailure("bad field 'from' in 'machine' (expected the name of a file, got \"\")")
+    }
     do {
       var text = ""
       var machine = try MachineFile.load(call.string(12)) { text = $0.text }
@@ -127,7 +130,8 @@ struct MachineOptions {
   ) throws(LuaFailure) -> [MachineConfiguration.CMARequest] {
     if value.isNil { return [] }
     guard let table = value.table else {
-      return [.init(name: "reserved", pages: try areaPages(value, "cma", page))]
+      let pages = try cmaPages(value, "cma", page)
+      return pages == 0 ? [] : [.init(name: "reserved", pages: pages)]
     }
     guard !table.elements.isEmpty, table.fields.isEmpty else {
       throw LuaFailure(
@@ -142,23 +146,30 @@ struct MachineOptions {
       for (name, _) in fields.fields where !["name", "size", "base"].contains(name) {
         throw LuaFailure("cma[\(areas.count + 1)] has no field '\(name)'; use name, size, base")
       }
+      let field = "cma[\(areas.count + 1)]"
+      if let name = fields["name"], name.string == nil {
+        throw LuaFailure(
+          "bad field '\(field).name' (expected a string, got \(ByteSize.describe(name)))")
+      }
+      if let base = fields["base"], base.integer.map({ $0 >= 0 }) != true {
+        throw LuaFailure(
+          "bad field '\(field).base' (expected a pfn, got \(ByteSize.describe(base)))")
+      }
       areas.append(
         .init(
           name: fields["name"]?.string ?? "cma\(areas.count)",
-          pages: try areaPages(size, "cma[\(areas.count + 1)].size", page),
+          pages: try cmaPages(size, "\(field).size", page),
           base: fields["base"]?.integer.map { Int($0) }))
     }
     return areas
   }
 
-  private func areaPages(
+  /// Whole pages, rounded up as `cma_declare_contiguous()` does.
+  private func cmaPages(
     _ value: LuaValue, _ field: String, _ page: Int
   ) throws(LuaFailure) -> Int {
-    let pages = try ByteSize.bytes(value, field) / page
-    guard pages > 0 else {
-      throw LuaFailure("bad field '\(field)' (\(ByteSize.describe(value)) is less than a page)")
-    }
-    return pages
+    let bytes = try ByteSize.bytes(value, field)
+    return bytes / page + (bytes % page == 0 ? 0 : 1)
   }
 
   private func movableSize(

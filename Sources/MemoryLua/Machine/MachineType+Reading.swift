@@ -100,7 +100,7 @@ extension MemoryLibrary {
       example: "machine{ ram = \"64M\" }:page(0x10).state --> \"reserved\""
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      let pfn = try Arguments.pfn(call.value(0), object, function: "page")
+      let pfn = try Arguments.pfn(call.value(0), object, function: "page", name: "pfn")
       call.returns(LuaHandle("page", object, index: pfn.index))
     }
   }

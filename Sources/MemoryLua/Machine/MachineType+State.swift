@@ -18,7 +18,7 @@ extension MemoryLibrary {
         m = machine{ ram = "64M" }
         before = m:fork()
         m:alloc_pages(4)
-        m.free_pages - before.free_pages --> -16
+        m.free - before.free --> -16
         """
     ) { call throws(LuaFailure) in
       do throws(MemoryError) {
@@ -36,7 +36,9 @@ extension MemoryLibrary {
       "sysctl", .positional,
       [
         LuaParameter("name", .choice(Sysctl.allCases.map(\.rawValue)), "A file of /proc/sys/vm."),
-        LuaParameter("value", .any, optional: true, "What to write; without it, only read."),
+        LuaParameter(
+          "value", .any, optional: true,
+          "What to write, a number, a list of them, or text; without it, only read."),
       ],
       returns: [LuaResult(.string, "What the file prints now.")],
       doc: "Reads or writes a setting of the allocator; writing recomputes what depends on it.",
@@ -50,7 +52,7 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let setting = Sysctl.allCases[call.integer(0)]
       if call.isGiven(1) {
-        let text = call.display(1)
+        let text = words(call.value(1)) ?? call.display(1)
         do throws(MemoryError) {
           try object.machine.write(setting, text)
         } catch {
@@ -61,6 +63,14 @@ extension MemoryLibrary {
     }
   }
 
+  /// A number, or a list of numbers, as one would echo it into the file.
+  private static func words(_ value: LuaValue) -> String? {
+    if let integer = value.integer { return "\(integer)" }
+    let numbers = value.table?.elements.compactMap(\.integer)
+    guard let numbers, !numbers.isEmpty else { return nil }
+    return numbers.map { "\($0)" }.joined(separator: "\t")
+  }
+
   private static var thp: LuaFunction {
     LuaFunction(
       "thp", .positional, [LuaParameter("mode", .choice(["always", "madvise", "never"]))],
@@ -69,7 +79,7 @@ extension MemoryLibrary {
       example: """
         m = machine{ ram = "1G" }
         m:thp("never")
-        m:sysctl("min_free_kbytes") --> "4060"
+        m:sysctl("min_free_kbytes") --> "3959"
         """
     ) { call in
       call.object(as: MachineObject.self).machine.setTransparentHugePages(call.integer(0) != 2)

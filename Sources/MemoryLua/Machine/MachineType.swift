@@ -48,7 +48,7 @@ extension MemoryLibrary {
         call.returns(
           call.object(as: MachineObject.self).machine.memory.reduce(0) { $0 + $1.count })
       },
-      LuaProperty("free_pages", .integer(), "Pages on the buddy lists, exactly.") { call in
+      LuaProperty("free", .integer(), "Pages on the buddy lists, exactly.") { call in
         let object = call.object(as: MachineObject.self)
         var free = 0
         for zone in object.machine.populatedZones {

@@ -1,5 +1,6 @@
 internal import LuaBridge
 internal import MemoryModel
+internal import MemoryRender
 
 extension MemoryLibrary {
   static func nodeType() -> LuaType {
@@ -32,6 +33,24 @@ extension MemoryLibrary {
         },
       ],
       methods: [],
-      display: { "node \($0.index)" })
+      display: { handle in
+        let object = handle.owner(as: MachineObject.self)
+        var managed = 0
+        var free = 0
+        for zone in object.machine.populatedZones where zone / ZoneIndex.count == handle.index {
+          managed += object.machine.zone(zone).managed
+          free += object.machine.freePagesSnapshot(zone)
+        }
+        let cpus = object.machine.cpuNodes
+        let own = cpus.indices.filter { cpus[$0] == handle.index }
+        let words =
+          switch own.count {
+          case 0: "no CPU"
+          case 1: "CPU \(own[0])"
+          default: "CPUs \(own[0])-\(own[own.count - 1])"
+          }
+        return "node \(handle.index): \(words), "
+          + "\(formatSize(managed * object.machine.geometry.pageSize)) managed, \(free) pages free"
+      })
   }
 }

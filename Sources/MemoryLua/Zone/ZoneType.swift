@@ -12,6 +12,9 @@ extension MemoryLibrary {
         let object = handle.owner(as: MachineObject.self)
         let zone = object.machine.zone(handle.index)
         let size = object.machine.geometry.pageSize
+        guard zone.spanned > 0 else {
+          return "zone \(zone.index.name) of node \(zone.node): no memory"
+        }
         return "zone \(zone.index.name) of node \(zone.node): "
           + "pfn [0x\(String(zone.start, radix: 16)), 0x\(String(zone.end, radix: 16))), "
           + "\(formatSize(zone.managed * size)) managed, "
@@ -20,9 +23,10 @@ extension MemoryLibrary {
   }
 
   private static func number(
-    _ name: String, _ doc: String, _ read: @escaping @Sendable (Zone) -> Int
+    _ name: String, _ doc: String, as type: LuaParameterType = .integer(),
+    _ read: @escaping @Sendable (Zone) -> Int
   ) -> LuaProperty {
-    LuaProperty(name, .integer(), doc) { call in
+    LuaProperty(name, type, doc) { call in
       call.returns(read(call.object(as: MachineObject.self).machine.zone(call.index)))
     }
   }
@@ -37,8 +41,8 @@ extension MemoryLibrary {
         call.returns(
           LuaHandle("node", object, index: object.machine.zone(call.index).node))
       },
-      number("start_pfn", "Its first frame.") { $0.start },
-      number("end_pfn", "The frame behind its last one.") { $0.end },
+      number("start_pfn", "Its first frame.", as: .pfn) { $0.start },
+      number("end_pfn", "The frame behind its last one.", as: .pfn) { $0.end },
       number("spanned", "Frames from start to end, holes included.") { $0.spanned },
       number("present", "Pages of memory.") { $0.present },
       number("managed", "Pages that the allocator was given.") { $0.managed },
@@ -109,7 +113,7 @@ extension MemoryLibrary {
       returns: [LuaResult(.table, "count, high, high_min, high_max, batch, …, and lists.")],
       doc: "A CPU's lists of this zone, with every field of struct per_cpu_pages.",
       kernel: ["struct per_cpu_pages"], rules: ["A5.1", "A5.2"],
-      example: "machine{ ram = \"64M\" }:zone(\"DMA32\"):pcp(0).batch --> 3"
+      example: "machine{ ram = \"64M\" }:zone(\"DMA32\"):pcp(0).batch --> 1"
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let cpu = try Arguments.cpu(

@@ -166,6 +166,13 @@ extension Machine {
   ) throws(MemoryError) {
     let block = geometry.pageblockPages
     for request in requests {
+      guard request.pages > 0, (0...geometry.maxOrder).contains(request.orderPerBit) else {
+        throw MemoryError(
+          .configuration,
+          "cma area '\(request.name)' of \(request.pages) pages, order_per_bit "
+            + "\(request.orderPerBit): give it a size above 0 and an order from 0 to "
+            + "\(geometry.maxOrder)")
+      }
       let pages = (request.pages + block - 1) / block * block
       let taken = (reserved + cmaAreas.map { PFNRange($0.base, $0.base + $0.pages) }).normalized()
       let free = memory.subtracting(taken)
