@@ -30,7 +30,8 @@ import Testing
     }
     for type in library.types {
       for property in type.properties {
-        #expect(property.doc.last.map { ".)".contains($0) } == true, "\(type.name).\(property.name)")
+        #expect(
+          property.doc.last.map { ".)".contains($0) } == true, "\(type.name).\(property.name)")
       }
     }
   }
