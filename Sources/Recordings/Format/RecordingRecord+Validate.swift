@@ -20,10 +20,15 @@ extension RecordingRecord {
       if let problem = zone.problem() { return "zone \(zone.name): " + problem }
     }
     for (name, runs) in pages ?? [:] {
+      guard let zone = zones?.first(where: { $0.name == name }) else {
+        return "pages of zone \(name), which is not in the dump"
+      }
       for run in runs {
-        guard (0...10).contains(run.order), (0..<Self.frameLimit).contains(run.pfn),
-          (0...Self.frameLimit).contains(run.count), run.count << run.order <= Self.frameLimit
-        else { return "pages of \(name): run at \(run.pfn) is outside of any machine" }
+        // Inside its zone, so that no run is longer than what the machine has.
+        guard (0...10).contains(run.order), (0...zone.spanned).contains(run.count),
+          run.pfn >= zone.start_pfn,
+          run.count << run.order <= zone.start_pfn + zone.spanned - run.pfn
+        else { return "pages of \(name): a run of \(run.count) at \(run.pfn) leaves the zone" }
       }
     }
     if let sys, !(1...256).contains(sys.online_cpus) {
@@ -70,6 +75,9 @@ extension DumpZone {
       return "\(lowmem_reserve.count) reserves, expected \(ZoneIndex.count)"
     }
     let limit = 1 << 32
+    guard (0..<limit).contains(start_pfn), (0...limit).contains(spanned) else {
+      return "start_pfn \(start_pfn), spanned \(spanned)"
+    }
     for area in free_area {
       guard (0...10).contains(area.order) else { return "free_area of order \(area.order)" }
     }
