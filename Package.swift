@@ -76,7 +76,9 @@ let package = Package(
     .testTarget(
       name: "ConsoleTests", dependencies: ["Console", "TerminalTesting", "console-fixture"]),
     .testTarget(name: "PinLabTests", dependencies: ["PinLab"]),
-    .testTarget(name: "CommandLineTests", dependencies: ["pinlab", "TerminalTesting", "GoldenTesting"]),
+    .testTarget(
+      name: "CommandLineTests", dependencies: ["pinlab", "TerminalTesting", "GoldenTesting"],
+      exclude: ["Goldens"]),
   ]
 )
 

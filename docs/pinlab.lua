@@ -216,7 +216,7 @@ function page:free() end
 ---@field movablecore? any Size or "N%" of ZONE_MOVABLE.
 ---@field kernel? "6.12"|"6.12.0"|"6.9"|"6.1" Whose rules apply; see kernels().
 ---@field thp? "always"|"madvise"|"never" Huge pages raise the watermarks of machines of 512 MiB and more.
----@field min_free_kbytes? integer vm.min_free_kbytes.
+---@field min_free_kbytes? integer vm.min_free_kbytes, written right after boot.
 ---@field config_cma? boolean CONFIG_CMA; stock Debian kernels lack it.
 ---@field distances? table NUMA distances, a list of lists.
 ---@field from? string A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`.

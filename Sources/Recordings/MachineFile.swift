@@ -16,7 +16,7 @@ public enum MachineFile {
   ) throws(RecordingError) -> Machine {
     var info = stat()
     guard unsafe stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else {
-      return try Replayer.initialMachine(try Recording(path: path))
+      return try ReplayFile.initialMachine(path)
     }
     let host = try HostImage.load(path)
     report(host.report)

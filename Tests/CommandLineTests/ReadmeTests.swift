@@ -24,10 +24,10 @@ import Testing
       builtProgram("pinlab"), ["--color", "never"],
       environment: ["HOME": home.path, "XDG_STATE_HOME": "\(home.path)/state"], columns: 80,
       rows: 120)
-    try terminal.waitForScreen { $0.ends(with: ">") }
+    try terminal.waitForScreen("the prompt") { $0.ends(with: ">") }
     for (count, input) in inputs.enumerated() {
       terminal.enter(input)
-      try terminal.waitForScreen { screen in
+      try terminal.waitForScreen("the next prompt") { screen in
         screen.lines.filter { $0.hasPrefix(">") }.count == count + 2 && screen.ends(with: ">")
       }
     }

@@ -69,7 +69,7 @@ import Testing
   func buddies() throws {
     try expect("AI.3: pfn 0x1100 and its buddy pfn 0x1180 of order 7 are both free") { machine in
       let block = PFN(0x1100)
-      machine.removeFree(zone, block, order: 8, .unmovable)
+      machine.removeFree(zone, block, order: 8)
       machine.insertFree(zone, block, order: 7, .unmovable, atTail: true)
       machine.insertFree(zone, PFN(0x1180), order: 7, .unmovable, atTail: true)
     }
@@ -122,7 +122,7 @@ import Testing
       $0.frames.setHead(PFN(0x1005), FrameState(.perCPU, order: 1))
     }
     try expect("AI.8: CMA block pfn 0x3000 is on the non-movable list 12 of CPU 0") { machine in
-      machine.removeFree(zone, PFN(12288), order: 10, .cma)
+      machine.removeFree(zone, PFN(12288), order: 10)
       machine.insertFree(zone, PFN(12288 + 512), order: 9, .cma, atTail: true)
       machine.frames.pushTail(&machine.perCPU[zone].lists[12], PFN(12288), order: 9)
       machine.frames.setHead(PFN(12288), FrameState(.perCPU, order: 9))

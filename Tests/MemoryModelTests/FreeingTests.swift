@@ -184,6 +184,7 @@ import Testing
     image.zones[0].spanned = 512
     image.zones[0].freePages = 512
     image.zones[0].managed = 512
+    image.zones[0].present = 512
     image.zones[0].freeLists[10] = [:]
     image.zones[0].freeLists[9] = [.movable: [4096]]
     image.zones[0].pageblocks = [(4096, 1, .movable)]

@@ -30,7 +30,8 @@ extension MemoryLibrary {
           "thp", .choice(["always", "madvise", "never"]), default: "always",
           "Huge pages raise the watermarks of machines of 512 MiB and more."),
         LuaParameter(
-          "min_free_kbytes", .integer(0...(1 << 31)), optional: true, "vm.min_free_kbytes."),
+          "min_free_kbytes", .integer(0...Int64(Int32.max)), optional: true,
+          "vm.min_free_kbytes, written right after boot."),
         LuaParameter(
           "config_cma", .boolean, default: "true", "CONFIG_CMA; stock Debian kernels lack it."),
         LuaParameter(
@@ -129,8 +130,11 @@ struct MachineOptions {
   ) throws(LuaFailure) -> [MachineConfiguration.CMARequest] {
     if value.isNil { return [] }
     guard let table = value.table else {
-      let pages = try cmaPages(value, "cma", page)
-      return pages == 0 ? [] : [.init(name: "reserved", pages: pages)]
+      return [.init(name: "reserved", pages: try areaPages(value, "cma", page))]
+    }
+    guard !table.elements.isEmpty, table.fields.isEmpty else {
+      throw LuaFailure(
+        "bad field 'cma' (expected a size, or a list such as { { name = \"a\", size = \"64M\" } })")
     }
     var areas: [MachineConfiguration.CMARequest] = []
     for element in table.elements {
@@ -153,18 +157,20 @@ struct MachineOptions {
       areas.append(
         .init(
           name: fields["name"]?.string ?? "cma\(areas.count)",
-          pages: try cmaPages(size, "\(field).size", page),
+          pages: try areaPages(size, "\(field).size", page),
           base: fields["base"]?.integer.map { Int($0) }))
     }
     return areas
   }
 
-  /// Whole pages, rounded up as `cma_declare_contiguous()` does.
-  private func cmaPages(
+  private func areaPages(
     _ value: LuaValue, _ field: String, _ page: Int
   ) throws(LuaFailure) -> Int {
-    let bytes = try ByteSize.bytes(value, field)
-    return bytes / page + (bytes % page == 0 ? 0 : 1)
+    let pages = try ByteSize.bytes(value, field) / page
+    guard pages > 0 else {
+      throw LuaFailure("bad field '\(field)' (\(ByteSize.describe(value)) is less than a page)")
+    }
+    return pages
   }
 
   private func movableSize(

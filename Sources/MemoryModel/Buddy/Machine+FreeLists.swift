@@ -34,18 +34,4 @@ extension Machine {
     pfn.index < frames.count && frames.isFree(pfn, order: order)
       && frames.sameZone(pfn, neighbour)
   }
-
-  /// The free block that covers the start of a pageblock, if it starts earlier or there (A6.2).
-  ///
-  /// Kernel: `find_large_buddy()`, mm/page_alloc.c.
-  func largeBuddy(_ start: PFN) -> PFN {
-    if frames.head(start).kind == .free { return start }
-    for order in 1...geometry.maxOrder {
-      let candidate = start.roundedDown(toOrder: order)
-      let state = frames.head(candidate)
-      guard state.kind == .free else { continue }
-      return candidate.index + (1 << state.order) > start.index ? candidate : start
-    }
-    return start
-  }
 }

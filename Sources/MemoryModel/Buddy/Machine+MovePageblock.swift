@@ -61,8 +61,11 @@ extension Machine {
       let pages = state.kind == .none ? 1 : 1 << state.order
       if state.kind == .free {
         free += pages
-      } else if state.kind == .allocated && (state.isLRU || state.isDriverMovable) {
+      } else if state.kind == .allocated && state.isLRU {
         movable += pages
+      } else if state.kind == .allocated && state.isDriverMovable {
+        // The mark is in each struct page, and drivers mark the first one.
+        movable += 1
       }
       at += pages
     }

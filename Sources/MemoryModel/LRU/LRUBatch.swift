@@ -27,6 +27,8 @@ extension Machine {
     for index in 0..<lruBatches[cpu].count {
       let pfn = lruBatches[cpu].pages[index]
       var state = frames.head(pfn)
+      // Whoever frees a page empties the batches first; one that is gone all the same stays so.
+      guard state.kind == .allocated else { continue }
       state.isLRU = true
       frames.setHead(pfn, state)
     }

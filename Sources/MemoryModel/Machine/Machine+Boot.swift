@@ -33,11 +33,8 @@ extension Machine {
     }
     machine.bringUpCPUs()
     machine.activateCMAAreas()
-    if let kbytes = configuration.minFreeKbytes {
-      machine.settings.userMinFreeKbytes = kbytes
-      machine.settings.minFreeKbytes = kbytes
-    }
     machine.sizeAsAtBoot()
+    if let kbytes = configuration.minFreeKbytes { try machine.write(.minFreeKbytes, "\(kbytes)") }
     machine.trace.clear()
     return machine
   }

@@ -43,7 +43,7 @@ public struct Machine: ~Copyable {
   var events: Arena<Int>
 
   public internal(set) var trace: TraceRing
-  /// What the last operation wanted but this version cannot do yet: nil, or reclaim's first step.
+  /// How often a node's kswapd would have been woken; it does not run in this version.
   public internal(set) var kswapdWakeups = 0
   /// The n-th page allocation from now on fails, for fault injection; 0 is off.
   public var failAllocation = 0

@@ -17,7 +17,7 @@ public struct MachineConfiguration: Sendable {
   public var hasCMA = true
   /// Transparent huge pages raise the watermarks of machines of 512 MiB and more (rule A1.20).
   public var transparentHugePages = true
-  /// `vm.min_free_kbytes` as a user wrote it before anything else ran.
+  /// `vm.min_free_kbytes` as a user's sysctl.conf writes it right after boot.
   public var minFreeKbytes: Int?
   /// Whether a CPU's share of its last-level cache is more than three batches (rule A5.12).
   public var freeHighBatch = true
@@ -62,17 +62,21 @@ public struct MachineConfiguration: Sendable {
   public mutating func layOut(bytesPerNode: [Int]) throws(MemoryError) {
     let size = geometry.pageSize
     let block = geometry.maxBlockPages
-    let total = bytesPerNode.reduce(0) { $0 + $1 / size }
+    // In pages and node by node: the bytes of several nodes may not fit an integer.
+    var total = 0
+    for bytes in bytesPerNode {
+      guard bytes / size <= 1 << 31, total + bytes / size <= 1 << 31 else {
+        throw MemoryError(
+          .configuration,
+          "ram = \((total + bytes / size) / (1 << 40 / size)) TiB is more than the model's "
+            + "\(size >> 9) TiB")
+      }
+      total += bytes / size
+    }
     guard total >= 16 else {
       throw MemoryError(
         .configuration,
-        "ram = \(bytesPerNode.reduce(0, +)) bytes is less than 16 pages; "
-          + "ask for 1M or more")
-    }
-    guard total <= 1 << 31 else {
-      throw MemoryError(
-        .configuration,
-        "ram = \((total * size) >> 40) TiB is more than the model's \(size >> 9) TiB")
+        "ram = \(total * size) bytes is less than 16 pages; ask for 1M or more")
     }
     var ranges: [PFNRange]
     if geometry.dmaEnd == 0 {

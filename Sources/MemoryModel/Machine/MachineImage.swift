@@ -94,6 +94,7 @@ extension Machine {
   /// - Throws: `.configuration` when a list names a frame outside of its zone, a misaligned block,
   ///   or a frame twice.
   public static func restore(_ image: MachineImage) throws(MemoryError) -> Machine {
+    try image.validate()
     let nodes = (image.zones.map(\.node).max() ?? 0) + 1
     var machine = try Machine(
       geometry: image.geometry, kernel: image.kernel, nodeCount: nodes, cpuNodes: image.cpuNodes,
@@ -126,6 +127,10 @@ extension Machine {
     }
     for (cpu, pages) in image.lruAddBatches.enumerated() where cpu < machine.cpuCount {
       for pfn in pages.prefix(LRUBatch.capacity - 1) {
+        guard pfn < machine.frames.count, machine.frames.head(PFN(pfn)).kind == .allocated else {
+          throw MemoryError(
+            .configuration, "\(PFN(pfn)) waits for the LRU lists, but is not an allocated page")
+        }
         machine.lruBatches[cpu].pages[machine.lruBatches[cpu].count] = PFN(pfn)
         machine.lruBatches[cpu].count += 1
       }

@@ -42,14 +42,12 @@ extension Machine {
 
   /// Returns the per-CPU pages of every CPU to the buddy: of one zone, or of all (rule A5.21).
   ///
-  /// Each CPU's pages are freed by that CPU, so its counters take the updates.
+  /// The calling CPU does it for all, so its counters take the updates.
   /// Kernel: `drain_all_pages()`.
   public mutating func drainAllPages(zone: Int? = nil) {
-    let running = currentCPU
     for cpu in 0..<cpuCount {
       for id in zone.map({ [$0] }) ?? populatedZones { drainZone(id, cpu: cpu) }
     }
-    currentCPU = running
   }
 
   /// What a second of time does to one CPU: statistics are folded, `pcp->high` decays, and pages of

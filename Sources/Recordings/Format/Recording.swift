@@ -51,6 +51,11 @@ public struct Recording {
     guard first.first == UInt8(ascii: "{") else {
       throw RecordingError(path, line: 1, "not a recording: the first line is not a JSON object")
     }
+    // A recording ends with a line end; whatever cut it off elsewhere lost more than that.
+    guard bytes.last == UInt8(ascii: "\n") || lines.last?.last == UInt8(ascii: "}") else {
+      throw RecordingError(
+        path, line: lines.count, "the line is cut off; the file is incomplete, fetch it again")
+    }
     return lines
   }
 
@@ -58,6 +63,10 @@ public struct Recording {
   public var count: Int { lines.count - 2 }
 
   public func record(_ index: Int) throws(RecordingError) -> RecordingRecord {
-    try LineDecoder.decode(RecordingRecord.self, lines[index + 2], path, index + 3)
+    let record = try LineDecoder.decode(RecordingRecord.self, lines[index + 2], path, index + 3)
+    if let problem = record.problem() {
+      throw RecordingError(path, line: index + 3, problem + "; the file is damaged, fetch it again")
+    }
+    return record
   }
 }

@@ -105,6 +105,15 @@ struct HistoryRecording {
   var count: Int { lines.count - 1 }
 
   func record(_ index: Int) throws(RecordingError) -> Record {
-    try LineDecoder.decode(Record.self, lines[index + 1], path, index + 2)
+    let record = try LineDecoder.decode(Record.self, lines[index + 1], path, index + 2)
+    for zone in record.zones ?? [] {
+      guard (0..<4).contains(zone.idx), zone.nr_free.count == 11,
+        (0...1 << 31).contains(zone.start),
+        (0...1 << 31).contains(zone.spanned)
+      else {
+        throw RecordingError(path, line: index + 2, "zone \(zone.name) has numbers that cannot be")
+      }
+    }
+    return record
   }
 }

@@ -11,12 +11,18 @@ struct HistoryReplayer: ~Copyable {
   private var handles: [Int: PFN] = [:]
   private var recent: [(index: Int, command: String)] = []
 
-  init(_ recording: HistoryRecording) throws(RecordingError) {
+  /// The machine in the state of the first dump.
+  static func initialMachine(
+    _ recording: HistoryRecording
+  ) throws(RecordingError) -> Machine {
     guard let kernel = Kernel.named(recording.header.release) else {
       let known = Kernel.presets.map(\.release).joined(separator: ", ")
       throw RecordingError(
         "\(recording.path): recorded in \(recording.header.release); this version has the rules "
           + "of \(known)")
+    }
+    guard recording.count > 0 else {
+      throw RecordingError(recording.path, line: 2, "the recording ends after its header")
     }
     let first = try recording.record(0)
     guard first.op == "dump", let zones = first.zones else {
@@ -24,10 +30,14 @@ struct HistoryReplayer: ~Copyable {
     }
     let image = try MachineImage(zones, kernel, recording)
     do {
-      machine = try Machine.restore(image)
+      return try Machine.restore(image)
     } catch {
       throw RecordingError("\(recording.path): the first dump cannot be: \(error.message)")
     }
+  }
+
+  init(_ recording: HistoryRecording) throws(RecordingError) {
+    machine = try Self.initialMachine(recording)
     self.recording = recording
     report = ReplayReport(
       file: recording.path.split(separator: "/").last.map(String.init) ?? recording.path,
@@ -52,13 +62,9 @@ struct HistoryReplayer: ~Copyable {
       report.dumps.append(HistoryComparer.compare(record, index, machine))
       return
     case "alloc": allocate(record, index)
-    case "free":
-      if let handle = record.h, let pfn = handles.removeValue(forKey: handle) {
-        try? machine.freePages(pfn, order: machine.frames.head(pfn).order)
-        report.pageEvents += 1
-      }
+    case "free": free(record, index)
     case "drain_local_pcp": machine.drainAllPages()
-    default: break
+    default: disagree(record, index, "a known operation", "\"\(record.op)\" is unknown")
     }
     report.operations += 1
     if report.firstDisagreement == nil { report.agreeing += 1 }
@@ -66,20 +72,40 @@ struct HistoryReplayer: ~Copyable {
     recent.append((index, "\(record.op) \(record.gfp ?? "") \(record.order ?? 0)"))
   }
 
+  private mutating func free(_ record: HistoryRecording.Record, _ index: Int) {
+    guard let handle = record.h, let pfn = handles.removeValue(forKey: handle) else {
+      // A handle whose allocation failed.
+      return
+    }
+    report.pageEvents += 1
+    do {
+      try machine.freePages(pfn, order: machine.frames.head(pfn).order)
+    } catch {
+      disagree(record, index, "free of \(pfn)", error.message)
+    }
+  }
+
+  private mutating func disagree(
+    _ record: HistoryRecording.Record, _ index: Int, _ recorded: String, _ model: String
+  ) {
+    report.firstDisagreement = ReplayReport.Disagreement(
+      index: index, command: "\(record.op) \(record.gfp ?? "") order \(record.order ?? 0)",
+      recorded: recorded, model: model,
+      before: recent.map { "\($0.index): \($0.command)" })
+  }
+
   private mutating func allocate(_ record: HistoryRecording.Record, _ index: Int) {
     guard let text = record.gfp, let mask = UInt32(text.dropFirst(2), radix: 16),
-      let order = record.order
-    else { return }
-    let gfp = GFPFlags(rawValue: mask)
-    let result = machine.allocatePages(order: order, gfp: gfp)
+      let order = record.order, (0...63).contains(order),
+      GFPFlags(rawValue: mask).contradiction == nil
+    else { return disagree(record, index, "a request", "gfp or order cannot be") }
+    let result = machine.allocatePages(order: order, gfp: GFPFlags(rawValue: mask))
     report.pageEvents += 1
     if let pfn = result.pfn, let handle = record.h { handles[handle] = pfn }
     if result.pfn?.index != record.pfn {
-      report.firstDisagreement = ReplayReport.Disagreement(
-        index: index, command: "alloc order \(order), \(gfp.description)",
-        recorded: record.pfn.map { "pfn \($0)" } ?? "no page",
-        model: (result.pfn?.index).map { "pfn \($0)" } ?? "no page",
-        before: recent.map { "\($0.index): \($0.command)" })
+      disagree(
+        record, index, record.pfn.map { "pfn \($0)" } ?? "no page",
+        (result.pfn?.index).map { "pfn \($0)" } ?? "no page")
     }
   }
 }
@@ -156,7 +182,8 @@ extension MachineImage.ZoneImage {
     freeLists = Array(repeating: [:], count: 11)
     for (order, lists) in zone.free {
       for (type, blocks) in lists {
-        guard let order = Int(order), let raw = UInt8(type), let type = MigrateType(rawValue: raw)
+        guard let order = Int(order), freeLists.indices.contains(order), let raw = UInt8(type),
+          let type = MigrateType(rawValue: raw)
         else { continue }
         freeLists[order][type] = blocks
       }

@@ -9,6 +9,8 @@ struct DumpComparer {
   ) -> ReplayReport.DumpComparison {
     var comparer = DumpComparer()
     for zone in dump.zones ?? [] { comparer.compare(zone, machine) }
+    comparer.checker.check(
+      "zones with memory", (dump.zones ?? []).map(\.idx).sorted(), machine.populatedZones)
     for batch in dump.lru_batches ?? [] where batch.cpu < machine.cpuCount {
       comparer.checker.check(
         "lru_add of CPU \(batch.cpu)", batch.b["lru_add"] ?? [],
@@ -36,6 +38,12 @@ struct DumpComparer {
     ].enumerated() {
       checker.check("\(name) \(mark)", value, zone.watermarks[index])
     }
+    checker.check("\(name) spanned", dump.spanned, zone.spanned)
+    checker.check("\(name) present", dump.present, zone.present)
+    checker.check("\(name) cma_pages", dump.cma_pages, zone.cmaPages)
+    checker.check("\(name) percpu_drift_mark", dump.percpu_drift_mark, zone.percpuDriftMark)
+    checker.check(
+      "\(name) nr_isolate_pageblock", dump.nr_isolate_pageblock, zone.isolatedPageblocks)
     checker.check("\(name) boost", dump.watermark_boost, zone.watermarkBoost)
     checker.check(
       "\(name) lowmem_reserve", dump.lowmem_reserve,

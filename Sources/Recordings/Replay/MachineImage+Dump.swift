@@ -117,7 +117,7 @@ extension MachineImage.ZoneImage {
     statThreshold = zone.pcp.first?.stat_threshold ?? 0
     freePages = zone.stat["nr_free_pages"]?.first ?? 0
     freeCMAPages = zone.stat["nr_free_cma"]?.first ?? 0
-    freeLists = Array(repeating: [:], count: zone.free_area.count)
+    freeLists = Array(repeating: [:], count: Geometry.x86_64.orderCount)
     for area in zone.free_area {
       for type in MigrateType.allCases {
         freeLists[area.order][type] = area.lists[Int(type.rawValue)]

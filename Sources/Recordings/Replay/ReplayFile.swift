@@ -1,13 +1,12 @@
 internal import FoundationEssentials
+public import MemoryModel
 
-/// Replays a recording of any class.
+/// A recording of any class.
 public enum ReplayFile {
+  /// Replays it and compares.
   public static func run(_ path: String) throws(RecordingError) -> ReplayReport {
     let lines = try Recording.lines(of: path)
-    struct Sniff: Decodable {
-      let `class`: String?
-    }
-    if (try? JSONDecoder().decode(Sniff.self, from: lines[0]))?.class == "H" {
+    if isHistory(lines) {
       var replayer = try HistoryReplayer(try HistoryRecording(path: path, lines: lines))
       try replayer.run()
       return replayer.report
@@ -15,5 +14,22 @@ public enum ReplayFile {
     var replayer = try Replayer(try Recording(path: path, lines: lines))
     try replayer.run()
     return replayer.report
+  }
+
+  /// The machine in the state of the first dump.
+  public static func initialMachine(_ path: String) throws(RecordingError) -> Machine {
+    let lines = try Recording.lines(of: path)
+    if isHistory(lines) {
+      return try HistoryReplayer.initialMachine(try HistoryRecording(path: path, lines: lines))
+    }
+    return try Replayer.initialMachine(try Recording(path: path, lines: lines))
+  }
+
+  /// Streams of older kernels name their class in the first line.
+  private static func isHistory(_ lines: [Data]) -> Bool {
+    struct Sniff: Decodable {
+      let `class`: String?
+    }
+    return (try? JSONDecoder().decode(Sniff.self, from: lines[0]))?.class == "H"
   }
 }

@@ -37,11 +37,14 @@ public struct Replayer: ~Copyable {
 
   private static func boundary(_ record: RecordingRecord) -> String? {
     switch record.op {
-    case "alloc", "free", "touch", "madvise": break
-    case "offline", "online", "acr", "acr_free", "cma_alloc", "cma_release":
-      return "\(record.op) is not modelled yet"
-    case "user" where record.cmd?.hasPrefix("fork") == true: return "fork is not modelled yet"
-    default: break
+    case "alloc", "free", "touch", "madvise", "mmap", "munmap", "pin", "unpin", "mfpin", "pfns",
+      "page",
+      "tempref", "putref", "tempref_ns", "lruiso", "lruput", "lruiso_ms", "sel", "drain_pcp",
+      "drain_lru", "drain_lru_local", "blocks", "cpu", "sleep_ms", "trace", "note", "error", "idle":
+      break
+    case "user":
+      if record.cmd?.hasPrefix("fork") == true { return "fork is not modelled yet" }
+    default: return "\(record.op) is not modelled yet"
     }
     for event in record.ev ?? [] where event.key != allocation && event.key != free {
       if let reason = boundaries[event.key] { return reason }
@@ -110,6 +113,13 @@ public struct Replayer: ~Copyable {
       let clock = ContinuousClock()
       let started = clock.now
       if isOpen { try search(segment) } else { replay(segment) }
+      if next == recording.count, let last = segment.last, !Self.isDump(last),
+        report.stopped == nil
+      {
+        throw RecordingError(
+          "\(recording.path) ends without a final dump after \(report.operations) operations; "
+            + "the file is incomplete, fetch it again")
+      }
       let spent = started.duration(to: clock.now).components
       report.seconds += Double(spent.seconds) + Double(spent.attoseconds) * 1e-18
     }
@@ -134,6 +144,7 @@ public struct Replayer: ~Copyable {
       let before = report
       let recentBefore = recent
       let scanBefore = awaitsScan
+      let workerBefore = hasStatisticsWorker
       let tickBefore = lastTick
       choices = Choices()
       var best: ReplayReport?
@@ -148,6 +159,7 @@ public struct Replayer: ~Copyable {
         report = before
         recent = recentBefore
         awaitsScan = scanBefore
+        hasStatisticsWorker = workerBefore
         lastTick = tickBefore
         if !choices.advance() { break }
       }
