@@ -30,7 +30,8 @@ struct Pinlab: ParsableCommand {
       try command.run()
     } catch {
       let code = exitCode(for: error)
-      let text = fullMessage(for: error)
+      // Readers know the default subcommand only as pinlab itself.
+      let text = fullMessage(for: error).replacing("pinlab run --help", with: "pinlab --help")
       if code == .success {
         if !text.isEmpty { print(text) }
         Glibc.exit(0)

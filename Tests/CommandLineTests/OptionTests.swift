@@ -156,7 +156,6 @@ import Testing
   @Test(arguments: [
     "while true do end", "while true do pcall(error) end",
     "coroutine.wrap(function() while true do end end)()",
-    "local t = setmetatable({}, { __gc = function() while true do end end }) while true do end",
     "pcall(string.find, ('a'):rep(40), ('a*'):rep(40) .. 'b')",
     "m = machine{ ram = '64M' } m:tick(1000000) while true do m:tick(1000000) end",
   ]) func timeLimitStops(_ source: String) throws {
