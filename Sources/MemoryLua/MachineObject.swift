@@ -1,6 +1,8 @@
 public import MemoryModel
 
-/// The machine behind a Lua object. Zones, pageblocks and pages are handles to it with an index.
+/// The machine behind a Lua object.
+///
+/// Zones, pageblocks and pages are handles to it with an index.
 public final class MachineObject {
   public var machine: Machine
   /// Machines are numbered as they are made, so that a session shows the same names on every run.

@@ -2,7 +2,7 @@ import ArgumentParser
 import MemoryModel
 import Recordings
 
-/// `pinlab capture DIR`
+/// The command `pinlab capture DIR`.
 struct CaptureCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "capture",

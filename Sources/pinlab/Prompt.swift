@@ -153,7 +153,9 @@ struct Prompt {
   }
 }
 
-/// The session that Ctrl-C stops. Set before the prompt starts, read by the signal handler.
+/// The session that Ctrl-C stops.
+///
+/// Set before the prompt starts, read by the signal handler.
 enum Stopper {
   nonisolated(unsafe) static var current: LuaInterrupter?
 }

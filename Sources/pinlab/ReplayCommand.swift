@@ -1,7 +1,7 @@
 import ArgumentParser
 import Recordings
 
-/// `pinlab replay FILE…`
+/// The command `pinlab replay FILE…`.
 struct ReplayCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "replay",

@@ -191,7 +191,8 @@ import Testing
     #expect(try pinlab("--unsafe", "-e", "print('x') os.exit(3)").status == 3)
 
     folder.write("return { answer = 42 }", to: "module.lua")
-    let module = try pinlab("--unsafe", "-l", "module", "-e", "print(module.answer)", folder: folder)
+    let module = try pinlab(
+      "--unsafe", "-l", "module", "-e", "print(module.answer)", folder: folder)
     #expect(module.output == "42\n", "\(module.errors)")
   }
 

@@ -78,7 +78,8 @@ enum Recordings {
     var lines = try unpacked().split(separator: "\n").map(String.init)
     let last = try #require(lines.last)
     #expect(last.contains("\"wmark\":{\"min\":51,"))
-    lines[lines.count - 1] = last.replacing("\"wmark\":{\"min\":51,", with: "\"wmark\":{\"min\":12345,")
+    lines[lines.count - 1] = last.replacing(
+      "\"wmark\":{\"min\":51,", with: "\"wmark\":{\"min\":12345,")
     folder.write(lines.joined(separator: "\n") + "\n", to: "wrong.jsonl")
     let ended = try pinlab("replay", "wrong.jsonl", folder: folder)
     #expect(ended.status == 1)
