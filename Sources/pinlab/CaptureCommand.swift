@@ -2,7 +2,7 @@ import ArgumentParser
 import MemoryModel
 import Recordings
 
-/// The command `pinlab capture DIR`.
+/// The subcommand `pinlab capture DIR`.
 struct CaptureCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "capture",

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Recordings
 
-/// The command `pinlab replay FILE…`.
+/// The subcommand `pinlab replay FILE…`.
 struct ReplayCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "replay",

@@ -130,7 +130,8 @@ struct MachineOptions {
   ) throws(LuaFailure) -> [MachineConfiguration.CMARequest] {
     if value.isNil { return [] }
     guard let table = value.table else {
-      return [.init(name: "reserved", pages: try areaPages(value, "cma", page))]
+      let pages = try cmaPages(value, "cma", page)
+      return pages == 0 ? [] : [.init(name: "reserved", pages: pages)]
     }
     guard !table.elements.isEmpty, table.fields.isEmpty else {
       throw LuaFailure(
@@ -157,20 +158,18 @@ struct MachineOptions {
       areas.append(
         .init(
           name: fields["name"]?.string ?? "cma\(areas.count)",
-          pages: try areaPages(size, "\(field).size", page),
+          pages: try cmaPages(size, "\(field).size", page),
           base: fields["base"]?.integer.map { Int($0) }))
     }
     return areas
   }
 
-  private func areaPages(
+  /// Whole pages, rounded up as `cma_declare_contiguous()` does.
+  private func cmaPages(
     _ value: LuaValue, _ field: String, _ page: Int
   ) throws(LuaFailure) -> Int {
-    let pages = try ByteSize.bytes(value, field) / page
-    guard pages > 0 else {
-      throw LuaFailure("bad field '\(field)' (\(ByteSize.describe(value)) is less than a page)")
-    }
-    return pages
+    let bytes = try ByteSize.bytes(value, field)
+    return bytes / page + (bytes % page == 0 ? 0 : 1)
   }
 
   private func movableSize(

@@ -1,4 +1,6 @@
-/// The allocator's own flags for one attempt (rule A2.8). Kernel: `ALLOC_*`, mm/internal.h.
+/// The allocator's own flags for one attempt (rule A2.8).
+///
+/// Kernel: `ALLOC_*`, mm/internal.h.
 struct AllocationFlags: OptionSet, BitwiseCopyable {
   let rawValue: UInt32
 

@@ -107,7 +107,9 @@ extension GFPFlags {
     return nil
   }
 
-  /// The highest zone that may serve the request (rule A2.3). Kernel: `gfp_zone()`.
+  /// The highest zone that may serve the request (rule A2.3).
+  ///
+  /// Kernel: `gfp_zone()`.
   var highestZone: ZoneIndex {
     if contains(.dma) { return .dma }
     if contains(.dma32) { return .dma32 }

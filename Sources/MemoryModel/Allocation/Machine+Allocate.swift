@@ -58,6 +58,7 @@ extension Machine {
   }
 
   /// Whether the first attempt refuses to mix types in a pageblock (rule A2.9).
+  ///
   /// Kernel: `alloc_flags_nofragment()`.
   private func avoidsFragmentation(_ request: AllocationRequest) -> Bool {
     let zone = zonelists[request.node][request.preferred]
@@ -97,6 +98,10 @@ extension Machine {
         .misuse,
         "\(pfn) was allocated with order \(state.order), not \(order); "
           + "free it with order \(state.order)")
+    }
+    if isInLRUBatch(pfn) {
+      // The batch holds a reference, and whoever unmaps pages empties the batches first.
+      drainAllLRU()
     }
     trace.append(TraceEvent(.pageFree, pfn, order: order))
     frames.clearHead(pfn, order: order)

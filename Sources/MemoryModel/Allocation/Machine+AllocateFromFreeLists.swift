@@ -1,5 +1,7 @@
 extension Machine {
-  /// Tries the zones of the request's zonelist once, in order (rule A4.2). May fail; never reclaims.
+  /// Tries the zones of the request's zonelist once, in order (rule A4.2).
+  ///
+  /// May fail; never reclaims.
   ///
   /// Kernel: `get_page_from_freelist()`, mm/page_alloc.c.
   mutating func allocateFromFreeLists(
@@ -38,8 +40,10 @@ extension Machine {
     }
   }
 
-  /// Steps 3 and 4 of rule A4.2. Failing the high mark is remembered in the zone, even when the
-  /// reason is a missing block and not a missing page (A4.3).
+  /// Steps 3 and 4 of rule A4.2.
+  ///
+  /// Failing the high mark is remembered in the zone, even when the reason is a missing block and
+  /// not a missing page (A4.3).
   private mutating func passesWatermarks(
     _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
   ) -> Bool {
@@ -54,7 +58,9 @@ extension Machine {
       || flags.contains(.noWatermarks)
   }
 
-  /// Takes a block from the CPU's lists or the buddy (rule A4.4). Kernel: `rmqueue()`.
+  /// Takes a block from the CPU's lists or the buddy (rule A4.4).
+  ///
+  /// Kernel: `rmqueue()`.
   private mutating func takeFromZone(
     _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
   ) -> PFN? {

@@ -1,5 +1,6 @@
 extension Machine {
   /// Pages that a request with these flags may not count on (rule A4.11).
+  ///
   /// Kernel: `__zone_watermark_unusable_free()`.
   private func unusableFree(_ zone: Int, order: Int, _ flags: AllocationFlags) -> Int {
     var unusable = 1 << order - 1
@@ -43,7 +44,9 @@ extension Machine {
     return false
   }
 
-  /// The test that every attempt makes first (rule A4.10). Kernel: `zone_watermark_fast()`.
+  /// The test that every attempt makes first (rule A4.10).
+  ///
+  /// Kernel: `zone_watermark_fast()`.
   func isWatermarkOKFast(
     _ zone: Int, _ request: AllocationRequest, mark: Int, _ flags: AllocationFlags
   ) -> Bool {

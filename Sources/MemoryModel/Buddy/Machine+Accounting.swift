@@ -14,7 +14,9 @@ extension Machine {
     }
   }
 
-  /// One update of NR_FREE_PAGES. Kernel: `__mod_zone_page_state()` (rule A0.4).
+  /// One update of NR_FREE_PAGES.
+  ///
+  /// Kernel: `__mod_zone_page_state()` (rule A0.4).
   mutating func accountFree(_ zone: Int, _ pages: Int) {
     let local = zone * cpuCount + currentCPU
     let free = perCPU[local].freeDiff + pages

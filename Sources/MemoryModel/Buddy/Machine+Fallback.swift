@@ -2,7 +2,9 @@
 // order of the search.
 
 extension Machine {
-  /// What a refill remembers between two blocks (rule A3.20). Kernel: `enum rmqueue_mode`.
+  /// What a refill remembers between two blocks (rule A3.20).
+  ///
+  /// Kernel: `enum rmqueue_mode`.
   enum TakeMode: Int {
     case normal, cma, claim, steal
   }
@@ -61,7 +63,9 @@ extension Machine {
   }
 
   /// The first type of the fallback table with a block of this order, and whether its whole
-  /// pageblock may be claimed (rule A3.18). Kernel: `find_suitable_fallback()`.
+  /// pageblock may be claimed (rule A3.18).
+  ///
+  /// Kernel: `find_suitable_fallback()`.
   func suitableFallback(
     _ zone: Int, order: Int, for type: MigrateType
   ) -> (type: MigrateType, isClaimable: Bool)? {
@@ -75,6 +79,7 @@ extension Machine {
   }
 
   /// Largest block first; one block that may not be claimed ends the search (rule A3.21).
+  ///
   /// Kernel: `__rmqueue_claim()`.
   private mutating func claim(
     _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
@@ -103,7 +108,9 @@ extension Machine {
       ? geometry.pageblockOrder : order
   }
 
-  /// Tries to make a pageblock the request's own (rule A3.22). Kernel: `try_to_claim_block()`.
+  /// Tries to make a pageblock the request's own (rule A3.22).
+  ///
+  /// Kernel: `try_to_claim_block()`.
   private mutating func claimPageblock(
     _ zone: Int, _ block: PFN, blockOrder: Int, order: Int, for type: MigrateType,
     from old: MigrateType, _ flags: AllocationFlags
@@ -144,6 +151,7 @@ extension Machine {
   }
 
   /// Takes the smallest foreign block and leaves its pageblock alone (rule A3.24).
+  ///
   /// Kernel: `__rmqueue_steal()`.
   private mutating func steal(_ zone: Int, order: Int, _ type: MigrateType) -> PFN? {
     for current in order...geometry.maxOrder {
@@ -156,8 +164,9 @@ extension Machine {
     return nil
   }
 
-  /// The one search of 6.10 to 6.14 (rule A3.25). Kernel: `__rmqueue_fallback()`,
-  /// `steal_suitable_fallback()`.
+  /// The one search of 6.10 to 6.14 (rule A3.25).
+  ///
+  /// Kernel: `__rmqueue_fallback()`, `steal_suitable_fallback()`.
   private mutating func takeFallback(
     _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
   ) -> PFN? {
@@ -189,7 +198,9 @@ extension Machine {
   }
 
   /// The loop of 5.0 to 6.9 (rule A9.5, F4): a fallback only moves blocks to the request's lists,
-  /// from which they are then taken. Kernel: `__rmqueue()`, `steal_suitable_fallback()`.
+  /// from which they are then taken.
+  ///
+  /// Kernel: `__rmqueue()`, `steal_suitable_fallback()`.
   private mutating func takeMovingFallback(
     _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
   ) -> PFN? {

@@ -32,15 +32,18 @@ extension Machine {
   }
 
   /// Whether the buddy of the parent block is free, so that the parent may soon be whole and this
-  /// block is better left alone (rule A3.10). Kernel: `buddy_merge_likely()`.
+  /// block is better left alone (rule A3.10).
+  ///
+  /// Kernel: `buddy_merge_likely()`.
   private func isMergeLikely(_ pfn: PFN, order: Int) -> Bool {
     let parent = min(pfn, pfn.buddy(order))
     return isFreeBuddy(parent.buddy(order + 1), order: order + 1, of: pfn)
   }
 
   /// Frees a block past the per-CPU lists (rule A3.12): a block above the order of a pageblock goes
-  /// in pieces of one pageblock, whole up to 6.9 (row r). Kernel: `free_one_page()`,
-  /// `split_large_buddy()`.
+  /// in pieces of one pageblock, whole up to 6.9 (row r).
+  ///
+  /// Kernel: `free_one_page()`, `split_large_buddy()`.
   mutating func freeOnePage(_ zone: Int, _ pfn: PFN, order: Int, atTail: Bool = false) {
     let piece = kernel.typesFollowPageblocks ? min(order, geometry.pageblockOrder) : order
     var at = pfn
@@ -58,6 +61,7 @@ extension Machine {
   }
 
   /// Retypes every pageblock of a block of at least a pageblock's order.
+  ///
   /// Kernel: `change_pageblock_range()`.
   mutating func setPageblockTypes(_ pfn: PFN, order: Int, _ type: MigrateType) {
     var at = pfn

@@ -1,6 +1,8 @@
 extension Machine {
   /// The frames of the pageblock of `pfn`, or nil when the zone does not span all of it, so that
-  /// its type can never change (rule A3.17, AP.16). Kernel: `prep_move_freepages_block()`.
+  /// its type can never change (rule A3.17, AP.16).
+  ///
+  /// Kernel: `prep_move_freepages_block()`.
   func wholePageblock(_ zone: Int, _ pfn: PFN) -> PFNRange? {
     let start = pfn.roundedDown(toOrder: geometry.pageblockOrder).index
     let range = PFNRange(start, start + geometry.pageblockPages)
@@ -11,7 +13,9 @@ extension Machine {
   }
 
   /// Moves every free block of a pageblock to the tails of another type's lists and retypes it
-  /// (rule A3.17). Kernel: `__move_freepages_block()`, mm/page_alloc.c.
+  /// (rule A3.17).
+  ///
+  /// Kernel: `__move_freepages_block()`, mm/page_alloc.c.
   mutating func moveFreePages(
     _ zone: Int, _ pageblock: PFNRange, from old: MigrateType, to new: MigrateType
   ) {
@@ -33,7 +37,9 @@ extension Machine {
   }
 
   /// Moves a free block to the tail of another type's list; no accounting, because counters do not
-  /// go by list (rule A9.5). Kernel: `move_to_free_list()` up to 6.9.
+  /// go by list (rule A9.5).
+  ///
+  /// Kernel: `move_to_free_list()` up to 6.9.
   mutating func moveToList(_ zone: Int, _ pfn: PFN, order: Int, _ type: MigrateType) {
     removeFree(zone, pfn, order: order)
     insertFree(zone, pfn, order: order, type, atTail: true)

@@ -40,6 +40,7 @@ extension Machine {
   }
 
   /// Whether blocks of this order go through the per-CPU lists (rule A5.2).
+  ///
   /// Kernel: `pcp_allowed_order()`.
   func isPerCPUOrder(_ order: Int) -> Bool { order <= 3 || order == geometry.pageblockOrder }
 }

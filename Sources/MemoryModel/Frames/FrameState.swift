@@ -38,13 +38,17 @@ public struct FrameState: BitwiseCopyable, Sendable, Equatable {
     MigrateType(rawValue: UInt8(rawValue >> 10 & 7)) ?? .movable
   }
 
-  /// On an LRU list, so migration and the claim rule see a movable page. Kernel: `PageLRU`.
+  /// On an LRU list, so migration and the claim rule see a movable page.
+  ///
+  /// Kernel: `PageLRU`.
   public var isLRU: Bool {
     get { rawValue & 0x100 != 0 }
     set { rawValue = newValue ? rawValue | 0x100 : rawValue & ~0x100 }
   }
 
-  /// A driver can move it. Kernel: `__PageMovable`.
+  /// A driver can move it.
+  ///
+  /// Kernel: `__PageMovable`.
   public var isDriverMovable: Bool {
     get { rawValue & 0x200 != 0 }
     set { rawValue = newValue ? rawValue | 0x200 : rawValue & ~0x200 }

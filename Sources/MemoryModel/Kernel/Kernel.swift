@@ -17,7 +17,9 @@ public struct Kernel: Sendable, Equatable {
   public var decaysInBatches: Bool
 
   /// Whether a page's type is always its pageblock's (6.10 and later; rows n, r and the retyping of
-  /// merged pageblocks). Before, pages remember the list they came from (rule A9.6).
+  /// merged pageblocks).
+  ///
+  /// Before, pages remember the list they came from (rule A9.6).
   public var typesFollowPageblocks = true
   /// Whether all pageblock-sized blocks share one per-CPU list (6.0 to 6.9, row k, rule A5.3).
   public var sharesHugeList = false
@@ -33,7 +35,9 @@ public struct Kernel: Sendable, Equatable {
   public var limitsHighAtomicStrictly = true
 
   /// Whether `__GFP_ATOMIC` exists, and alone lets a page go below a mark that only a boost raised
-  /// (up to 6.2, rules A9.8, AP.20). 6.1.192 has the later rules for everything else.
+  /// (up to 6.2, rules A9.8, AP.20).
+  ///
+  /// 6.1.192 has the later rules for everything else.
   public var hasAtomicBit = false
 
   public enum PerCPURegime: Sendable, Equatable {

@@ -1,7 +1,9 @@
 // Invariant: a page in a batch is mapped but not yet on an LRU list, and the batch holds an extra
 // reference to it, so nobody can free or migrate it (rules A7.32, AP.14).
 
-/// Pages of one CPU that wait to enter the LRU lists. Kernel: `struct folio_batch`.
+/// Pages of one CPU that wait to enter the LRU lists.
+///
+/// Kernel: `struct folio_batch`.
 struct LRUBatch: BitwiseCopyable {
   /// `PAGEVEC_SIZE` of 6.12.
   static let capacity = 31
@@ -11,8 +13,10 @@ struct LRUBatch: BitwiseCopyable {
 }
 
 extension Machine {
-  /// Puts a page on its way to the LRU: into this CPU's batch, which empties when it is full or when
-  /// the page is a large folio. Kernel: `folio_add_lru()`, mm/swap.c.
+  /// Puts a page on its way to the LRU: into this CPU's batch, which empties when it is full or
+  /// when the page is a large folio.
+  ///
+  /// Kernel: `folio_add_lru()`, mm/swap.c.
   public mutating func addToLRU(_ pfn: PFN) {
     let count = lruBatches[currentCPU].count
     lruBatches[currentCPU].pages[count] = pfn
@@ -22,7 +26,19 @@ extension Machine {
     }
   }
 
-  /// Moves one CPU's waiting pages to the LRU lists. Kernel: `lru_add_drain_cpu()`.
+  /// Whether a page waits in a batch of any CPU.
+  func isInLRUBatch(_ pfn: PFN) -> Bool {
+    for cpu in 0..<cpuCount {
+      for index in 0..<lruBatches[cpu].count where lruBatches[cpu].pages[index] == pfn {
+        return true
+      }
+    }
+    return false
+  }
+
+  /// Moves one CPU's waiting pages to the LRU lists.
+  ///
+  /// Kernel: `lru_add_drain_cpu()`.
   public mutating func drainLRU(cpu: Int) {
     for index in 0..<lruBatches[cpu].count {
       let pfn = lruBatches[cpu].pages[index]

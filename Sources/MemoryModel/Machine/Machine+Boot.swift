@@ -85,7 +85,9 @@ extension Machine {
     }
   }
 
-  /// Rules A1.13 and A1.14. Kernel: `build_all_zonelists()`.
+  /// Rules A1.13 and A1.14.
+  ///
+  /// Kernel: `build_all_zonelists()`.
   mutating func buildZonelists() {
     let populated = (0..<nodeCount).map { node in
       (0..<ZoneIndex.count).reversed().map { node * ZoneIndex.count + $0 }
@@ -160,12 +162,21 @@ extension Machine {
 
   // MARK: CMA
 
-  /// Rule A1.26. Kernel: `cma_declare_contiguous_nid()`.
+  /// Rule A1.26.
+  ///
+  /// Kernel: `cma_declare_contiguous_nid()`.
   private mutating func placeCMAAreas(
     _ requests: [MachineConfiguration.CMARequest]
   ) throws(MemoryError) {
     let block = geometry.pageblockPages
     for request in requests {
+      guard request.pages > 0, (0...geometry.maxOrder).contains(request.orderPerBit) else {
+        throw MemoryError(
+          .configuration,
+          "cma area '\(request.name)' of \(request.pages) pages, order_per_bit "
+            + "\(request.orderPerBit): give it a size above 0 and an order from 0 to "
+            + "\(geometry.maxOrder)")
+      }
       let pages = (request.pages + block - 1) / block * block
       let taken = (reserved + cmaAreas.map { PFNRange($0.base, $0.base + $0.pages) }).normalized()
       let free = memory.subtracting(taken)
@@ -242,6 +253,19 @@ extension MachineConfiguration {
   func validate() throws(MemoryError) {
     guard !nodes.isEmpty, nodes.allSatisfy({ !$0.memory.normalized().isEmpty }) else {
       throw MemoryError(.configuration, "a machine needs memory on each of its nodes")
+    }
+    var end = 0
+    for (node, span) in nodes.map({ $0.memory.normalized() }).enumerated() {
+      let block = geometry.maxBlockPages
+      guard span[0].start >= end,
+        end % block == 0 || node == 0 || span[0].start / block > end / block
+      else {
+        throw MemoryError(
+          .configuration,
+          "node \(node) starts at pfn 0x\(String(span[0].start, radix: 16)), inside of node \(node - 1) or of its "
+            + "last block; nodes ascend and meet at multiples of \(block) pages")
+      }
+      end = span[span.count - 1].end
     }
     guard nodes.count <= 32 else {
       throw MemoryError(.configuration, "\(nodes.count) nodes are more than the model's 32")

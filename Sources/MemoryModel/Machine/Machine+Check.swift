@@ -1,6 +1,8 @@
 extension Machine {
-  /// Checks the invariants of the specification that a state can show: AI.1 to AI.8, AI.10 to AI.13,
-  /// AI.19 and AI.23. The others speak of transitions, and the tests watch those.
+  /// Checks the invariants of the specification that a state can show: AI.1 to AI.8, AI.10 to
+  /// AI.13, AI.19 and AI.23.
+  ///
+  /// The others speak of transitions, and the tests watch those.
   ///
   /// - Returns: The first that fails, in words with the frame or zone it fails at; nil if all hold.
   public func check() -> String? {

@@ -25,7 +25,9 @@ public struct Machine: ~Copyable {
   public internal(set) var memory: [PFNRange]
   public internal(set) var reserved: [PFNRange]
   public internal(set) var cmaAreas: [CMAArea] = []
-  /// Rule A1.12. Kernel: `page_group_by_mobility_disabled`.
+  /// Rule A1.12.
+  ///
+  /// Kernel: `page_group_by_mobility_disabled`.
   public internal(set) var isMobilityGroupingDisabled = false
   /// Rule A1.18, in pages.
   public internal(set) var totalReserve = 0
@@ -152,7 +154,9 @@ public struct Machine: ~Copyable {
     self.trace = trace
   }
 
-  /// A second machine in the same state. Costs the memory that was touched.
+  /// A second machine in the same state.
+  ///
+  /// Costs the memory that was touched.
   public func fork() throws(MemoryError) -> Machine { try Machine(copying: self) }
 
   /// Puts this machine into the state of one that it was forked from, or that was forked from it.

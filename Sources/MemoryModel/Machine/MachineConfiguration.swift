@@ -13,7 +13,9 @@ public struct MachineConfiguration: Sendable {
   public var kernelcore: MovableSize?
   public var movablecore: MovableSize?
   public var cmaAreas: [CMARequest] = []
-  /// CONFIG_CMA. Stock Debian kernels do not have it (rule P0.3).
+  /// CONFIG_CMA.
+  ///
+  /// Stock Debian kernels do not have it (rule P0.3).
   public var hasCMA = true
   /// Transparent huge pages raise the watermarks of machines of 512 MiB and more (rule A1.20).
   public var transparentHugePages = true
@@ -76,7 +78,7 @@ public struct MachineConfiguration: Sendable {
     guard total >= 16 else {
       throw MemoryError(
         .configuration,
-        "ram = \(total * size) bytes is less than 16 pages; ask for 1M or more")
+        "ram = \(bytesPerNode.reduce(0, +)) bytes is less than 16 pages; ask for 1M or more")
     }
     var ranges: [PFNRange]
     if geometry.dmaEnd == 0 {

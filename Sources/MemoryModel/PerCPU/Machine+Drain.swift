@@ -28,7 +28,9 @@ extension Machine {
     }
   }
 
-  /// Empties one CPU's lists of one zone (rule A5.21). Kernel: `drain_pages_zone()`.
+  /// Empties one CPU's lists of one zone (rule A5.21).
+  ///
+  /// Kernel: `drain_pages_zone()`.
   mutating func drainZone(_ zone: Int, cpu: Int) {
     let local = zone * cpuCount + cpu
     // The kernel goes in chunks of batch << 5 to bound how long it holds the lock. Each chunk

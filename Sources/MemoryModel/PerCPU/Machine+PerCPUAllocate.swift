@@ -70,8 +70,10 @@ extension Machine {
     return wanted > 1 ? max(wanted >> order, 2) : wanted
   }
 
-  /// Row k: one list for all order-9 blocks in 6.0 to 6.9, which hands CMA blocks to kernel requests
-  /// (rule A5.3). Kernel: `order_to_pindex()`.
+  /// Row k: one list for all order-9 blocks in 6.0 to 6.9, which hands CMA blocks to kernel
+  /// requests (rule A5.3).
+  ///
+  /// Kernel: `order_to_pindex()`.
   func perCPUIndex(_ type: MigrateType, order: Int) -> Int {
     order > 3 && kernel.sharesHugeList ? 12 : PerCPUList.index(type, order: order)
   }

@@ -1,7 +1,9 @@
 // Invariant (AI.7): `count` is the number of pages on the lists; a block on list i has the order of
 // list i.
 
-/// The pages that one CPU keeps of one zone (rule A5.1). Kernel: `struct per_cpu_pages`.
+/// The pages that one CPU keeps of one zone (rule A5.1).
+///
+/// Kernel: `struct per_cpu_pages`.
 public struct PerCPUPages: BitwiseCopyable {
   public internal(set) var count: Int
   public internal(set) var high: Int
@@ -35,13 +37,17 @@ public struct PerCPUPages: BitwiseCopyable {
 /// Which per-CPU list a block belongs to (rule A5.2).
 public enum PerCPUList {
   /// List 3·order + type for orders 0 to 3; 12 and 13 for pageblock-sized blocks, non-movable and
-  /// movable. Kernel: `order_to_pindex()`.
+  /// movable.
+  ///
+  /// Kernel: `order_to_pindex()`.
   static func index(_ type: MigrateType, order: Int) -> Int {
     if order > 3 { return type == .movable ? 13 : 12 }
     return order * 3 + Int(type.rawValue)
   }
 
-  /// The order of the blocks on list `index`. Kernel: `pindex_to_order()`.
+  /// The order of the blocks on list `index`.
+  ///
+  /// Kernel: `pindex_to_order()`.
   public static func order(_ index: Int, pageblockOrder: Int) -> Int {
     index >= 12 ? pageblockOrder : index / 3
   }

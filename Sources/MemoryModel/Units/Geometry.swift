@@ -5,9 +5,13 @@ public struct Geometry: Sendable, Equatable {
   public var name: String
   /// log2 of the bytes in a base page.
   public var pageShift: Int
-  /// The order of the largest free block. Kernel: `MAX_PAGE_ORDER`.
+  /// The order of the largest free block.
+  ///
+  /// Kernel: `MAX_PAGE_ORDER`.
   public var maxOrder: Int
-  /// The order of a pageblock. Kernel: `pageblock_order`.
+  /// The order of a pageblock.
+  ///
+  /// Kernel: `pageblock_order`.
   public var pageblockOrder: Int
   /// First frame after ZONE_DMA; 0 when the architecture has no such zone.
   public var dmaEnd: Int
@@ -19,7 +23,9 @@ public struct Geometry: Sendable, Equatable {
     name: "x86_64", pageShift: 12, maxOrder: 10, pageblockOrder: 9, dmaEnd: 4096,
     dma32End: 1 << 20)
 
-  /// 64 KiB pages, 16 MiB pageblocks, which are the largest blocks, too. All memory is Normal.
+  /// 64 KiB pages, 16 MiB pageblocks, which are the largest blocks, too.
+  ///
+  /// All memory is Normal.
   public static let ppc64 = Geometry(
     name: "ppc64", pageShift: 16, maxOrder: 8, pageblockOrder: 8, dmaEnd: 0, dma32End: 0)
 

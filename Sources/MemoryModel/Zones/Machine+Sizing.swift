@@ -10,7 +10,9 @@ extension Machine {
     setupLowmemReserve()
   }
 
-  /// Rule A1.15. Kernel: `calculate_min_free_kbytes()`.
+  /// Rule A1.15.
+  ///
+  /// Kernel: `calculate_min_free_kbytes()`.
   public mutating func calculateMinFreeKbytes() {
     var pages = 0
     for zone in 0..<zoneCount where zoneTable[zone].index <= .normal {
@@ -30,7 +32,9 @@ extension Machine {
     return root
   }
 
-  /// Rule A1.16, and the per-CPU marks that follow from it. Kernel: `setup_per_zone_wmarks()`.
+  /// Rule A1.16, and the per-CPU marks that follow from it.
+  ///
+  /// Kernel: `setup_per_zone_wmarks()`.
   public mutating func setupPerZoneWatermarks() {
     let pagesMin = settings.minFreeKbytes >> (geometry.pageShift - 10)
     var lowmem = 0
@@ -53,7 +57,9 @@ extension Machine {
     for zone in 0..<zoneCount { setPerCPUHighAndBatch(zone) }
   }
 
-  /// Rule A1.18. Kernel: `calculate_totalreserve_pages()`.
+  /// Rule A1.18.
+  ///
+  /// Kernel: `calculate_totalreserve_pages()`.
   mutating func calculateTotalReserve() {
     totalReserve = 0
     for zone in 0..<zoneCount {
@@ -65,7 +71,9 @@ extension Machine {
     }
   }
 
-  /// Rules A1.21 and A1.22. Kernel: `setup_per_zone_lowmem_reserve()`.
+  /// Rules A1.21 and A1.22.
+  ///
+  /// Kernel: `setup_per_zone_lowmem_reserve()`.
   public mutating func setupLowmemReserve() {
     for node in 0..<nodeCount {
       let first = node * ZoneIndex.count
@@ -85,7 +93,9 @@ extension Machine {
     calculateTotalReserve()
   }
 
-  /// Rule A0.4. Kernel: `refresh_zone_stat_thresholds()`, mm/vmstat.c.
+  /// Rule A0.4.
+  ///
+  /// Kernel: `refresh_zone_stat_thresholds()`, mm/vmstat.c.
   mutating func refreshStatThresholds(withCMA: Bool = true) {
     for zone in 0..<zoneCount where zoneTable[zone].isPopulated {
       let pages = zoneTable[zone].managed - (withCMA ? 0 : zoneTable[zone].cmaPages)
@@ -105,7 +115,9 @@ extension Machine {
   /// Kernel: `fls()`.
   private func bitLength(_ value: Int) -> Int { Int.bitWidth - value.leadingZeroBitCount }
 
-  /// Rules A1.23 and A1.24. Kernel: `zone_set_pageset_high_and_batch()`.
+  /// Rules A1.23 and A1.24.
+  ///
+  /// Kernel: `zone_set_pageset_high_and_batch()`.
   mutating func setPerCPUHighAndBatch(_ zone: Int) {
     guard zoneTable[zone].isPopulated else { return }
     let managed = zoneTable[zone].managed
@@ -143,7 +155,9 @@ extension Machine {
     return max(1, 1 << (bitLength(wide) - 1) - 1)
   }
 
-  /// Rule A1.20. Kernel: `set_recommended_min_free_kbytes()`, mm/khugepaged.c.
+  /// Rule A1.20.
+  ///
+  /// Kernel: `set_recommended_min_free_kbytes()`, mm/khugepaged.c.
   public mutating func raiseForHugePages() {
     guard settings.transparentHugePages else { return calculateMinFreeKbytes() }
     var zones = 0

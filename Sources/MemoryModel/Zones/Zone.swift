@@ -14,7 +14,9 @@ public struct Zone: BitwiseCopyable {
   public internal(set) var managed: Int
   public internal(set) var cmaPages: Int
 
-  /// min, low, high, promo without the boost. Kernel: `_watermark[]`.
+  /// min, low, high, promo without the boost.
+  ///
+  /// Kernel: `_watermark[]`.
   public internal(set) var watermarks: InlineArray<4, Int>
   public internal(set) var watermarkBoost: Int
   /// Pages held back from requests that could have used zone j (rule A1.21).
@@ -35,7 +37,9 @@ public struct Zone: BitwiseCopyable {
   /// The global part of NR_FREE_CMA_PAGES.
   public internal(set) var freeCMAPages: Int
 
-  /// Free blocks of each order over all types. Kernel: `free_area[].nr_free`.
+  /// Free blocks of each order over all types.
+  ///
+  /// Kernel: `free_area[].nr_free`.
   public internal(set) var freeCounts: InlineArray<11, Int>
   var freeLists: InlineArray<66, FrameList>
 

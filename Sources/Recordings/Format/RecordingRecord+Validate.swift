@@ -61,7 +61,9 @@ extension RecordingRecord {
 }
 
 extension DumpZone {
-  /// What would lead outside of a table, or nil. ``MachineImage`` checks the rest.
+  /// What would lead outside of a table, or nil.
+  ///
+  /// ``MachineImage`` checks the rest.
   func problem() -> String? {
     guard (0..<ZoneIndex.count).contains(idx) else { return "idx \(idx)" }
     guard lowmem_reserve.count == ZoneIndex.count else {

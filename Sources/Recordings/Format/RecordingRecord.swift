@@ -1,4 +1,6 @@
-/// One line of a recording. Which fields exist depends on `op`.
+/// One line of a recording.
+///
+/// Which fields exist depends on `op`.
 public struct RecordingRecord: Decodable, Sendable {
   public let op: String
   public let i: Int?

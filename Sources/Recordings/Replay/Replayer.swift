@@ -300,7 +300,9 @@ public struct Replayer: ~Copyable {
   }
 
   /// New threads whose stacks came from the allocator: what was counted as allocated beyond the
-  /// traced pages, 4 pages each. A stack from the cache of dead threads' stacks costs none.
+  /// traced pages, 4 pages each.
+  ///
+  /// A stack from the cache of dead threads' stacks costs none.
   private static func untracedStacks(_ record: RecordingRecord) -> Int {
     guard record.d?["nr_kernel_stack"] ?? 0 > 0 else { return 0 }
     var pages = 0
@@ -356,7 +358,7 @@ public struct Replayer: ~Copyable {
     return nil
   }
 
-  /// `write PATH VALUE… => RESULT`
+  /// Applies `write PATH VALUE… => RESULT` of a `user` record.
   private mutating func writeSetting(_ record: RecordingRecord) -> Difference? {
     guard record.op == "user" else { return nil }
     let words = (record.cmd ?? "").split(separator: " ")
