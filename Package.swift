@@ -77,7 +77,8 @@ let package = Package(
       name: "ConsoleTests", dependencies: ["Console", "TerminalTesting", "console-fixture"]),
     .testTarget(name: "PinLabTests", dependencies: ["PinLab"]),
     .testTarget(
-      name: "CommandLineTests", dependencies: ["pinlab", "TerminalTesting", "GoldenTesting"]),
+      name: "CommandLineTests", dependencies: ["pinlab", "TerminalTesting", "GoldenTesting"],
+      exclude: ["Goldens"]),
   ]
 )
 

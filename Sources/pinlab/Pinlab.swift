@@ -20,10 +20,8 @@ struct Pinlab: ParsableCommand {
   /// Bad usage exits with 2, as the standalone lua and most Unix tools do.
   static func main() {
     // The prompt is what the program is for, so its help is the program's.
-    if let first = CommandLine.arguments.dropFirst().first,
-      ["-h", "--help", "help"].contains(first),
-      CommandLine.arguments.count == 2
-    {
+    let arguments = CommandLine.arguments.dropFirst()
+    if let first = arguments.first, arguments.count == 1, ["-h", "--help", "help"].contains(first) {
       return print(helpMessage(for: RunCommand.self))
     }
     do {
@@ -31,7 +29,8 @@ struct Pinlab: ParsableCommand {
       try command.run()
     } catch {
       let code = exitCode(for: error)
-      let text = fullMessage(for: error)
+      // Readers know the default subcommand only as pinlab itself.
+      let text = fullMessage(for: error).replacing("pinlab run --help", with: "pinlab --help")
       if code == .success {
         if !text.isEmpty { print(text) }
         Glibc.exit(0)

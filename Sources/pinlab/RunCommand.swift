@@ -88,7 +88,7 @@ struct RunCommand: ParsableCommand {
       throw ValidationError("--memory-limit \(memoryLimit): expected a size of 1M or more")
     }
     if let timeLimit, !(timeLimit >= 0.001 && timeLimit <= 1e9) {
-      throw ValidationError("--time-limit \(timeLimit): expected seconds, 0.001 or more")
+      throw ValidationError("--time-limit \(timeLimit): expected seconds from 0.001 to 1e9")
     }
     if !require.isEmpty && !unsafe {
       throw ValidationError("-l loads modules from files, which the sandbox has not; add --unsafe")

@@ -85,9 +85,9 @@ import Testing
 
   @Test func doubleFree() {
     let session = Session()
-    _ = session.lua.run("m = machine{ ram = '64M' } p = m:alloc_pages(4) p:free()")
+    _ = session.lua.run("m = machine{ ram = '1G' } p = m:alloc_pages(2) p:free()")
     var text = ""
-    for line in ["p:free()", "m:free_pages(p)", "m:drain() p:free()", "m:free_pages(p.pfn, 4)"] {
+    for line in ["p:free()", "m:free_pages(p)", "m:drain() p:free()", "m:free_pages(p.pfn, 2)"] {
       text += "> \(line)\n\(session.shown(line))\n"
       #expect(session.shown("m:check()") == "true")
     }

@@ -30,8 +30,7 @@ import Testing
     }
     for type in library.types {
       for property in type.properties {
-        #expect(
-          property.doc.last.map { ".)".contains($0) } == true, "\(type.name).\(property.name)")
+        #expect(property.doc.hasSuffix("."), "\(type.name).\(property.name)")
       }
     }
   }

@@ -1,0 +1,90 @@
+import Foundation
+import TerminalTesting
+import Testing
+
+/// The recordings of the tests of Recordings.
+enum Recordings {
+  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .appendingPathComponent("../RecordingsTests/Fixtures").standardized.path
+  static let good = folder + "/G-boot-10.jsonl.gz"
+  static let another = folder + "/B-pcp-03.jsonl.gz"
+}
+
+/// `pinlab replay` on good, damaged, foreign and disagreeing files.
+@Suite struct ReplayCommandTests {
+  let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func unpacked() throws -> String {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", "gzip -dc '\(Recordings.good)' > '\(folder.path)/good.jsonl'"]
+    try process.run()
+    process.waitUntilExit()
+    return try String(contentsOfFile: folder.path + "/good.jsonl", encoding: .utf8)
+  }
+
+  @Test func agrees() throws {
+    let ended = try pinlab("replay", Recordings.good)
+    #expect(ended.status == 0 && ended.errors == "")
+    #expect(ended.output.contains("operations agree"))
+    let both = try pinlab("replay", Recordings.good, Recordings.another)
+    #expect(both.status == 0)
+    #expect(both.output.hasSuffix("2 of 2 recordings agree\n"))
+  }
+
+  @Test func printsJSON() throws {
+    let ended = try pinlab("replay", "--json", Recordings.good, Recordings.another)
+    #expect(ended.status == 0)
+    let lines = ended.output.split(separator: "\n")
+    #expect(lines.count == 2)
+    for line in lines {
+      let object = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any]
+      #expect(object?["agrees"] as? Bool == true)
+    }
+  }
+
+  @Test func saysWhatIsWrongWithFiles() throws {
+    let text = try unpacked()
+    folder.write(String(text.prefix(3000)), to: "cut.jsonl")
+    folder.write("print(1)\n", to: "script.lua")
+    folder.write("{\"some\":\"json\"}\n", to: "foreign.jsonl")
+    folder.write("", to: "empty.jsonl")
+    try Data(contentsOf: URL(fileURLWithPath: Recordings.good)).prefix(3000)
+      .write(to: URL(fileURLWithPath: folder.path + "/cut.jsonl.gz"))
+    for (name, words) in [
+      ("cut.jsonl", "cut off"), ("cut.jsonl.gz", "cut off"), ("script.lua", "not a recording"),
+      ("foreign.jsonl", "not a pinlab recording"), ("empty.jsonl", "empty"),
+      ("missing", "No such file"), (".", "not a regular file"),
+    ] {
+      let ended = try pinlab("replay", name, folder: folder)
+      #expect(ended.status == 1 && ended.output == "", "\(name)")
+      #expect(ended.errors.hasPrefix("pinlab replay: \(name)"), "\(ended.errors)")
+      #expect(ended.errors.contains(words), "\(ended.errors)")
+      #expect(ended.errors.split(separator: "\n").count == 1)
+    }
+  }
+
+  @Test func oneBadFileDoesNotHideTheOthers() throws {
+    let ended = try pinlab("replay", "missing", Recordings.good, folder: folder)
+    #expect(ended.status == 1)
+    #expect(ended.errors.contains("missing: No such file"))
+    #expect(ended.output.hasSuffix("1 of 2 recordings agree\n"))
+  }
+
+  @Test func showsTheFirstDisagreement() throws {
+    // A watermark of the last dump, as no kernel would have computed it.
+    var lines = try unpacked().split(separator: "\n").map(String.init)
+    let last = try #require(lines.last)
+    #expect(last.contains("\"wmark\":{\"min\":51,"))
+    lines[lines.count - 1] = last.replacing(
+      "\"wmark\":{\"min\":51,", with: "\"wmark\":{\"min\":12345,")
+    folder.write(lines.joined(separator: "\n") + "\n", to: "wrong.jsonl")
+    let ended = try pinlab("replay", "wrong.jsonl", folder: folder)
+    #expect(ended.status == 1)
+    #expect(ended.output.contains("12345"), "\(ended.output)")
+    let json = try pinlab("replay", "--json", "wrong.jsonl", folder: folder)
+    #expect(json.status == 1 && json.output.contains("\"agrees\":false"))
+  }
+}
