@@ -1,6 +1,7 @@
 // The example of docs/embedding.md: what stands between the markers stands there.
 
 // docs/embedding.md begins
+import Foundation
 import PinLab
 import Synchronization
 
@@ -65,8 +66,8 @@ func embed() throws -> [String] {
 
   // A runaway script stops at its limit, or when another thread says so.
   let interrupter = session.interrupter
-  Task.detached {
-    try await Task.sleep(for: .milliseconds(50))
+  Thread.detachNewThread {
+    Thread.sleep(forTimeInterval: 0.05)
     interrupter.interrupt()
   }
   let stopped = session.run("while true do pcall(error) end").failure
