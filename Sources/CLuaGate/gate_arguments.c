@@ -128,6 +128,12 @@ static const char *expected(lua_State *L, const gate_parameter *p) {
   case GATE_ANY_OBJECT: luaL_addstring(&b, "an object"); break;
   case GATE_ENUM:
   case GATE_FLAGS:
+    if (p->name_count > 12) {
+      // A list of forty names hides the message; help has it.
+      luaL_addstring(&b, p->kind == GATE_ENUM ? "a name that help lists"
+                                              : "names joined by |, which help lists");
+      break;
+    }
     luaL_addstring(&b, p->kind == GATE_ENUM ? "one of " : "names joined by | among ");
     for (int i = 0; i < p->name_count; i++) {
       if (i > 0) luaL_addstring(&b, ", ");
