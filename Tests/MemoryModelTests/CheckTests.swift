@@ -46,6 +46,15 @@ import Testing
     }
   }
 
+  @Test("AI.1: a block that is marked free but on no list")
+  func lostBlock() throws {
+    var machine = try machine()
+    let page = machine.allocate(1, order: 0, .plain)[0]
+    machine.frames.setHead(PFN(page), FrameState(.free, order: 0, listed: .unmovable))
+    let broken = try #require(machine.check())
+    #expect(broken.contains("AI.1: ") && broken.contains("are marked free"))
+  }
+
   @Test("AI.1, AI.2: blocks that are not free, not aligned, or inside others")
   func blocks() throws {
     try expect("AI.1: pfn 0x2800 is on free list 10/Movable but not marked free") {

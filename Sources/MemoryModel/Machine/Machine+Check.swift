@@ -149,6 +149,7 @@ extension Machine {
   private func checkPageblocks(_ zone: Int) -> String? {
     let size = geometry.pageblockPages
     var owned = 0
+    var marked = (free: 0, perCPU: 0)
     var cma = 0
     var at = zoneTable[zone].start & ~(size - 1)
     while at < zoneTable[zone].end {
@@ -172,6 +173,8 @@ extension Machine {
           continue
         }
         owned += 1 << state.order
+        if state.kind == .free { marked.free += 1 << state.order }
+        if state.kind == .perCPU { marked.perCPU += 1 << state.order }
         at += 1 << state.order
         end = max(end, at)
       }
@@ -179,6 +182,16 @@ extension Machine {
     for area in cmaAreas where frames.zone(of: PFN(area.base)) == zone {
       for start in stride(from: area.base, to: area.base + area.pages, by: size)
       where frames.migrateType(PFN(start)) == .cma { cma += size }
+    }
+    var listed = (free: 0, perCPU: 0)
+    for order in 0...geometry.maxOrder {
+      listed.free += zoneTable[zone].freeCounts[order] << order
+    }
+    for cpu in 0..<cpuCount { listed.perCPU += perCPU[zone * cpuCount + cpu].count }
+    if marked != listed {
+      return
+        "AI.1: \(marked.free) pages are marked free and \(marked.perCPU) per-CPU, the lists hold "
+        + "\(listed.free) and \(listed.perCPU)"
     }
     if owned != zoneTable[zone].managed {
       return
