@@ -220,6 +220,20 @@ extension Machine {
     for upper in 0...zoneTable[zone].indexRawValue where zoneTable[zone].lowmemReserve[upper] != 0 {
       return "AI.13: the zone holds a reserve against itself or a lower zone"
     }
+    if !kernel.emptyZoneDropsReserve {
+      for upper in 1..<ZoneIndex.count
+      where zoneTable[zone].lowmemReserve[upper] < zoneTable[zone].lowmemReserve[upper - 1] {
+        return "AI.13: lowmem_reserve falls from one zone to the next higher one"
+      }
+    }
+    let block = geometry.pageblockPages
+    let hundredth = zoneTable[zone].managed / 100
+    // One pageblock more where the last reservation was for a larger block, or up to 6.6.
+    if zoneTable[zone].reservedHighAtomic > (hundredth + block - 1) / block * block + block {
+      return
+        "AI.19: nr_reserved_highatomic is \(zoneTable[zone].reservedHighAtomic), a hundredth of the "
+        + "zone is \(hundredth)"
+    }
     var free = 0
     for order in 0...geometry.maxOrder { free += zoneTable[zone].freeCounts[order] << order }
     for cpu in 0..<cpuCount { free += perCPU[zone * cpuCount + cpu].count }
