@@ -155,6 +155,41 @@ import Testing
       ).values?.map(\.integer) == [0, 2])
   }
 
+  /// Upstream 782ef85b: a comparison as the key of a table that is an upvalue.
+  ///
+  /// Pinned like the one above. A key that is in a local first is right.
+  @Test func comparisonsAsKeys() {
+    #expect(
+      Fixture.session().run(
+        """
+        local t = { [true] = "yes", [false] = "no" }
+        local function wrong(a, b) return t[a < b] end
+        local function right(a, b) local key = a < b return t[key] end
+        return pcall(wrong, 1, 2), right(1, 2), right(2, 1)
+        """
+      ).values?.map { $0.string ?? "\($0.boolean ?? true)" } == ["false", "yes", "no"])
+  }
+
+  /// Upstream 3fe7be95: an error while a thread is closed replaces the message handler's.
+  ///
+  /// Through this library the message arrives.
+  @Test func errorsOfClosingArrive() {
+    #expect(
+      Fixture.printed(
+        """
+        local function closing(text)
+          return setmetatable({}, { __close = function() error(text, 0) end })
+        end
+        local thread = coroutine.create(function()
+          local x <close> = closing("first")
+          coroutine.yield()
+        end)
+        coroutine.resume(thread)
+        print(coroutine.close(thread))
+        print(pcall(coroutine.wrap(function() local x <close> = closing("second") error("x") end)))
+        """) == "false\tfirst\nfalse\tsecond\n")
+  }
+
   /// Upstream 997f11f5: break out of a generic for with a closing value and a captured variable.
   ///
   /// Our iterators never return a closing value.
