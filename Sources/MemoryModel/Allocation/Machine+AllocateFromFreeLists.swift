@@ -12,13 +12,13 @@ extension Machine {
       let avoidsMixing = flags.contains(.noFragment)
       var restart = false
       var position = request.preferred
-      let list = request.gfp.contains(.thisNode) ? 1 : nodeCount
+      let staysHome = request.gfp.contains(.thisNode)
       while position < zonelists[request.node].count {
         let zone = zonelists[request.node][position]
         position += 1
         if zoneTable[zone].indexRawValue > request.highest.rawValue { continue }
         let node = zoneTable[zone].node
-        if list == 1 && node != request.node { continue }
+        if staysHome && node != request.node { continue }
         if avoidsMixing && nodeCount > 1 {
           let preferredNode = zoneTable[zonelists[request.node][request.preferred]].node
           if position - 1 != request.preferred && node != preferredNode {

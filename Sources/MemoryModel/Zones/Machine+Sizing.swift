@@ -14,15 +14,22 @@ extension Machine {
   ///
   /// Kernel: `calculate_min_free_kbytes()`.
   public mutating func calculateMinFreeKbytes() {
-    var pages = 0
-    for zone in 0..<zoneCount where zoneTable[zone].index <= .normal {
-      pages += max(0, zoneTable[zone].managed - zoneTable[zone].watermark(2))
-    }
-    let kbytes = pages * (geometry.pageSize >> 10)
+    let kbytes = freeBufferPages * (geometry.pageSize >> 10)
     let computed = squareRoot(kbytes * 16)
     if computed > settings.userMinFreeKbytes {
       settings.minFreeKbytes = clamp(computed, 128, 262144)
     }
+  }
+
+  /// Pages above the high marks, boost included, of the zones up to Normal.
+  ///
+  /// Kernel: `nr_free_buffer_pages()`.
+  private var freeBufferPages: Int {
+    var pages = 0
+    for zone in 0..<zoneCount where zoneTable[zone].index <= .normal {
+      pages += max(0, zoneTable[zone].managed - zoneTable[zone].watermark(2))
+    }
+    return pages
   }
 
   private func squareRoot(_ value: Int) -> Int {
@@ -160,14 +167,9 @@ extension Machine {
   /// Kernel: `set_recommended_min_free_kbytes()`, mm/khugepaged.c.
   public mutating func raiseForHugePages() {
     guard settings.transparentHugePages else { return calculateMinFreeKbytes() }
-    var zones = 0
-    var lowmem = 0
-    for zone in 0..<zoneCount where zoneTable[zone].index <= .normal {
-      if zoneTable[zone].isPopulated { zones += 1 }
-      lowmem += max(0, zoneTable[zone].managed - zoneTable[zone].watermark(2))
-    }
+    let zones = populatedZones.count { zoneTable[$0].index <= .normal }
     // Two pageblocks a zone, and one for each pair of the three per-CPU types.
-    let recommended = min(geometry.pageblockPages * zones * (2 + 9), lowmem / 20)
+    let recommended = min(geometry.pageblockPages * zones * (2 + 9), freeBufferPages / 20)
     let kbytes = recommended << (geometry.pageShift - 10)
     if kbytes > settings.minFreeKbytes { settings.minFreeKbytes = kbytes }
   }
