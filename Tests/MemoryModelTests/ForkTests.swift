@@ -142,3 +142,12 @@ import Testing
     }
   }
 }
+
+extension Arena {
+  /// A second arena with the same content, made as a fork makes its tables.
+  fileprivate func copy() throws(MemoryError) -> Arena {
+    var result = try Arena(count: count)
+    result.assign(from: self)
+    return result
+  }
+}

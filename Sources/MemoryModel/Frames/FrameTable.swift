@@ -41,25 +41,6 @@ public struct FrameTable: ~Copyable {
     self.blockZones = blockZones
   }
 
-  private init(copying other: borrowing FrameTable) throws(MemoryError) {
-    let frameState = try other.frameState.copy()
-    let frameLinks = try other.frameLinks.copy()
-    let blockState = try other.blockState.copy()
-    let blockLinks = try other.blockLinks.copy()
-    let blockTypes = try other.blockTypes.copy()
-    let blockZones = try other.blockZones.copy()
-    count = other.count
-    pageblockOrder = other.pageblockOrder
-    self.frameState = frameState
-    self.frameLinks = frameLinks
-    self.blockState = blockState
-    self.blockLinks = blockLinks
-    self.blockTypes = blockTypes
-    self.blockZones = blockZones
-  }
-
-  func copy() throws(MemoryError) -> FrameTable { try FrameTable(copying: self) }
-
   mutating func assign(from other: borrowing FrameTable) {
     frameState.assign(from: other.frameState)
     frameLinks.assign(from: other.frameLinks)

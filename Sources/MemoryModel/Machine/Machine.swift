@@ -116,48 +116,16 @@ public struct Machine: ~Copyable {
     self.trace = trace
   }
 
-  private init(copying other: borrowing Machine) throws(MemoryError) {
-    let frames = try other.frames.copy()
-    let zoneTable = try other.zoneTable.copy()
-    let perCPU = try other.perCPU.copy()
-    let lruBatches = try other.lruBatches.copy()
-    let zoneItems = try other.zoneItems.copy()
-    let numaItems = try other.numaItems.copy()
-    let nodeItems = try other.nodeItems.copy()
-    let events = try other.events.copy()
-    let trace = try other.trace.copy()
-    geometry = other.geometry
-    kernel = other.kernel
-    nodeCount = other.nodeCount
-    cpuCount = other.cpuCount
-    cpuNodes = other.cpuNodes
-    hasCMA = other.hasCMA
-    distances = other.distances
-    zonelists = other.zonelists
-    settings = other.settings
-    memory = other.memory
-    reserved = other.reserved
-    cmaAreas = other.cmaAreas
-    isMobilityGroupingDisabled = other.isMobilityGroupingDisabled
-    totalReserve = other.totalReserve
-    currentCPU = other.currentCPU
-    kswapdWakeups = other.kswapdWakeups
-    failAllocation = other.failAllocation
-    self.frames = frames
-    self.zoneTable = zoneTable
-    self.perCPU = perCPU
-    self.lruBatches = lruBatches
-    self.zoneItems = zoneItems
-    self.numaItems = numaItems
-    self.nodeItems = nodeItems
-    self.events = events
-    self.trace = trace
-  }
-
   /// A second machine in the same state.
   ///
   /// Costs the memory that was touched.
-  public func fork() throws(MemoryError) -> Machine { try Machine(copying: self) }
+  public func fork() throws(MemoryError) -> Machine {
+    var copy = try Machine(
+      geometry: geometry, kernel: kernel, nodeCount: nodeCount, cpuNodes: cpuNodes, hasCMA: hasCMA,
+      distances: distances, memory: memory, reserved: reserved, settings: settings)
+    copy.assign(from: self)
+    return copy
+  }
 
   /// Puts this machine into the state of one that it was forked from, or that was forked from it.
   ///

@@ -57,13 +57,6 @@
     unsafe (base + range.lowerBound).update(repeating: value, count: range.count)
   }
 
-  /// A second arena with the same content; costs what was touched, not what was reserved.
-  public func copy() throws(MemoryError) -> Arena {
-    var result = try Arena(count: count)
-    result.assign(from: self)
-    return result
-  }
-
   /// Makes this arena's content that of another one of the same size, touching only pages that
   /// either has touched.
   public mutating func assign(from other: borrowing Arena) {

@@ -9,15 +9,6 @@ public struct TraceRing: ~Copyable {
 
   init() throws(MemoryError) { events = try Arena(count: Self.capacity) }
 
-  private init(events: consuming Arena<TraceEvent>, total: Int) {
-    self.events = events
-    self.total = total
-  }
-
-  func copy() throws(MemoryError) -> TraceRing {
-    TraceRing(events: try events.copy(), total: total)
-  }
-
   mutating func assign(from other: borrowing TraceRing) {
     events.assign(from: other.events)
     total = other.total
