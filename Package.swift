@@ -18,12 +18,15 @@ let package = Package(
   targets: [
     // The modelled machine: zones, buddy lists, per-CPU lists. Imports only libc, for mmap.
     .target(name: "MemoryModel"),
+    // What tasks do to a machine, as operations that can stop between any two atomic steps: faults,
+    // pins, migration.
+    .target(name: "MemoryOperations", dependencies: ["MemoryModel"]),
     // /proc texts and maps, drawn from the state of a machine.
     .target(name: "MemoryRender", dependencies: ["MemoryModel"]),
     // zlib, because recordings are gzip files.
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     // Recorded kernels and captured hosts: read, import, replay, compare.
-    .target(name: "Recordings", dependencies: ["MemoryModel", "CZlib"]),
+    .target(name: "Recordings", dependencies: ["MemoryModel", "MemoryOperations", "CZlib"]),
     // Debian's Lua 5.4.
     .systemLibrary(name: "CLua", pkgConfig: "lua5.4", providers: [.apt(["liblua5.4-dev"])]),
     // The only code that may raise a Lua error. Knows nothing of memory.
@@ -32,7 +35,10 @@ let package = Package(
     .target(name: "LuaBridge", dependencies: ["CLuaGate"]),
     // The Lua API of the model: the only place where both worlds meet.
     .target(
-      name: "MemoryLua", dependencies: ["MemoryModel", "MemoryRender", "Recordings", "LuaBridge"]),
+      name: "MemoryLua",
+      dependencies: [
+        "MemoryModel", "MemoryOperations", "MemoryRender", "Recordings", "LuaBridge",
+      ]),
     // The library product: a session inside another Swift program.
     .target(name: "PinLab", dependencies: ["MemoryModel", "MemoryLua", "LuaBridge"]),
     // GNU readline (GPL-3.0-or-later): linked by the executable alone.
@@ -54,7 +60,7 @@ let package = Package(
       ]),
     .executableTarget(
       name: "pinlab-bench",
-      dependencies: ["MemoryModel", "Recordings", "LuaBridge", "MemoryLua"]),
+      dependencies: ["MemoryModel", "MemoryOperations", "Recordings", "LuaBridge", "MemoryLua"]),
 
     // Compares what a test draws with a text file beside it.
     .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
@@ -63,6 +69,9 @@ let package = Package(
     .testTarget(
       name: "MemoryModelTests", dependencies: ["MemoryModel", "ModelTesting", "GoldenTesting"],
       exclude: ["Goldens"]),
+    .testTarget(
+      name: "MemoryOperationsTests",
+      dependencies: ["MemoryModel", "MemoryOperations", "ModelTesting", "GoldenTesting"]),
     .testTarget(
       name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),

@@ -99,9 +99,12 @@ extension Machine {
         "\(pfn) was allocated with order \(state.order), not \(order); "
           + "free it with order \(state.order)")
     }
-    if isInLRUBatch(pfn) {
-      // The batch holds a reference, and whoever unmaps pages empties the batches first.
-      drainAllLRU()
+    let folio = Folio(pfn, order: order)
+    if folios.references(folio) > 0 {
+      // The batches hold references, and whoever unmaps pages empties them first.
+      if !batchesHolding(pfn).isEmpty { drainAllLRU() }
+      if folios.references(folio) > 1 { return folios.addReferences(folio, -1) }
+      return freeFolio(folio)
     }
     trace.append(TraceEvent(.pageFree, pfn, order: order))
     frames.clearHead(pfn, order: order)

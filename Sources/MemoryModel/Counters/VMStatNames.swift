@@ -64,7 +64,28 @@ public enum VMStatNames {
 public enum VMEvent: Int, Sendable {
   case pgallocDMA = 4
   case pgfree = 19
+  case pgactivate = 20
   case pgfault = 23
+  case pgmajfault = 24
+  case oomKill = 50
+  case migrateSuccess = 51
+  case migrateFail = 52
+  case thpMigrationSuccess = 53
+  case thpMigrationFail = 54
+  case thpMigrationSplit = 55
+  case unevictableMlocked = 72
+  case unevictableMunlocked = 73
+  case thpFaultAlloc = 76
+  case thpFaultFallback = 77
+  case thpFileAlloc = 81
+  case thpFileFallback = 82
+  case thpFileMapped = 84
+  case thpSplitPage = 85
+  case thpSplitPageFailed = 86
+  case thpDeferredSplitPage = 87
+  case thpSplitPMD = 89
+  case thpZeroPageAlloc = 94
+  case thpZeroPageAllocFailed = 95
 }
 
 /// The NUMA counters, as indices into ``VMStatNames/numaItems``.

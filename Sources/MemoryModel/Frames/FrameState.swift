@@ -1,9 +1,11 @@
 /// What the model knows of one block, kept at its first frame.
 ///
 /// ```
-/// bit  31        16 15  13 12   10   9    8 7      4 3      0
-///     [   owner   ][     ][ type ][mv][lru][ order  ][  kind  ]
+/// bit  31     24 23     16 15            10   9    8 7      4 3      0
+///     [ flags  ][ owner  ][ type or flags ][mv][lru][ order  ][  kind  ]
 /// ```
+/// Bits 10 to 12 of a free block are the type of its list; of an allocated one they are flags.
+///
 /// Zero means: not the first frame of any block. Such a frame is the inside of a block, reserved,
 /// in a hole, or was never touched.
 public struct FrameState: BitwiseCopyable, Sendable, Equatable {
@@ -57,6 +59,36 @@ public struct FrameState: BitwiseCopyable, Sendable, Equatable {
   /// What it was allocated for, as a page class of a recording (`A` anon, `S` slab, …); 0 unknown.
   public var owner: UInt8 {
     get { UInt8(truncatingIfNeeded: rawValue >> 16) }
-    set { rawValue = rawValue & 0x0000_FFFF | UInt32(newValue) << 16 }
+    set { rawValue = rawValue & 0xFF00_FFFF | UInt32(newValue) << 16 }
+  }
+
+  /// Flags of an allocated block.
+  public struct Flags: OptionSet, Sendable, BitwiseCopyable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    /// Its references are counted in the ``FolioTable``.
+    public static let folio = Flags(rawValue: 1 << 10)
+    public static let locked = Flags(rawValue: 1 << 11)
+    /// Off the LRU on somebody's own list, with a reference (rule P1.30).
+    public static let isolated = Flags(rawValue: 1 << 12)
+    public static let dirty = Flags(rawValue: 1 << 13)
+    public static let active = Flags(rawValue: 1 << 14)
+    public static let mlocked = Flags(rawValue: 1 << 15)
+    /// Anonymous or shmem: reclaimed by swapping.
+    public static let swapBacked = Flags(rawValue: 1 << 24)
+    /// On the list of deferred splits (rule P2.23).
+    public static let partiallyMapped = Flags(rawValue: 1 << 25)
+    public static let referenced = Flags(rawValue: 1 << 26)
+    public static let writeback = Flags(rawValue: 1 << 27)
+    public static let hugetlb = Flags(rawValue: 1 << 28)
+    public static let unevictable = Flags(rawValue: 1 << 29)
+    /// Its content was written by its owner; a split keeps such pages (rule P4.21).
+    public static let written = Flags(rawValue: 1 << 30)
+  }
+
+  public var flags: Flags {
+    get { Flags(rawValue: rawValue & 0xFF00_FC00) }
+    set { rawValue = rawValue & 0x00FF_03FF | newValue.rawValue }
   }
 }

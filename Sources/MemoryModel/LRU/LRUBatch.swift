@@ -1,9 +1,10 @@
-// Invariant: a page in a batch is mapped but not yet on an LRU list, and the batch holds an extra
-// reference to it, so nobody can free or migrate it (rules A7.32, AP.14).
+// Invariant: a folio in a batch is referenced once by it, so nobody can free or migrate it (rules
+// A7.32, AP.14, P1.20, P1.21). Folios in the `add` batch are not on an LRU list yet; folios in the
+// others are, and keep their flag (rule P1.26).
 
-/// Pages of one CPU that wait to enter the LRU lists.
+/// Folios of one CPU that wait for one kind of change to the LRU lists.
 ///
-/// Kernel: `struct folio_batch`.
+/// Kernel: `struct folio_batch` in `struct cpu_fbatches`.
 struct LRUBatch: BitwiseCopyable {
   /// `PAGEVEC_SIZE` of 6.12.
   static let capacity = 31
@@ -12,52 +13,62 @@ struct LRUBatch: BitwiseCopyable {
   var pages: InlineArray<31, PFN>
 }
 
-extension Machine {
-  /// Puts a page on its way to the LRU: into this CPU's batch, which empties when it is full or
-  /// when the page is a large folio.
+/// The batches of a CPU, in the order in which a drain empties them.
+public enum LRUBatchKind: Int, Sendable, CaseIterable {
+  case add
+  case moveTail
+  case deactivateFile
+  case deactivate
+  case lazyFree
+  case activate
+  case mlock
+
+  static let count = 7
+
+  /// The kernel's name of the batch.
+  public var name: String {
+    switch self {
+    case .add: "lru_add"
+    case .moveTail: "lru_move_tail"
+    case .deactivateFile: "lru_deactivate_file"
+    case .deactivate: "lru_deactivate"
+    case .lazyFree: "lru_lazyfree"
+    case .activate: "lru_activate"
+    case .mlock: "mlock"
+    }
+  }
+}
+
+/// The LRU lists of a node, numbered as the counters are.
+///
+/// Kernel: `enum lru_list`.
+public enum LRUList: Int, Sendable, CaseIterable {
+  case inactiveAnon
+  case activeAnon
+  case inactiveFile
+  case activeFile
+  case unevictable
+
+  static let count = 5
+
+  public var name: String {
+    switch self {
+    case .inactiveAnon: "inactive_anon"
+    case .activeAnon: "active_anon"
+    case .inactiveFile: "inactive_file"
+    case .activeFile: "active_file"
+    case .unevictable: "unevictable"
+    }
+  }
+}
+
+extension FrameState {
+  /// The list that its flags call for.
   ///
-  /// Kernel: `folio_add_lru()`, mm/swap.c.
-  public mutating func addToLRU(_ pfn: PFN) {
-    let count = lruBatches[currentCPU].count
-    lruBatches[currentCPU].pages[count] = pfn
-    lruBatches[currentCPU].count = count + 1
-    if count + 1 == LRUBatch.capacity || frames.head(pfn).order > 0 {
-      drainLRU(cpu: currentCPU)
-    }
-  }
-
-  /// Whether a page waits in a batch of any CPU.
-  func isInLRUBatch(_ pfn: PFN) -> Bool {
-    for cpu in 0..<cpuCount {
-      for index in 0..<lruBatches[cpu].count where lruBatches[cpu].pages[index] == pfn {
-        return true
-      }
-    }
-    return false
-  }
-
-  /// Moves one CPU's waiting pages to the LRU lists.
-  ///
-  /// Kernel: `lru_add_drain_cpu()`.
-  public mutating func drainLRU(cpu: Int) {
-    for index in 0..<lruBatches[cpu].count {
-      let pfn = lruBatches[cpu].pages[index]
-      var state = frames.head(pfn)
-      // Whoever frees a page empties the batches first; one that is gone all the same stays so.
-      guard state.kind == .allocated else { continue }
-      state.isLRU = true
-      frames.setHead(pfn, state)
-    }
-    lruBatches[cpu].count = 0
-  }
-
-  /// Kernel: `lru_add_drain_all()`.
-  public mutating func drainAllLRU() {
-    for cpu in 0..<cpuCount { drainLRU(cpu: cpu) }
-  }
-
-  /// The pages that wait in a CPU's batch, oldest first.
-  public func lruBatch(cpu: Int) -> [PFN] {
-    (0..<lruBatches[cpu].count).map { lruBatches[cpu].pages[$0] }
+  /// Kernel: `folio_lru_list()`.
+  var lruList: LRUList {
+    if flags.contains(.unevictable) { return .unevictable }
+    if flags.contains(.swapBacked) { return flags.contains(.active) ? .activeAnon : .inactiveAnon }
+    return flags.contains(.active) ? .activeFile : .inactiveFile
   }
 }

@@ -35,8 +35,33 @@ public struct Machine: ~Copyable {
   /// The CPU that runs the next operation.
   public internal(set) var currentCPU = 0
 
-  /// One a CPU.
+  /// `LRUBatchKind.count` a CPU.
   var lruBatches: Arena<LRUBatch>
+  /// Entry `node * LRUList.count + list`.
+  var lruLists: Arena<FrameList>
+  /// Raised while every page goes to the LRU lists at once (rule P1.25).
+  ///
+  /// Kernel: `lru_disable_count`.
+  public package(set) var lruDisableCount = 0
+
+  var folios: FolioTable
+  var pageTables: PageTables
+  var pageCache: PageCache
+  public var pinWords: PinWords
+  public package(set) var spaces: [AddressSpace] = []
+  public package(set) var regions: [AnonymousRegion] = []
+  public package(set) var files: [MemoryFile] = []
+  public package(set) var pins: [PinRecord] = []
+  public package(set) var temporaryReferences: [TemporaryReference] = []
+  /// Operations begun since boot; holders say since which one they hold.
+  public package(set) var operation = 0
+  package var lastPin = 0
+  package var lastTemporaryReference = 0
+  /// The frames of the zero pages: 4 KiB, and 2 MiB once it is used.
+  public package(set) var zeroPage: PFN?
+  public package(set) var hugeZeroPage: PFN?
+  /// Folios whose pages are not all mapped any more, oldest first (rule P2.23).
+  public package(set) var deferredSplits: [PFN] = []
   /// The list that the last block was taken from, which kernels up to 6.9 remember (rule A9.6).
   var lastTaken = MigrateType.movable
   var zoneItems: Arena<Int>
@@ -88,7 +113,12 @@ public struct Machine: ~Copyable {
     let frames = try FrameTable(count: memory.last?.end ?? 0, geometry: geometry)
     let zoneTable = try Arena<Zone>(count: zones)
     let perCPU = try Arena<PerCPUPages>(count: zones * cpuNodes.count)
-    let lruBatches = try Arena<LRUBatch>(count: cpuNodes.count)
+    let lruBatches = try Arena<LRUBatch>(count: cpuNodes.count * LRUBatchKind.count)
+    let lruLists = try Arena<FrameList>(count: nodeCount * LRUList.count)
+    let folios = try FolioTable(frameCount: frames.count, pageblockOrder: geometry.pageblockOrder)
+    let pageTables = try PageTables(frameCount: frames.count)
+    let pageCache = try PageCache(frameCount: frames.count)
+    let pinWords = try PinWords(frameCount: frames.count)
     let zoneItems = try Arena<Int>(count: zones * VMStatNames.zoneItems.count)
     let numaItems = try Arena<Int>(count: zones * VMStatNames.numaItems.count)
     let nodeItems = try Arena<Int>(count: nodeCount * VMStatNames.nodeItems.count)
@@ -109,6 +139,11 @@ public struct Machine: ~Copyable {
     self.zoneTable = zoneTable
     self.perCPU = perCPU
     self.lruBatches = lruBatches
+    self.lruLists = lruLists
+    self.folios = folios
+    self.pageTables = pageTables
+    self.pageCache = pageCache
+    self.pinWords = pinWords
     self.zoneItems = zoneItems
     self.numaItems = numaItems
     self.nodeItems = nodeItems
@@ -146,6 +181,23 @@ public struct Machine: ~Copyable {
     zoneTable.assign(from: other.zoneTable)
     perCPU.assign(from: other.perCPU)
     lruBatches.assign(from: other.lruBatches)
+    lruLists.assign(from: other.lruLists)
+    lruDisableCount = other.lruDisableCount
+    folios.assign(from: other.folios)
+    pageTables.assign(from: other.pageTables)
+    pageCache.assign(from: other.pageCache)
+    pinWords.assign(from: other.pinWords)
+    spaces = other.spaces
+    regions = other.regions
+    files = other.files
+    pins = other.pins
+    temporaryReferences = other.temporaryReferences
+    operation = other.operation
+    lastPin = other.lastPin
+    lastTemporaryReference = other.lastTemporaryReference
+    zeroPage = other.zeroPage
+    hugeZeroPage = other.hugeZeroPage
+    deferredSplits = other.deferredSplits
     zoneItems.assign(from: other.zoneItems)
     numaItems.assign(from: other.numaItems)
     nodeItems.assign(from: other.nodeItems)

@@ -124,6 +124,7 @@ extension Machine {
       state.isLRU = block.isLRU
       state.isDriverMovable = block.isDriverMovable
       machine.frames.setHead(pfn, state)
+      machine.adopt(Folio(pfn, order: block.order), state)
     }
     for (cpu, pages) in image.lruAddBatches.enumerated() where cpu < machine.cpuCount {
       for pfn in pages.prefix(LRUBatch.capacity - 1) {
@@ -131,8 +132,10 @@ extension Machine {
           throw MemoryError(
             .configuration, "\(PFN(pfn)) waits for the LRU lists, but is not an allocated page")
         }
-        machine.lruBatches[cpu].pages[machine.lruBatches[cpu].count] = PFN(pfn)
-        machine.lruBatches[cpu].count += 1
+        let batch = cpu * LRUBatchKind.count
+        machine.lruBatches[batch].pages[machine.lruBatches[batch].count] = PFN(pfn)
+        machine.lruBatches[batch].count += 1
+        machine.addReferences(machine.folio(of: PFN(pfn))!, 1)
       }
     }
     for (index, name) in VMStatNames.events.enumerated() {
@@ -143,6 +146,21 @@ extension Machine {
     }
     machine.calculateTotalReserve()
     return machine
+  }
+
+  /// Makes a recorded user page a folio of a process that the model does not hold: mapped once, and
+  /// cached when it is a file's.
+  private mutating func adopt(_ folio: Folio, _ recorded: FrameState) {
+    let isAnonymous = [UInt8(ascii: "A"), UInt8(ascii: "a")].contains(recorded.owner)
+    let isFile = [UInt8(ascii: "F"), UInt8(ascii: "f")].contains(recorded.owner)
+    guard isAnonymous || isFile else { return }
+    var state = recorded
+    state.flags.insert(isAnonymous ? [.folio, .swapBacked, .active] : .folio)
+    frames.setHead(folio.head, state)
+    folios.setOwner(folio, isAnonymous ? .unknownAnonymous : .unknownFile, index: 0)
+    folios.addReferences(folio, isAnonymous ? 1 : 1 + folio.pages)
+    folios.addPageMapping(folio.head, of: folio, 1)
+    if state.isLRU { linkLRU(folio, state) }
   }
 
   private mutating func load(_ image: MachineImage.ZoneImage) throws(MemoryError) {

@@ -93,6 +93,12 @@
     }
   }
 
+  /// As ``assign(from:)``, when both are known to be untouched from element `prefix` on.
+  public mutating func assign(from other: borrowing Arena, prefix: Int) {
+    precondition(count == other.count && prefix <= count, "arenas of different sizes")
+    unsafe memcpy(base, other.base, prefix * MemoryLayout<Element>.stride)
+  }
+
   /// Whether both arenas hold the same bytes.
   public func isEqual(to other: borrowing Arena) -> Bool {
     unsafe byteCount == other.byteCount && memcmp(base, other.base, byteCount) == 0

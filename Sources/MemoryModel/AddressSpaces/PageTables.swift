@@ -1,0 +1,96 @@
+// Invariant: table t holds entries 512·t ..< 512·t + 512. Table 0 is never used, so that an entry
+// of zero is "none". A table that is not in use is all zero but for its first entry, which links
+// the free ones. Each table occupies a frame, as in the kernel; `frames` says which (0: a table
+// whose frame the model was not told, as in a recorded state).
+
+/// The page tables of all address spaces, 4 KiB each.
+public struct PageTables: ~Copyable {
+  var entries: Arena<UInt64>
+  var frames: Arena<UInt32>
+  /// Tables ever used.
+  private(set) var used = 1
+  private var firstFree = 0
+
+  static let entriesPerTable = 512
+  /// 8 TiB of guest memory in 4 KiB pages; 16 GiB of address space here.
+  static let capacityLimit = 1 << 22
+
+  init(frameCount: Int) throws(MemoryError) {
+    let capacity = min(Self.capacityLimit, max(frameCount, 64))
+    let entries = try Arena<UInt64>(count: capacity * Self.entriesPerTable)
+    let frames = try Arena<UInt32>(count: capacity)
+    self.entries = entries
+    self.frames = frames
+  }
+
+  mutating func assign(from other: borrowing PageTables) {
+    let prefix = max(used, other.used)
+    entries.assign(from: other.entries, prefix: prefix * Self.entriesPerTable)
+    frames.assign(from: other.frames, prefix: prefix)
+    used = other.used
+    firstFree = other.firstFree
+  }
+
+  /// An empty table, or nil when the model's room for tables is used up.
+  mutating func add(frame: UInt32) -> Int? {
+    if firstFree != 0 {
+      let table = firstFree
+      firstFree = Int(entries[table * Self.entriesPerTable])
+      entries[table * Self.entriesPerTable] = 0
+      frames[table] = frame
+      return table
+    }
+    guard used < frames.count else { return nil }
+    defer { used += 1 }
+    frames[used] = frame
+    return used
+  }
+
+  /// Gives a table back; all of its entries must be none.
+  mutating func remove(_ table: Int) {
+    entries[table * Self.entriesPerTable] = UInt64(firstFree)
+    frames[table] = 0
+    firstFree = table
+  }
+
+  subscript(_ slot: Int) -> PageTableEntry {
+    get { PageTableEntry(rawValue: entries[slot]) }
+    set { entries[slot] = newValue.rawValue }
+  }
+
+  /// Whether every entry of a table is none.
+  func isEmpty(_ table: Int) -> Bool {
+    let first = table * Self.entriesPerTable
+    for slot in first..<first + Self.entriesPerTable where entries[slot] != 0 { return false }
+    return true
+  }
+
+  /// The position of a page's entry at `level` in the tables under `root`, if tables reach that far.
+  func slot(_ root: Int, page: Int, level: PageTableLevel) -> Int? {
+    var table = root
+    var current = PageTableLevel.pgd.rawValue
+    while true {
+      let slot = table * Self.entriesPerTable + page >> (9 * current) & 511
+      if current == level.rawValue { return slot }
+      let entry = PageTableEntry(rawValue: entries[slot])
+      guard entry.isTable else { return nil }
+      table = entry.table
+      current -= 1
+    }
+  }
+
+  /// The entry that maps a page, at whichever level its leaf is, or the first that is no table.
+  func leaf(_ root: Int, page: Int) -> (entry: PageTableEntry, slot: Int, level: PageTableLevel) {
+    var table = root
+    var level = PageTableLevel.pgd
+    while true {
+      let slot = table * Self.entriesPerTable + page >> (9 * level.rawValue) & 511
+      let entry = PageTableEntry(rawValue: entries[slot])
+      guard entry.isTable, let lower = PageTableLevel(rawValue: level.rawValue - 1) else {
+        return (entry, slot, level)
+      }
+      table = entry.table
+      level = lower
+    }
+  }
+}

@@ -1,0 +1,110 @@
+// Invariant: chunk c holds entries 512·c ..< 512·c + 512, each a pfn + 1, or 0 for no page. Chunks
+// that are not in use are all zero but for the link in their first entry.
+
+/// Which frame holds which page of each file, in chunks of 512 pages.
+///
+/// Kernel: `address_space->i_pages`, an xarray.
+struct PageCache: ~Copyable {
+  var entries: Arena<UInt32>
+  private var used = 0
+  private var firstFree = 0
+
+  static let chunkPages = 512
+  /// 8 TiB of file pages; 8 GiB of address space here.
+  static let capacityLimit = 1 << 22
+
+  init(frameCount: Int) throws(MemoryError) {
+    // A chunk holds at least one page, and every page needs a frame of its own.
+    entries = try Arena(count: min(max(frameCount, 64), Self.capacityLimit) * Self.chunkPages)
+  }
+
+  mutating func assign(from other: borrowing PageCache) {
+    entries.assign(from: other.entries, prefix: max(used, other.used) * Self.chunkPages)
+    used = other.used
+    firstFree = other.firstFree
+  }
+
+  /// A chunk without pages, or nil when the model's room is used up.
+  mutating func add() -> Int? {
+    if firstFree != 0 {
+      let chunk = firstFree - 1
+      firstFree = Int(entries[chunk * Self.chunkPages])
+      entries[chunk * Self.chunkPages] = 0
+      return chunk
+    }
+    guard (used + 1) * Self.chunkPages <= entries.count else { return nil }
+    defer { used += 1 }
+    return used
+  }
+
+  mutating func remove(_ chunk: Int) {
+    entries.fill(chunk * Self.chunkPages..<(chunk + 1) * Self.chunkPages, with: 0)
+    entries[chunk * Self.chunkPages] = UInt32(firstFree)
+    firstFree = chunk + 1
+  }
+}
+
+extension Machine {
+  /// The frame of a file's page, if it is cached.
+  public func cachedFrame(_ file: Int, page: Int) -> PFN? {
+    guard page >= 0, page < files[file].pages else { return nil }
+    let chunk = files[file].chunks[page >> 9]
+    if chunk == 0 { return nil }
+    if chunk & MemoryFile.hugeChunk != 0 {
+      return PFN((chunk & ~MemoryFile.hugeChunk) << 9) + page & 511
+    }
+    let entry = pageCache.entries[(Int(chunk) - 1) << 9 | page & 511]
+    return entry == 0 ? nil : PFN(entry - 1)
+  }
+
+  /// Puts a folio into a file's cache at `page`, which its order divides.
+  ///
+  /// The cache holds one reference for each of its pages (rule P1.1).
+  ///
+  /// - Returns: False when the model's room for the cache is used up; nothing happened then.
+  package mutating func addToCache(_ folio: Folio, _ file: Int, page: Int) -> Bool {
+    guard replaceInCache(folio, file, page: page) else { return false }
+    folios.addReferences(folio, folio.pages)
+    folios.setOwner(folio, .file(file), index: page)
+    files[file].cachedPages += folio.pages
+    return true
+  }
+
+  /// Lets a file's pages name another folio; counts stay with the caller.
+  package mutating func replaceInCache(_ folio: Folio, _ file: Int, page: Int) -> Bool {
+    if folio.order >= 9 {
+      for chunk in 0..<folio.pages >> 9 {
+        files[file].chunks[page >> 9 + chunk] =
+          MemoryFile.hugeChunk | UInt32(folio.head.index >> 9 + chunk)
+      }
+      return true
+    }
+    if files[file].chunks[page >> 9] & MemoryFile.hugeChunk != 0 {
+      files[file].chunks[page >> 9] = 0
+    }
+    if files[file].chunks[page >> 9] == 0 {
+      guard let chunk = pageCache.add() else { return false }
+      files[file].chunks[page >> 9] = UInt32(chunk + 1)
+    }
+    let first = (Int(files[file].chunks[page >> 9]) - 1) << 9 | page & 511
+    for offset in 0..<folio.pages {
+      pageCache.entries[first + offset] = folio.head.rawValue + UInt32(offset) + 1
+    }
+    return true
+  }
+
+  /// Takes a folio out of its file's cache, with the cache's references.
+  ///
+  /// The caller holds another reference.
+  package mutating func removeFromCache(_ folio: Folio, _ file: Int, page: Int) {
+    if folio.order >= 9 {
+      for chunk in 0..<folio.pages >> 9 { files[file].chunks[page >> 9 + chunk] = 0 }
+    } else {
+      let chunk = Int(files[file].chunks[page >> 9]) - 1
+      for offset in 0..<folio.pages { pageCache.entries[chunk << 9 | page & 511 + offset] = 0 }
+    }
+    files[file].cachedPages -= folio.pages
+    folios.addReferences(folio, -folio.pages)
+    folios.setOwner(folio, .none, index: 0)
+  }
+}

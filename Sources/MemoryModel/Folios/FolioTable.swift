@@ -1,0 +1,162 @@
+// Invariant: the counts of a folio are kept once. Order 0: in its frame's record. Orders 1 to 8: in
+// the head's record, with the pin count and the sum of map counts in the second page's record.
+// Orders of at least a pageblock: in the pageblock table. A frame's own record also keeps how many
+// page-table entries map just this page of a large folio. Blocks that are no folios (kernel
+// memory) have no record: they count as one reference.
+
+/// The counts of a frame, 16 bytes; the kernel's `struct page` has 64.
+public struct FrameCounts: BitwiseCopyable, Sendable, Equatable {
+  /// Of the folio whose head this frame is; pins of an order-0 folio count 1024 each (rule P1.3).
+  var references: UInt32 = 0
+  /// Page-table entries that map this page.
+  var mappings: UInt32 = 0
+  /// What the folio belongs to; in the second page of a folio of order 1 to 8, its pin count.
+  var mapping: UInt32 = 0
+  /// The folio's first page in units of the mapping; in such a second page, the sum of `mappings`.
+  var index: UInt32 = 0
+}
+
+/// The counts of a folio of at least a pageblock, kept for its first pageblock.
+struct LargeFolioCounts: BitwiseCopyable {
+  var references: UInt32 = 0
+  var pins: UInt32 = 0
+  /// PMD or PUD leaves that map it whole (`entire_mapcount`).
+  var entireMappings: UInt32 = 0
+  /// The sum of its pages' `mappings`.
+  var pageMappings: UInt32 = 0
+  var mapping: UInt32 = 0
+  var index: UInt32 = 0
+}
+
+/// Reference, map and pin counts of all folios, and what they belong to.
+public struct FolioTable: ~Copyable {
+  let pageblockOrder: Int
+  var frames: Arena<FrameCounts>
+  var large: Arena<LargeFolioCounts>
+
+  /// GUP_PIN_COUNTING_BIAS.
+  public static let pinBias = 1024
+
+  init(frameCount: Int, pageblockOrder: Int) throws(MemoryError) {
+    let frames = try Arena<FrameCounts>(count: frameCount)
+    let large = try Arena<LargeFolioCounts>(count: frameCount >> pageblockOrder)
+    self.pageblockOrder = pageblockOrder
+    self.frames = frames
+    self.large = large
+  }
+
+  mutating func assign(from other: borrowing FolioTable) {
+    frames.assign(from: other.frames)
+    large.assign(from: other.large)
+  }
+
+  // MARK: References
+
+  func references(_ folio: Folio) -> Int {
+    folio.order >= pageblockOrder
+      ? Int(large[folio.head.index >> pageblockOrder].references)
+      : Int(frames[folio.head.index].references)
+  }
+
+  mutating func addReferences(_ folio: Folio, _ count: Int) {
+    if folio.order >= pageblockOrder {
+      Self.add(&large[folio.head.index >> pageblockOrder].references, count)
+    } else {
+      Self.add(&frames[folio.head.index].references, count)
+    }
+  }
+
+  // MARK: Pins
+
+  /// The exact pin count of a large folio; for order 0, the pins that its references amount to.
+  func pins(_ folio: Folio) -> Int {
+    if folio.order == 0 { return Int(frames[folio.head.index].references) / Self.pinBias }
+    return folio.order >= pageblockOrder
+      ? Int(large[folio.head.index >> pageblockOrder].pins)
+      : Int(frames[folio.head.index + 1].mapping)
+  }
+
+  /// Adds or drops pins together with the references that they are (rule P1.3).
+  ///
+  /// - Parameter exactPins: Whether folios of this order have a pin count of their own.
+  mutating func addPins(_ folio: Folio, _ count: Int, exactPins: Bool) {
+    guard exactPins && folio.order > 0 else {
+      return addReferences(folio, count * Self.pinBias)
+    }
+    addReferences(folio, count)
+    if folio.order >= pageblockOrder {
+      Self.add(&large[folio.head.index >> pageblockOrder].pins, count)
+    } else {
+      Self.add(&frames[folio.head.index + 1].mapping, count)
+    }
+  }
+
+  // MARK: Mappings
+
+  /// PMD or PUD leaves, plus the page-table entries of all of its pages (rule P1.2).
+  func mappings(_ folio: Folio) -> Int {
+    if folio.order == 0 { return Int(frames[folio.head.index].mappings) }
+    if folio.order >= pageblockOrder {
+      let counts = large[folio.head.index >> pageblockOrder]
+      return Int(counts.entireMappings) + Int(counts.pageMappings)
+    }
+    return Int(frames[folio.head.index + 1].index)
+  }
+
+  func entireMappings(_ folio: Folio) -> Int {
+    folio.order >= pageblockOrder
+      ? Int(large[folio.head.index >> pageblockOrder].entireMappings) : 0
+  }
+
+  mutating func addEntireMapping(_ folio: Folio, _ count: Int) {
+    Self.add(&large[folio.head.index >> pageblockOrder].entireMappings, count)
+  }
+
+  /// Adds or drops the page-table entries that map one page of a folio.
+  mutating func addPageMapping(_ page: PFN, of folio: Folio, _ count: Int) {
+    Self.add(&frames[page.index].mappings, count)
+    if folio.order >= pageblockOrder {
+      Self.add(&large[folio.head.index >> pageblockOrder].pageMappings, count)
+    } else if folio.order > 0 {
+      Self.add(&frames[folio.head.index + 1].index, count)
+    }
+  }
+
+  /// How many page-table entries map just this page.
+  func pageMappings(_ page: PFN) -> Int { Int(frames[page.index].mappings) }
+
+  // MARK: What it belongs to
+
+  func owner(_ folio: Folio) -> (mapping: MappingID, index: Int) {
+    if folio.order >= pageblockOrder {
+      let counts = large[folio.head.index >> pageblockOrder]
+      return (MappingID(rawValue: counts.mapping), Int(counts.index))
+    }
+    let counts = frames[folio.head.index]
+    return (MappingID(rawValue: counts.mapping), Int(counts.index))
+  }
+
+  mutating func setOwner(_ folio: Folio, _ mapping: MappingID, index: Int) {
+    if folio.order >= pageblockOrder {
+      large[folio.head.index >> pageblockOrder].mapping = mapping.rawValue
+      large[folio.head.index >> pageblockOrder].index = UInt32(index)
+    } else {
+      frames[folio.head.index].mapping = mapping.rawValue
+      frames[folio.head.index].index = UInt32(index)
+    }
+  }
+
+  /// Forgets the counts of a folio that is freed or broken up.
+  mutating func clear(_ folio: Folio) {
+    if folio.order >= pageblockOrder {
+      large[folio.head.index >> pageblockOrder] = LargeFolioCounts()
+    } else {
+      frames[folio.head.index] = FrameCounts()
+      if folio.order > 0 { frames[folio.head.index + 1] = FrameCounts() }
+    }
+  }
+
+  private static func add(_ field: inout UInt32, _ count: Int) {
+    field = UInt32(Int(field) + count)
+  }
+}

@@ -1,0 +1,48 @@
+/// A pin as its holder keeps it: who, since when, and which pages in order.
+public struct PinRecord: Sendable {
+  public let id: Int
+  /// The process whose memory it is.
+  public let space: Int
+  /// First page of the range that was asked for.
+  public let startPage: Int
+  /// Pages pinned.
+  public package(set) var pages: Int
+  public var isLongTerm: Bool
+  public var isWrite: Bool
+  /// Taken with FOLL_GET: a plain reference a page instead of a pin.
+  public var isGet: Bool
+  /// A pin a folio instead of a page, as memfd_pin_folios takes (rule P3.70).
+  public var isPerFolio = false
+  /// What holds it, in words: "pin #1", "vm0's VFIO container".
+  public var holder: String
+  /// The operation that took it, counted from boot.
+  public var operation: Int
+  /// Its words in ``Machine/pinWords``: a pfn for one page, or, with the top bit, a count of pages
+  /// that is followed by their first pfn.
+  var words: Range<Int>
+
+  public init(
+    id: Int, space: Int, startPage: Int, isLongTerm: Bool, isWrite: Bool, isGet: Bool,
+    holder: String, operation: Int, words: Range<Int>
+  ) {
+    self.id = id
+    self.space = space
+    self.startPage = startPage
+    self.pages = 0
+    self.isLongTerm = isLongTerm
+    self.isWrite = isWrite
+    self.isGet = isGet
+    self.holder = holder
+    self.operation = operation
+    self.words = words
+  }
+}
+
+/// A plain reference to a folio that somebody took and has not given back.
+public struct TemporaryReference: Sendable, Equatable {
+  public let id: Int
+  /// The page that was asked for.
+  public let page: PFN
+  public var holder: String
+  public var operation: Int
+}

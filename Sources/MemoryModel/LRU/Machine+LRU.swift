@@ -1,0 +1,182 @@
+extension Machine {
+  /// Puts a folio on its way to the LRU: into this CPU's batch, which empties when it is full, when
+  /// the folio is large, or while batching is disabled (rule P1.21).
+  ///
+  /// Kernel: `folio_add_lru()`, mm/swap.c.
+  public mutating func addToLRU(_ pfn: PFN) {
+    queue(Folio(pfn, order: frames.head(pfn).order), .add)
+  }
+
+  /// Queues a folio in one of this CPU's batches, with a reference for the batch.
+  package mutating func queue(_ folio: Folio, _ kind: LRUBatchKind) {
+    let batch = currentCPU * LRUBatchKind.count + kind.rawValue
+    addReferences(folio, 1)
+    let count = lruBatches[batch].count
+    lruBatches[batch].pages[count] = folio.head
+    lruBatches[batch].count = count + 1
+    if count + 1 >= lruBatchCapacity || folio.order > 0 || lruDisableCount > 0 {
+      flush(batch, kind)
+    }
+  }
+
+  var lruBatchCapacity: Int { LRUBatch.capacity }
+
+  /// Whether a folio waits in a batch of any CPU.
+  public func batchesHolding(_ pfn: PFN) -> [(cpu: Int, kind: LRUBatchKind)] {
+    var found: [(cpu: Int, kind: LRUBatchKind)] = []
+    for cpu in 0..<cpuCount {
+      for kind in LRUBatchKind.allCases {
+        let batch = cpu * LRUBatchKind.count + kind.rawValue
+        for index in 0..<lruBatches[batch].count where lruBatches[batch].pages[index] == pfn {
+          found.append((cpu, kind))
+        }
+      }
+    }
+    return found
+  }
+
+  /// Empties one batch: moves its folios, then drops its references.
+  private mutating func flush(_ batch: Int, _ kind: LRUBatchKind) {
+    let count = lruBatches[batch].count
+    lruBatches[batch].count = 0
+    for index in 0..<count { move(lruBatches[batch].pages[index], kind) }
+    for index in 0..<count {
+      let pfn = lruBatches[batch].pages[index]
+      putReferences(Folio(pfn, order: frames.head(pfn).order), 1)
+    }
+  }
+
+  private mutating func move(_ pfn: PFN, _ kind: LRUBatchKind) {
+    var state = frames.head(pfn)
+    let folio = Folio(pfn, order: state.order)
+    if kind == .add {
+      state.isLRU = true
+      frames.setHead(pfn, state)
+      linkLRU(folio, state)
+      return
+    }
+    if kind == .mlock { return settleMlock(folio) }
+    guard state.isLRU, !state.flags.contains(.unevictable) else { return }
+    unlinkLRU(folio, state)
+    switch kind {
+    case .activate: state.flags.insert(.active)
+    case .deactivate, .deactivateFile: state.flags.subtract([.active, .referenced])
+    case .lazyFree: state.flags.subtract([.active, .referenced, .swapBacked])
+    case .moveTail, .add, .mlock: break
+    }
+    frames.setHead(pfn, state)
+    linkLRU(folio, state, atTail: kind == .moveTail)
+  }
+
+  /// Moves a folio to or from the unevictable list, as its mlocked flag says.
+  ///
+  /// Kernel: `__mlock_folio()`, `__munlock_folio()`, mm/mlock.c.
+  private mutating func settleMlock(_ folio: Folio) {
+    var state = frames.head(folio.head)
+    let wanted = state.flags.contains(.mlocked)
+    if state.isLRU { unlinkLRU(folio, state) }
+    if wanted { state.flags.insert(.unevictable) } else { state.flags.remove(.unevictable) }
+    if wanted { state.flags.remove(.active) }
+    state.isLRU = true
+    frames.setHead(folio.head, state)
+    linkLRU(folio, state)
+  }
+
+  /// Links a folio into the list that its state names.
+  mutating func linkLRU(_ folio: Folio, _ state: FrameState, atTail: Bool = false) {
+    let list = state.lruList
+    let index = node(of: folio.head) * LRUList.count + list.rawValue
+    if atTail {
+      frames.pushTail(&lruLists[index], folio.head, order: folio.order)
+    } else {
+      frames.pushHead(&lruLists[index], folio.head, order: folio.order)
+    }
+    countLRU(folio, list, folio.pages)
+  }
+
+  mutating func unlinkLRU(_ folio: Folio, _ state: FrameState) {
+    let list = state.lruList
+    let index = node(of: folio.head) * LRUList.count + list.rawValue
+    frames.remove(&lruLists[index], folio.head, order: folio.order)
+    countLRU(folio, list, -folio.pages)
+  }
+
+  private mutating func countLRU(_ folio: Folio, _ list: LRUList, _ pages: Int) {
+    guard let zone = frames.zone(of: folio.head) else { return }
+    nodeItems[zoneTable[zone].node * VMStatNames.nodeItems.count + list.rawValue] += pages
+    zoneItems[zone * VMStatNames.zoneItems.count + list.rawValue + 1] += pages
+  }
+
+  func node(of pfn: PFN) -> Int {
+    frames.zone(of: pfn).map { zoneTable[$0].node } ?? 0
+  }
+
+  /// Empties one CPU's batches.
+  ///
+  /// Kernel: `lru_add_drain_cpu()` (rule P1.24).
+  public mutating func drainLRU(cpu: Int) {
+    for kind in LRUBatchKind.allCases {
+      let batch = cpu * LRUBatchKind.count + kind.rawValue
+      if lruBatches[batch].count > 0 { flush(batch, kind) }
+    }
+  }
+
+  /// Kernel: `lru_add_drain_all()`.
+  public mutating func drainAllLRU() {
+    for cpu in 0..<cpuCount { drainLRU(cpu: cpu) }
+  }
+
+  /// Stops batching and empties every batch (rule P1.25).
+  ///
+  /// Kernel: `lru_cache_disable()`.
+  package mutating func disableLRUBatches() {
+    lruDisableCount += 1
+    drainAllLRU()
+  }
+
+  /// Kernel: `lru_cache_enable()`.
+  package mutating func enableLRUBatches() { lruDisableCount -= 1 }
+
+  /// The folios that wait in a CPU's batch, oldest first.
+  public func lruBatch(cpu: Int, _ kind: LRUBatchKind = .add) -> [PFN] {
+    let batch = cpu * LRUBatchKind.count + kind.rawValue
+    return (0..<lruBatches[batch].count).map { lruBatches[batch].pages[$0] }
+  }
+
+  /// How many folios a list of a node holds.
+  public func lruCount(node: Int, _ list: LRUList) -> Int {
+    Int(lruLists[node * LRUList.count + list.rawValue].count)
+  }
+
+  // MARK: Isolation
+
+  /// Takes a folio off its LRU list, with a reference; false when it is on none (rule P1.30).
+  ///
+  /// Kernel: `folio_isolate_lru()`, mm/vmscan.c.
+  package mutating func isolateLRU(_ folio: Folio) -> Bool {
+    var state = frames.head(folio.head)
+    guard state.kind == .allocated, state.isLRU else { return false }
+    unlinkLRU(folio, state)
+    state.isLRU = false
+    state.flags.insert(.isolated)
+    frames.setHead(folio.head, state)
+    folios.addReferences(folio, 1)
+    return true
+  }
+
+  /// Queues an isolated folio for its list again and drops the reference of its isolation (rule
+  /// P1.32).
+  ///
+  /// Kernel: `folio_putback_lru()`.
+  package mutating func putBackLRU(_ folio: Folio) {
+    setFlags(folio.head, remove: .isolated)
+    queue(folio, .add)
+    putReferences(folio, 1)
+  }
+
+  /// Raises or lowers NR_ISOLATED_ANON or NR_ISOLATED_FILE by a folio's pages.
+  package mutating func countIsolated(_ folio: Folio, _ sign: Int) {
+    let isAnonymous = frames.head(folio.head).flags.contains(.swapBacked)
+    count(isAnonymous ? .isolatedAnon : .isolatedFile, sign * folio.pages, at: folio.head)
+  }
+}
