@@ -24,7 +24,9 @@ extension Machine {
   /// The sum of a counter over all nodes.
   public func total(_ item: NodeItem) -> Int {
     var sum = 0
-    for node in 0..<nodeCount { sum += nodeItems[node * VMStatNames.nodeItems.count + item.rawValue] }
+    for node in 0..<nodeCount {
+      sum += nodeItems[node * VMStatNames.nodeItems.count + item.rawValue]
+    }
     return sum
   }
 }

@@ -20,7 +20,8 @@ extension Machine {
   public func references(_ folio: Folio) -> Int {
     let state = frames.head(folio.head)
     if state.kind != .allocated { return 0 }
-    return state.flags.contains(.folio) ? folios.references(folio) : max(folios.references(folio), 1)
+    return state.flags.contains(.folio)
+      ? folios.references(folio) : max(folios.references(folio), 1)
   }
 
   public func mappings(_ folio: Folio) -> Int { folios.mappings(folio) }

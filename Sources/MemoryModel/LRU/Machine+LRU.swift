@@ -83,13 +83,15 @@ extension Machine {
   }
 
   /// Links a folio into the list that its state names.
+  ///
+  /// Folios of all orders share the lists, so all of them are linked by their first frame.
   mutating func linkLRU(_ folio: Folio, _ state: FrameState, atTail: Bool = false) {
     let list = state.lruList
     let index = node(of: folio.head) * LRUList.count + list.rawValue
     if atTail {
-      frames.pushTail(&lruLists[index], folio.head, order: folio.order)
+      frames.pushTail(&lruLists[index], folio.head, order: 0)
     } else {
-      frames.pushHead(&lruLists[index], folio.head, order: folio.order)
+      frames.pushHead(&lruLists[index], folio.head, order: 0)
     }
     countLRU(folio, list, folio.pages)
   }
@@ -97,7 +99,7 @@ extension Machine {
   mutating func unlinkLRU(_ folio: Folio, _ state: FrameState) {
     let list = state.lruList
     let index = node(of: folio.head) * LRUList.count + list.rawValue
-    frames.remove(&lruLists[index], folio.head, order: folio.order)
+    frames.remove(&lruLists[index], folio.head, order: 0)
     countLRU(folio, list, -folio.pages)
   }
 

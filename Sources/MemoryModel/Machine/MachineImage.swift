@@ -151,8 +151,9 @@ extension Machine {
   /// Makes a recorded user page a folio of a process that the model does not hold: mapped once, and
   /// cached when it is a file's.
   private mutating func adopt(_ folio: Folio, _ recorded: FrameState) {
-    let isAnonymous = [UInt8(ascii: "A"), UInt8(ascii: "a")].contains(recorded.owner)
     let isFile = [UInt8(ascii: "F"), UInt8(ascii: "f")].contains(recorded.owner)
+    let isAnonymous =
+      [UInt8(ascii: "A"), UInt8(ascii: "a")].contains(recorded.owner) || recorded.isLRU && !isFile
     guard isAnonymous || isFile else { return }
     var state = recorded
     state.flags.insert(isAnonymous ? [.folio, .swapBacked, .active] : .folio)
