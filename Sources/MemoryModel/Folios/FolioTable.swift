@@ -36,6 +36,10 @@ public struct FolioTable: ~Copyable {
 
   /// GUP_PIN_COUNTING_BIAS.
   public static let pinBias = 1024
+  /// The top bit of an order-0 folio's `mappings`: it was accessed (PG_referenced). It stands here,
+  /// and not among the flags of the frame, because a walk sets it and has this record at hand.
+  static let referencedBit: UInt32 = 0x8000_0000
+  static let mappingsMask: UInt32 = 0x7FFF_FFFF
 
   init(frameCount: Int, pageblockOrder: Int) throws(MemoryError) {
     let frames = try Arena<FrameCounts>(count: frameCount)
@@ -95,7 +99,7 @@ public struct FolioTable: ~Copyable {
 
   /// PMD or PUD leaves, plus the page-table entries of all of its pages (rule P1.2).
   func mappings(_ folio: Folio) -> Int {
-    if folio.order == 0 { return Int(frames[folio.head.index].mappings) }
+    if folio.order == 0 { return Int(frames[folio.head.index].mappings & Self.mappingsMask) }
     if folio.order >= pageblockOrder {
       let counts = large[folio.head.index >> pageblockOrder]
       return Int(counts.entireMappings) + Int(counts.pageMappings)
@@ -123,7 +127,7 @@ public struct FolioTable: ~Copyable {
   }
 
   /// How many page-table entries map just this page.
-  func pageMappings(_ page: PFN) -> Int { Int(frames[page.index].mappings) }
+  func pageMappings(_ page: PFN) -> Int { Int(frames[page.index].mappings & Self.mappingsMask) }
 
   // MARK: What it belongs to
 

@@ -110,24 +110,4 @@ extension Machine {
     if folios.references(folio) == 0 { freeFolio(folio) }
   }
 
-  /// Whether a long-term pin may stay where this folio is (rules P3.1, P3.2).
-  ///
-  /// Kernel: `folio_is_longterm_pinnable()`, include/linux/mm.h.
-  public func isLongTermPinnable(_ folio: Folio) -> Bool { unpinnableReason(folio.head) == nil }
-
-  /// Why not, in words with the rule, or nil when it may.
-  public func unpinnableReason(_ head: PFN) -> (reason: String, rule: String)? {
-    if hasCMA {
-      switch frames.migrateType(head) {
-      case .cma: return ("its pageblock is CMA", "P3.1")
-      case .isolate: return ("its pageblock is isolated", "P3.3")
-      default: break
-      }
-    }
-    if head == zeroPage { return nil }
-    if let zone = frames.zone(of: head), zoneTable[zone].index == .movable {
-      return ("it lies in ZONE_MOVABLE", "P3.1")
-    }
-    return nil
-  }
 }

@@ -93,15 +93,24 @@ public struct FrameTable: ~Copyable {
 
   public func migrateType(_ pfn: PFN) -> MigrateType {
     // Only this file writes the table, and only raw values of the enum.
-    MigrateType(rawValue: blockTypes[pfn.index >> pageblockOrder])!
+    MigrateType(rawValue: blockTypes[pfn.index >> pageblockOrder] & 7)!
   }
 
   mutating func setMigrateType(_ pfn: PFN, _ type: MigrateType) {
-    blockTypes[pfn.index >> pageblockOrder] = type.rawValue
+    let block = pfn.index >> pageblockOrder
+    blockTypes[block] = blockTypes[block] & Self.inMovableZone | type.rawValue
   }
 
+  /// Bit 3 of a pageblock's type: it lies in a ZONE_MOVABLE. Kept beside the type, so that the test
+  /// of a long-term pin costs one byte.
+  private static let inMovableZone: UInt8 = 8
+
+  /// The type of the pageblock of `pfn`, plus 8 in a ZONE_MOVABLE: an index into the bits of
+  /// ``Machine/refusals(_:)``.
+  func pinClass(_ pfn: PFN) -> UInt8 { blockTypes[pfn.index >> pageblockOrder] }
+
   mutating func fillMigrateTypes(_ blocks: Range<Int>, _ type: MigrateType) {
-    blockTypes.fill(blocks, with: type.rawValue)
+    for block in blocks { setMigrateType(PFN(block << pageblockOrder), type) }
   }
 
   /// The zone that the pageblock of `pfn` belongs to, or nil outside of all zones.
@@ -113,6 +122,11 @@ public struct FrameTable: ~Copyable {
 
   mutating func assignZone(_ zone: Int, blocks: Range<Int>) {
     blockZones.fill(blocks, with: UInt8(zone + 1))
+    let isMovable = zone % ZoneIndex.count == ZoneIndex.movable.rawValue
+    for block in blocks {
+      let type = blockTypes[block] & 7
+      blockTypes[block] = isMovable ? type | Self.inMovableZone : type
+    }
   }
 
   func sameZone(_ one: PFN, _ other: PFN) -> Bool {

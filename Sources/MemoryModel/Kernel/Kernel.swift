@@ -40,6 +40,9 @@ public struct Kernel: Sendable, Equatable {
   /// 6.1.192 has the later rules for everything else.
   public var hasAtomicBit = false
 
+  /// How it pins for long, and migrates.
+  public var pinning = PinningRules()
+
   public enum PerCPURegime: Sendable, Equatable {
     /// 5.14 to 6.6: `high` follows the low watermark, flushes double while pages are only freed
     /// (rule A9.7).

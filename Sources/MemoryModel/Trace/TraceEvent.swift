@@ -11,6 +11,14 @@ public struct TraceEvent: BitwiseCopyable, Sendable {
     case pagePcpuDrain
     /// mm_page_alloc_extfrag: pfn, order, argument0 = fallback order, argument1 = types and owner.
     case pageAllocExtfrag
+    /// mm_migrate_pages_start: argument0 = mode, argument1 = reason.
+    case migratePagesStart
+    /// mm_migrate_pages: pfn = pages that moved, argument0 = pages that did not, argument1 = THPs
+    /// that moved, order = mode << 4 | reason. `migratePagesSplits` follows at once.
+    case migratePages
+    /// The rest of the event before: pfn = THPs that did not move, argument0 = THPs split, argument1
+    /// = large folios split.
+    case migratePagesSplits
   }
 
   public var kind: Kind

@@ -29,8 +29,12 @@ public enum TraceText {
         held: min(machine.trace.total, TraceRing.capacity), written: machine.trace.total,
         cpus: machine.cpuCount)
     }
-    for (offset, event) in events.enumerated() {
-      text += line(event, number: start + offset, machine) + "\n"
+    for (offset, event) in events.enumerated() where event.kind != .migratePagesSplits {
+      text += line(event, number: start + offset, machine)
+      if event.kind == .migratePages, offset + 1 < events.count {
+        text += migrationRest(event, events[offset + 1])
+      }
+      text += "\n"
     }
     return text
   }
@@ -78,7 +82,32 @@ public enum TraceText {
         + "alloc_migratetype=\(type) fallback_migratetype=\(old) "
         + "fragmenting=\(fallbackOrder < block ? 1 : 0) "
         + "change_ownership=\(event.argument1 >> 16 & 1)"
+    case .migratePagesStart:
+      return
+        "mm_migrate_pages_start: mode=\(mode(event.argument0)) reason=\(reason(event.argument1))"
+    case .migratePages:
+      return "mm_migrate_pages: nr_succeeded=\(event.pfn) nr_failed=\(event.argument0) "
+        + "nr_thp_succeeded=\(event.argument1)"
+    case .migratePagesSplits:
+      return
+        "nr_thp_failed=\(event.pfn) nr_thp_split=\(event.argument0) nr_split=\(event.argument1)"
     }
+  }
+
+  /// The fields of mm_migrate_pages that the second of its two events holds.
+  ///
+  /// Kernel: include/trace/events/migrate.h.
+  private static func migrationRest(_ event: TraceEvent, _ splits: TraceEvent) -> String {
+    " nr_thp_failed=\(splits.pfn) nr_thp_split=\(splits.argument0) nr_split=\(splits.argument1) "
+      + "mode=\(mode(UInt32(event.order >> 4))) reason=\(reason(UInt32(event.order & 15)))"
+  }
+
+  private static func mode(_ mode: UInt32) -> String {
+    MigrateMode(rawValue: Int(mode))?.name ?? "\(mode)"
+  }
+
+  private static func reason(_ reason: UInt32) -> String {
+    MigrationReason(rawValue: Int(reason))?.name ?? "\(reason)"
   }
 
   private static func page(_ pfn: UInt32?) -> String {

@@ -1,0 +1,1 @@
+extension Machine { package mutating func splitLeaf(_ space: Int, page: Int) { fatalError() } }

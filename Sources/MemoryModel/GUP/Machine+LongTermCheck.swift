@@ -1,0 +1,78 @@
+extension Machine {
+  /// The classes of pageblocks on which a check refuses a long-term pin: bit ``FrameTable``'s
+  /// `pinClass` is set for each (rules P3.1, P3.4, P3.52, P3.54).
+  ///
+  /// Without CONFIG_CMA types are not looked at (rule P0.3).
+  func refusals(_ check: PinningRules.Check) -> UInt16 {
+    let cma: UInt16 = 1 << MigrateType.cma.rawValue
+    let isolate: UInt16 = 1 << MigrateType.isolate.rawValue
+    let movable: UInt16 = 1 << MigrateType.movable.rawValue
+    let zone: UInt16 = 0xFF00
+    func types(_ bits: UInt16) -> UInt16 { hasCMA ? bits | bits << 8 : 0 }
+    return switch check {
+    case .none: 0
+    case .cmaBlock: types(cma)
+    case .movableType: types(cma) | movable | movable << 8
+    case .zoneOrCMA: types(cma) | zone
+    case .zoneAndCMA: types(cma) & zone
+    case .pinnable: types(cma | isolate) | zone
+    }
+  }
+
+  /// Whether a long-term pin may stay where this folio is; its head alone decides (rule P3.2).
+  ///
+  /// Kernel: `folio_is_longterm_pinnable()`, include/linux/mm.h.
+  public func isLongTermPinnable(_ folio: Folio) -> Bool { unpinnableReason(folio.head) == nil }
+
+  /// Why not, in words with the rule, or nil when it may.
+  public func unpinnableReason(_ head: PFN) -> (reason: String, rule: String)? {
+    guard refusals(kernel.pinning.check) >> frames.pinClass(head) & 1 != 0 else { return nil }
+    if head == zeroPage { return nil }
+    if hasCMA {
+      switch frames.migrateType(head) {
+      case .cma: return ("its pageblock is CMA", "P3.1")
+      case .isolate: return ("its pageblock is isolated", "P3.3")
+      case .movable where kernel.pinning.check == .movableType:
+        return ("its pageblock is Movable", "P3.52")
+      default: break
+      }
+    }
+    return ("it lies in ZONE_MOVABLE", "P3.1")
+  }
+}
+
+extension Machine {
+  /// Whether the pageblock of a frame lets a long-term pin stay.
+  package func isPinnableFrame(_ page: PFN) -> Bool {
+    refusals(kernel.pinning.check) >> frames.pinClass(page) & 1 == 0
+  }
+
+  /// Takes a hugetlb page away from everybody else who would isolate it (rule P1.31).
+  ///
+  /// Kernel: `isolate_hugetlb()`, mm/hugetlb.c.
+  package mutating func isolateHugetlb(_ folio: Folio) -> Bool {
+    let flags = frames.head(folio.head).flags
+    guard flags.contains(.hugetlb), !flags.contains(.isolated), folios.references(folio) > 0 else {
+      return false
+    }
+    setFlags(folio.head, insert: .isolated)
+    folios.addReferences(folio, 1)
+    return true
+  }
+
+  /// Puts isolated folios back where they came from (rule P1.32).
+  ///
+  /// Kernel: `putback_movable_pages()`, mm/migrate.c.
+  package mutating func putBackMovable(_ list: [PFN]) {
+    for head in list {
+      guard let folio = folio(of: head) else { continue }
+      if frames.head(head).flags.contains(.hugetlb) {
+        setFlags(head, remove: .isolated)
+        putReferences(folio, 1)
+        continue
+      }
+      countIsolated(folio, -1)
+      putBackLRU(folio)
+    }
+  }
+}

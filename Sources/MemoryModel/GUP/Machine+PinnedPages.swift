@@ -1,0 +1,148 @@
+/// Pages that follow each other in a pin, all of one folio, or one page of order 0.
+public struct PinnedRun: Sendable, Equatable {
+  public let first: PFN
+  public let pages: Int
+}
+
+extension Machine {
+  /// The pages of a pin in order, as runs: one a page for order-0 folios.
+  public func pinnedRuns(_ record: PinRecord) -> [PinnedRun] {
+    var runs: [PinnedRun] = []
+    forEachRun(record.words) { first, pages in runs.append(PinnedRun(first: first, pages: pages)) }
+    return runs
+  }
+
+  package func forEachRun(_ words: Range<Int>, _ body: (PFN, Int) -> Void) {
+    var position = words.lowerBound
+    while position < words.upperBound {
+      let (first, pages, next) = pinnedRun(at: position)
+      body(first, pages)
+      position = next
+    }
+  }
+
+  /// The run at a word, and the word behind it.
+  package func pinnedRun(at position: Int) -> (first: PFN, pages: Int, next: Int) {
+    let word = pinWords.words[position]
+    if word & PinWords.runBit == 0 { return (PFN(word), 1, position + 1) }
+    return (
+      PFN(pinWords.words[position + 1]), Int(word & ~PinWords.runBit), position + 2
+    )
+  }
+
+  /// The pins that hold a folio, with how many of its pages each holds.
+  public func pinsHolding(_ folio: Folio) -> [(pin: PinRecord, pages: Int)] {
+    pins.compactMap { record in
+      var held = 0
+      forEachRun(record.words) { first, pages in
+        let start = max(first.index, folio.head.index)
+        let end = min(first.index + pages, folio.head.index + folio.pages)
+        if start < end { held += record.isPerFolio ? 1 : end - start }
+      }
+      return held == 0 ? nil : (record, held)
+    }
+  }
+
+  // MARK: Records
+
+  /// A record with room for the pages of one more call, or nil when the model has none.
+  package mutating func addPin(
+    space: Int, startPage: Int, room: Int, _ flags: GUPFlags, holder: String
+  ) -> Int? {
+    guard let words = pinWords.reserve(room) else { return nil }
+    lastPin += 1
+    pins.append(
+      PinRecord(
+        id: lastPin, space: space, startPage: startPage, isLongTerm: flags.contains(.longTerm),
+        isWrite: flags.contains(.write), isGet: flags.contains(.get),
+        holder: holder.isEmpty ? "pin #\(lastPin)" : holder, operation: operation, words: words))
+    return lastPin
+  }
+
+  package func pinIndex(_ id: Int) -> Int? { pins.firstIndex { $0.id == id } }
+
+  public func pin(_ id: Int) -> PinRecord? { pinIndex(id).map { pins[$0] } }
+
+  /// Says how many words of a record's room were filled, and gives the rest back.
+  package mutating func closePin(_ id: Int, _ cursor: PinCursor) {
+    guard let index = pinIndex(id) else { return }
+    let words = pins[index].words
+    pinWords.release(max(cursor.position, words.lowerBound)..<words.upperBound)
+    pins[index].words = words.lowerBound..<cursor.position
+    pins[index].pages = cursor.pages
+  }
+
+  /// Forgets a record whose pages are all given back.
+  package mutating func removePin(_ id: Int) {
+    guard let index = pinIndex(id) else { return }
+    pinWords.release(pins[index].words)
+    pins.remove(at: index)
+  }
+
+  // MARK: Unpinning
+
+  /// Gives back the pages of some words, from the first on, at most `limit` words.
+  ///
+  /// Kernel: `unpin_user_pages()`, mm/gup.c (rule P3.80).
+  ///
+  /// - Parameter batched: One update for consecutive pages of a folio; the long-term check's own
+  ///   unpinning goes page by page (rule P8.3).
+  /// - Returns: The word behind the last one done.
+  package mutating func unpin(
+    _ words: Range<Int>, _ flags: GUPFlags, limit: Int, batched: Bool, dirty: Bool,
+    _ costs: inout OperationCosts
+  ) -> Int {
+    let isPin = flags.contains(.pin)
+    let bias = isPin ? UInt32(FolioTable.pinBias) : 1
+    let end = min(words.upperBound, words.lowerBound + limit)
+    var position = words.lowerBound
+    var run = 0
+    var lastBlock = -1
+    while position < end {
+      let word = pinWords.words[position]
+      if word & PinWords.runBit == 0 {
+        let pfn = PFN(word)
+        if isPin && run > 0 && nodeCount > 1 && pfn.index >> 9 != lastBlock {
+          count(.pinReleased, run, at: PFN(lastBlock << 9))
+          run = 0
+        }
+        lastBlock = pfn.index >> 9
+        let references = folios.frames[pfn.index].references - bias
+        folios.frames[pfn.index].references = references
+        if dirty { setFlags(pfn, insert: .dirty) }
+        if references == 0 { freeFolio(Folio(pfn, order: 0)) }
+        run += 1
+        costs.unpinAtomics += 1
+        position += 1
+      } else {
+        let (first, pages, next) = pinnedRun(at: position)
+        position = next
+        if first == zeroPage { continue }
+        guard let folio = folio(of: first) else { continue }
+        if dirty { setFlags(folio.head, insert: .dirty) }
+        drop(folio, pages, flags)
+        costs.unpinAtomics += (isPin ? 2 : 1) * (batched ? 1 : pages)
+      }
+    }
+    if isPin && run > 0 { count(.pinReleased, run, at: PFN(lastBlock << 9)) }
+    return position
+  }
+}
+
+extension Machine {
+  package func pinWords(_ id: Int) -> Range<Int> { pin(id)?.words ?? 0..<0 }
+
+  /// Kernel: `mm_set_has_pinned_flag()`.
+  package mutating func markPinned(_ space: Int) { spaces[space].hasPinned = true }
+
+  /// Takes mmap_lock for reading; false while somebody writes.
+  package mutating func lockForReading(_ space: Int) -> Bool {
+    if spaces[space].mmapLock < 0 { return false }
+    spaces[space].mmapLock += 1
+    return true
+  }
+
+  package mutating func unlockAfterReading(_ space: Int) {
+    spaces[space].mmapLock -= 1
+  }
+}

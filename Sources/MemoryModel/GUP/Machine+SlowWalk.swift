@@ -1,0 +1,220 @@
+extension Machine {
+  /// Takes what page tables show in one area, up to the first page that needs more than a look
+  /// (rules P3.20, P3.21, P3.23).
+  ///
+  /// Kernel: `follow_page_mask()` and the loop of `__get_user_pages()`, mm/gup.c.
+  ///
+  /// - Parameter pages: Within `area`.
+  /// - Parameter single: Look at one leaf only, for those who watch.
+  /// - Returns: The page at which it stopped, and why, or nil when it got all it was to get.
+  package mutating func walkSlow(
+    _ space: Int, _ pages: Range<Int>, _ area: MemoryArea, _ flags: GUPFlags, single: Bool,
+    _ out: inout PinCursor, _ costs: inout OperationCosts
+  ) -> (page: Int, stop: WalkStop?) {
+    var page = pages.lowerBound
+    let root = spaces[space].root
+    while page < pages.upperBound {
+      let (entry, slot, level) = pageTables.leaf(root, page: page)
+      if level == .pte {
+        let last = single ? page + 1 : min(pages.upperBound, (page | 511) + 1)
+        let (end, stop) = walkSlowTable(slot - page & 511, page, last, area, flags, &out, &costs)
+        if stop != nil { return (end, stop) }
+        page = end
+      } else {
+        guard entry.isLeaf else { return (page, .absent) }
+        if let stop = stop(entry, flags, area) { return (page, stop) }
+        let order = level.order
+        let pagesHere = min(pages.upperBound, (page | ((1 << order) - 1)) + 1) - page
+        let first = entry.pfn + page & ((1 << order) - 1)
+        if let stop = grabSlow(first, pagesHere, entry, area, flags, &out, &costs) {
+          return (page, stop)
+        }
+        page += pagesHere
+      }
+      if single { return (page, nil) }
+    }
+    return (page, nil)
+  }
+
+  /// Why an entry cannot be used for this access, or nil.
+  ///
+  /// Kernel: `follow_page_pte()`, `can_follow_write_pte()`.
+  private func stop(
+    _ entry: PageTableEntry, _ flags: GUPFlags, _ area: MemoryArea
+  ) -> WalkStop? {
+    guard entry.isPresent else { return .absent }
+    if entry.flags.contains(.protNone),
+      flags.contains(.honorNUMAFault) || flags.contains(.write)
+    {
+      return .absent
+    }
+    if flags.contains(.write) && !entry.flags.contains(.write) {
+      // FOLL_FORCE may write through a private copy that is there already.
+      let isForced =
+        flags.contains(.force) && area.isCopyOnWrite && !area.flags.contains(.write)
+        && entry.flags.contains(.exclusive)
+      if !isForced { return .absent }
+    }
+    if entry.flags.contains(.device) { return .noStructPage }
+    return nil
+  }
+
+  /// Whether a private copy must be made before a page may be pinned for reading (rule P3.14).
+  ///
+  /// Kernel: `gup_must_unshare()`, mm/internal.h.
+  private func mustUnshare(
+    _ entry: PageTableEntry, _ mapping: MappingID, _ area: MemoryArea, _ flags: GUPFlags
+  ) -> Bool {
+    if flags.contains(.write) || !flags.contains(.pin) || entry.flags.contains(.write) {
+      return false
+    }
+    if !mapping.isAnonymous { return flags.contains(.longTerm) && area.isCopyOnWrite }
+    return !entry.flags.contains(.exclusive)
+  }
+
+  private mutating func walkSlowTable(
+    _ table: Int, _ first: Int, _ last: Int, _ area: MemoryArea, _ flags: GUPFlags,
+    _ out: inout PinCursor, _ costs: inout OperationCosts
+  ) -> (page: Int, stop: WalkStop?) {
+    let wantsWrite = flags.contains(.write)
+    let touches = flags.contains(.touch)
+    let bias = flags.contains(.pin) ? UInt32(FolioTable.pinBias) : 1
+    let plain = UInt64(PageTableEntry.Flags([.present, .write]).rawValue)
+    let looked = UInt64(
+      PageTableEntry.Flags([.present, .write, .special, .protNone, .device, .part]).rawValue)
+    var page = first
+    var run = 0
+    var counted = 0
+    var lastBlock = -1
+    var result: WalkStop?
+    while page < last {
+      let entry = PageTableEntry(rawValue: pageTables.entries[table + page & 511])
+      if entry.rawValue & looked != plain {
+        // Read-only, special, part of a large folio, or not there: the rare ones.
+        if let stop = stop(entry, flags, area) {
+          result = stop
+          break
+        }
+        if let stop = grabSlow(entry.pfn, 1, entry, area, flags, &out, &costs) {
+          result = stop
+          break
+        }
+        page += 1
+        continue
+      }
+      let pfn = entry.pfn
+      var counts = folios.frames[pfn.index]
+      if counts.references &+ bias > UInt32(Int32.max) {
+        result = .overflow
+        break
+      }
+      if bias != 1 && nodeCount > 1 && pfn.index >> 9 != lastBlock && counted < run {
+        count(.pinAcquired, run - counted, at: PFN(lastBlock << 9))
+        counted = run
+      }
+      lastBlock = pfn.index >> 9
+      counts.references += bias
+      if touches { counts.mappings |= FolioTable.referencedBit }
+      folios.frames[pfn.index] = counts
+      if touches && wantsWrite && !entry.flags.contains(.dirty) {
+        setFlags(pfn, insert: .dirty)
+      }
+      pinWords.words[out.position] = pfn.rawValue
+      out.position += 1
+      page += 1
+      run += 1
+    }
+    out.pages += run
+    if bias != 1 && counted < run {
+      count(.pinAcquired, run - counted, at: PFN(lastBlock << 9))
+    }
+    // Each page is a walk of its own from the top (rule P8.1).
+    let walks = run + (result == nil ? 0 : 1)
+    costs.walks += walks
+    costs.entryReads += 4 * walks
+    costs.pinAtomics += run
+    costs.arrayWrites += run
+    return (page, result)
+  }
+
+  /// Takes pages of one leaf, or one page by the long way.
+  private mutating func grabSlow(
+    _ first: PFN, _ pages: Int, _ entry: PageTableEntry, _ area: MemoryArea, _ flags: GUPFlags,
+    _ out: inout PinCursor, _ costs: inout OperationCosts
+  ) -> WalkStop? {
+    costs.walks += 1
+    costs.entryReads += 4
+    if entry.flags.contains(.special) {
+      guard first == zeroPage || first == hugeZeroPage else { return .noStructPage }
+      if mustUnshare(entry, .none, area, flags) { return .mustUnshare }
+    }
+    if first == zeroPage {
+      // Never counted (rule P1.5).
+      write(first, pages, &out)
+      costs.arrayWrites += pages
+      return nil
+    }
+    guard let folio = folio(of: first) else { return .noStructPage }
+    if mustUnshare(entry, folios.owner(folio).mapping, area, flags) { return .mustUnshare }
+    guard grab(folio, 1, flags) else { return .overflow }
+    let perGrab = flags.contains(.pin) && folio.order > 0 ? 2 : 1
+    costs.pinAtomics += perGrab
+    if pages > 1 {
+      if kernel.pinning.slowBatch {
+        // Rule P3.23: 6.6 to 6.9 look at the zone only here.
+        if kernel.pinning.slowGrabChecksZone, flags.contains(.longTerm),
+          !isLongTermPinnable(folio)
+        {
+          drop(folio, 1, flags)
+          return .grabRefused
+        }
+        guard grab(folio, pages - 1, flags) else { return .overflow }
+        costs.pinAtomics += perGrab
+      } else {
+        guard grab(folio, pages - 1, flags) else { return .overflow }
+        // A walk of its own for each page.
+        costs.walks += pages - 1
+        costs.entryReads += 4 * (pages - 1)
+        costs.pinAtomics += perGrab * (pages - 1)
+      }
+    }
+    if flags.contains(.touch) {
+      markAccessed(folio)
+      if flags.contains(.write) && !entry.flags.contains(.dirty) {
+        setFlags(folio.head, insert: .dirty)
+      }
+    }
+    if folio.order == 0 {
+      pinWords.words[out.position] = first.rawValue
+      out.position += 1
+      out.pages += 1
+    } else {
+      write(first, pages, &out)
+    }
+    costs.arrayWrites += pages
+    return nil
+  }
+
+  /// Gives back what ``grab(_:_:_:)`` took.
+  package mutating func drop(_ folio: Folio, _ pages: Int, _ flags: GUPFlags) {
+    if flags.contains(.pin) { dropPins(folio, pages) } else { putReferences(folio, pages) }
+  }
+
+  /// With MGLRU, an access only sets a flag (rule P1.27).
+  ///
+  /// Kernel: `folio_mark_accessed()`.
+  package mutating func markAccessed(_ folio: Folio) {
+    if folio.order == 0 {
+      folios.frames[folio.head.index].mappings |= FolioTable.referencedBit
+    } else {
+      setFlags(folio.head, insert: .referenced)
+    }
+  }
+
+  /// Whether a folio was accessed since its flag was last taken.
+  public func isReferenced(_ folio: Folio) -> Bool {
+    folio.order == 0
+      ? folios.frames[folio.head.index].mappings & FolioTable.referencedBit != 0
+      : frames.head(folio.head).flags.contains(.referenced)
+  }
+}

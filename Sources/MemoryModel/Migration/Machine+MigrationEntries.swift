@@ -1,0 +1,181 @@
+// Invariant (I13): an entry is a migration entry only while its folio is locked by a migration or a
+// split. It keeps every flag of the entry that it stands for.
+
+extension Machine {
+  /// A frame for a folio to move to, or nil (rules P4.8, P4.15).
+  ///
+  /// Kernel: `alloc_migration_target()`, mm/migrate.c.
+  package mutating func allocateTarget(for source: Folio, _ target: MigrationTarget) -> Folio? {
+    var gfp = target.gfp
+    if source.order > 0 { gfp = gfp.subtracting(.reclaim).union(.transHuge) }
+    if let zone = frames.zone(of: source.head), zoneTable[zone].index == .movable {
+      gfp.insert(.highMem)
+    }
+    gfp.insert(.comp)
+    let result = allocatePages(
+      order: source.order, gfp: gfp, node: target.node ?? node(of: source.head),
+      inPinScope: target.inPinScope)
+    guard let pfn = result.pfn else { return nil }
+    let destination = Folio(pfn, order: source.order)
+    makeFolio(destination, .none, index: 0, owner: UInt8(ascii: "K"), [.locked])
+    return destination
+  }
+
+  /// Turns one mapping into a migration entry; false when a pin forbids it (rule P4.5).
+  ///
+  /// Kernel: `try_to_migrate_one()`, mm/rmap.c: m3 to m5 of rule P10.3.
+  package mutating func beginMigrationEntry(_ mapping: Mapping, of folio: Folio) -> Bool {
+    var entry = pageTables[mapping.slot]
+    let isAnonymous = folios.owner(folio).mapping.isAnonymous
+    if isAnonymous && entry.flags.contains(.exclusive) && folios.pins(folio) > 0 { return false }
+    if entry.flags.contains(.dirty) { setFlags(folio.head, insert: .dirty) }
+    entry.flags = entry.flags.subtracting(.present).union(.migration)
+    pageTables[mapping.slot] = entry
+    if mapping.level == .pte {
+      addPageMapping(entry.pfn, of: folio, -1)
+    } else {
+      addEntireMapping(folio, -1)
+    }
+    folios.addReferences(folio, -1)
+    return true
+  }
+
+  /// Lets a migration entry show a folio again: the old one after a failure, or the new one.
+  ///
+  /// Kernel: `remove_migration_pte()`, mm/migrate.c: m11 of rule P10.3.
+  package mutating func endMigrationEntry(_ mapping: Mapping, from old: Folio, to new: Folio) {
+    var entry = pageTables[mapping.slot]
+    let page = new.head + (entry.pfn.index - old.head.index)
+    entry = PageTableEntry(page, entry.flags.subtracting(.migration).union(.present))
+    pageTables[mapping.slot] = entry
+    folios.addReferences(new, 1)
+    if mapping.level == .pte {
+      addPageMapping(page, of: new, 1)
+    } else {
+      addEntireMapping(new, 1)
+    }
+    if let area = spaces[mapping.space].area(mapping.page), area.flags.contains(.locked) {
+      mlock(new)
+    }
+  }
+
+  /// Counts a folio as mlocked and queues it for the unevictable list.
+  ///
+  /// Kernel: `mlock_folio()`, mm/mlock.c.
+  package mutating func mlock(_ folio: Folio) {
+    let flags = frames.head(folio.head).flags
+    if flags.contains(.hugetlb) || flags.contains(.mlocked) { return }
+    setFlags(folio.head, insert: .mlocked)
+    countZoneMlock(folio, folio.pages)
+    count(.unevictableMlocked, folio.pages)
+    queue(folio, .mlock)
+  }
+
+  /// NR_MLOCK of the folio's zone.
+  package mutating func countZoneMlock(_ folio: Folio, _ pages: Int) {
+    guard let zone = frames.zone(of: folio.head) else { return }
+    zoneItems[zone * VMStatNames.zoneItems.count + 7] += pages
+  }
+
+  /// The entries that a migration made of a folio's mappings, or the mappings themselves.
+  package func soleMapping(of folio: Folio) -> Mapping? {
+    var found: Mapping?
+    forEachMapping(of: folio) { if found == nil { found = $0 } }
+    return found
+  }
+
+  // MARK: Moving
+
+  /// Whether nobody but the migration holds the unmapped folio (rule P4.6).
+  package func isReadyToMove(_ folio: Folio) -> Bool {
+    folios.references(folio) == expectedReferences(folio) + 1
+  }
+
+  /// Gives the identity of an unmapped folio to another one: mapping, place in the cache, flags.
+  ///
+  /// Kernel: `__folio_migrate_mapping()`, `folio_migrate_flags()`: m8 and m9 of rule P10.3.
+  package mutating func moveIdentity(_ source: Folio, _ destination: Folio) {
+    let (mapping, index) = folios.owner(source)
+    var from = frames.head(source.head)
+    var to = frames.head(destination.head)
+    let carried: FrameState.Flags = [
+      .dirty, .active, .swapBacked, .referenced, .unevictable, .written, .hugetlb,
+    ]
+    to.flags.formUnion(from.flags.intersection(carried))
+    to.owner = from.owner
+    if from.flags.contains(.mlocked) {
+      from.flags.remove(.mlocked)
+      countZoneMlock(source, -source.pages)
+    }
+    frames.setHead(destination.head, to)
+    if source.order == 0 {
+      folios.frames[destination.head.index].mappings |=
+        folios.frames[source.head.index].mappings & FolioTable.referencedBit
+    } else {
+      moveContent(source, destination)
+    }
+    if from.flags.contains(.partiallyMapped) {
+      deferredSplits.removeAll { $0 == source.head }
+      from.flags.remove(.partiallyMapped)
+      setFlags(destination.head, insert: .partiallyMapped)
+      deferredSplits.append(destination.head)
+    }
+    if let file = mapping.fileIndex {
+      // The destination's chunk exists: it is the source's.
+      _ = replaceInCache(destination, file, page: index)
+    }
+    folios.setOwner(destination, mapping, index: index)
+    if mapping.isFile {
+      folios.addReferences(destination, source.pages)
+      folios.addReferences(source, -source.pages)
+      countMovedCache(source, destination, from.flags)
+    }
+    folios.setOwner(source, .none, index: 0)
+    from.flags.subtract([.dirty, .active, .swapBacked, .referenced, .unevictable])
+    frames.setHead(source.head, from)
+  }
+
+  /// Cache counters belong to a node.
+  private mutating func countMovedCache(
+    _ source: Folio, _ destination: Folio, _ flags: FrameState.Flags
+  ) {
+    guard nodeCount > 1, !flags.contains(.hugetlb) else { return }
+    for (folio, sign) in [(source, -1), (destination, 1)] {
+      count(.filePages, sign * folio.pages, at: folio.head)
+      if flags.contains(.swapBacked) { count(.shmem, sign * folio.pages, at: folio.head) }
+    }
+  }
+
+  /// Which pages of a large folio were written, page by page.
+  private mutating func moveContent(_ source: Folio, _ destination: Folio) {
+    guard source.order == geometry.pageblockOrder else { return }
+    if frames.head(source.head).flags.contains(.written) { return }
+    for offset in 0..<source.pages where folios.frames[source.head.index + offset].index != 0 {
+      folios.frames[destination.head.index + offset].index = 1
+      folios.frames[source.head.index + offset].index = 0
+    }
+  }
+}
+
+extension Machine {
+  /// Mappings that only counts tell of: those of processes of a recorded state.
+  package func unknownMappings(_ folio: Folio) -> Int {
+    let mapping = folios.owner(folio).mapping
+    return mapping == .unknownAnonymous || mapping == .unknownFile ? folios.mappings(folio) : 0
+  }
+
+  /// Carries such mappings over, which no entry can show.
+  package mutating func moveUnknownMappings(from source: Folio, to destination: Folio) {
+    let count = folios.mappings(source)
+    guard count > 0 else { return }
+    addPageMapping(source.head, of: source, -count)
+    folios.addReferences(source, -count)
+    addPageMapping(destination.head, of: destination, count)
+    folios.addReferences(destination, count)
+  }
+
+  /// As ``countIsolated(_:_:)``, when the folio's own flags have moved on.
+  package mutating func countIsolated(_ folio: Folio, _ isSwapBacked: Bool, _ sign: Int) {
+    count(isSwapBacked ? .isolatedAnon : .isolatedFile, sign * folio.pages, at: folio.head)
+  }
+}

@@ -1,0 +1,75 @@
+internal import MemoryModel
+
+/// The hugetlb folios of a list, which go first and one by one (rule P4.15).
+///
+/// Kernel: `migrate_hugetlbs()`, `unmap_and_move_huge_page()`, mm/migrate.c.
+struct HugetlbMigration: Sendable {
+  private(set) var list: [PFN]
+  /// The folios that are not hugetlb.
+  let others: [PFN]
+  private(set) var failed = 0
+  private(set) var hasNoMemory = false
+
+  private var pass = 0
+  private var index = 0
+  private var kept: [PFN] = []
+  private var retryPages = 0
+
+  init?(_ folios: [PFN], _ machine: borrowing Machine) {
+    var huge: [PFN] = []
+    var others: [PFN] = []
+    for head in folios {
+      if machine.frames.head(head).flags.contains(.hugetlb) {
+        huge.append(head)
+      } else {
+        others.append(head)
+      }
+    }
+    if huge.isEmpty { return nil }
+    list = huge
+    self.others = others
+  }
+
+  /// One folio, or the end of a pass.
+  ///
+  /// - Returns: Whether all is done.
+  mutating func step(
+    _ machine: inout Machine, _ target: MigrationTarget, _ mode: MigrateMode,
+    _ counts: inout MigrationCounts, failed failedList: inout [PFN]
+  ) -> Bool {
+    guard index < list.count else { return endPass(&counts) }
+    let head = list[index]
+    let folio = machine.folio(of: head) ?? Folio(head, order: machine.geometry.pageblockOrder)
+    index += 1
+    switch machine.moveHugePage(folio, target, isForced: pass > 2 && mode == .sync) {
+    case .moved: counts.succeeded += folio.pages
+    case .again:
+      kept.append(head)
+      retryPages += folio.pages
+    case .noMemory:
+      counts.failedPages += folio.pages + retryPages
+      hasNoMemory = true
+      list = kept + [head] + list[index...]
+      return true
+    case .refused:
+      failed += 1
+      counts.failedPages += folio.pages
+      failedList.append(head)
+    }
+    return false
+  }
+
+  private mutating func endPass(_ counts: inout MigrationCounts) -> Bool {
+    pass += 1
+    list = kept
+    index = 0
+    if list.isEmpty || pass == Migration.allPasses {
+      failed += list.count
+      counts.failedPages += retryPages
+      return true
+    }
+    kept = []
+    retryPages = 0
+    return false
+  }
+}

@@ -1,0 +1,217 @@
+public import MemoryModel
+
+// Invariant: every folio of the list is isolated, with one reference of the caller; when it is
+// finished, `remaining` holds those that did not move, in the kernel's order, still isolated.
+
+/// Moves a list of isolated folios to other frames (rules P4.1 to P4.11).
+///
+/// Kernel: `migrate_pages()`, mm/migrate.c.
+public struct Migration: Operation, Sendable {
+  public struct Outcome: Sendable, Equatable {
+    /// 0, the number of folios that did not move, or a negative errno (rule P4.2).
+    public var result: Int
+    public var counts: MigrationCounts
+  }
+
+  public private(set) var outcome: Outcome?
+  /// Folios that did not move.
+  public private(set) var remaining: [PFN]
+  let target: MigrationTarget
+  let mode: MigrateMode
+
+  private enum Phase: Sendable { case start, hugetlb, gather, async, each, split, finish, done }
+
+  private var phase = Phase.start
+  private var counts = MigrationCounts()
+  private var batchCounts = MigrationCounts()
+  private var failed: [PFN] = []
+  private var batchFailed: [PFN] = []
+  private var split: [PFN] = []
+  private var leftover: [PFN] = []
+  private var batch: MigrationBatch?
+  private var huge: HugetlbMigration?
+  private var gathered = 0
+
+  /// NR_MAX_BATCHED_MIGRATION, in pages.
+  static let batchPages = 512
+  static let asyncPasses = 3
+  static let syncPasses = 7
+  static let allPasses = 10
+
+  public init(_ list: [PFN], _ target: MigrationTarget, _ mode: MigrateMode) {
+    remaining = list
+    self.target = target
+    self.mode = mode
+  }
+
+  public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    // A slice is a few thousand steps: well under a millisecond.
+    for _ in 0..<(pace == .step ? 1 : 4096) {
+      if phase == .done { return .finished }
+      step(&machine)
+    }
+    return phase == .done ? .finished : .running
+  }
+
+  public mutating func interrupt(_ machine: inout Machine) {
+    // migrate_pages() looks at no signal: it runs to its end, which passes bound.
+    while phase != .done { step(&machine) }
+  }
+
+  private mutating func step(_ machine: inout Machine) {
+    switch phase {
+    case .start:
+      machine.traceMigrationStart(mode, target.reason)
+      huge = HugetlbMigration(remaining, machine)
+      phase = .hugetlb
+    case .hugetlb: stepHugetlb(&machine)
+    case .gather: gather(machine)
+    case .async: stepAsync(&machine)
+    case .each: stepEach(&machine)
+    case .split: stepSplit(&machine)
+    case .finish: finish(&machine)
+    case .done: break
+    }
+  }
+
+  private mutating func stepHugetlb(_ machine: inout Machine) {
+    guard var work = huge else {
+      phase = .gather
+      return
+    }
+    huge = nil
+    let isDone = work.step(&machine, target, mode, &counts, failed: &failed)
+    if !isDone {
+      huge = work
+      return
+    }
+    remaining = work.others
+    gathered = work.failed
+    if work.hasNoMemory {
+      remaining = work.list + work.others
+      gathered = -Errno.ENOMEM.rawValue
+      phase = .finish
+      return
+    }
+    // Those that were tried ten times stay with the failed ones.
+    failed += work.list
+    phase = .gather
+  }
+
+  /// Takes folios until their pages reach 512 (rule P4.1).
+  private mutating func gather(_ machine: borrowing Machine) {
+    var pages = 0
+    var count = 0
+    while count < remaining.count {
+      pages += 1 << machine.frames.head(remaining[count]).order
+      count += 1
+      if pages >= Self.batchPages { break }
+    }
+    let taken = Array(remaining[..<count])
+    remaining.removeSubrange(..<count)
+    let passes = mode == .async ? Self.allPasses : Self.asyncPasses
+    batch = MigrationBatch(taken, .async, passes: passes, collectsSplits: true)
+    batchCounts = MigrationCounts()
+    batchFailed = []
+    phase = .async
+  }
+
+  private mutating func stepAsync(_ machine: inout Machine) {
+    batch?.step(&machine, target, &batchCounts, failed: &batchFailed, split: &split)
+    guard let done = batch, done.isDone else { return }
+    batch = nil
+    counts.succeeded += batchCounts.succeeded
+    counts.thpSucceeded += batchCounts.thpSucceeded
+    counts.thpSplit += batchCounts.thpSplit
+    counts.split += batchCounts.split
+    if done.result < 0 || mode == .async {
+      counts.failedPages += batchCounts.failedPages
+      counts.thpFailed += batchCounts.thpFailed
+      failed += batchFailed
+      failed += done.list
+      if done.result < 0 {
+        gathered = done.result
+        failed += split
+        split = []
+        phase = .finish
+      } else {
+        gathered += done.result
+        phase = .split
+        beginSplit()
+      }
+      return
+    }
+    // Failures are tried again one by one, and counted only then (rule P4.30).
+    counts.thpFailed += batchCounts.thpSplit
+    gathered += batchCounts.split
+    leftover = done.list + batchFailed
+    batchFailed = []
+    phase = .each
+  }
+
+  private mutating func stepEach(_ machine: inout Machine) {
+    if batch == nil {
+      guard !leftover.isEmpty else {
+        phase = .split
+        beginSplit()
+        return
+      }
+      batch = MigrationBatch(
+        [leftover.removeFirst()], mode, passes: Self.syncPasses, collectsSplits: true)
+    }
+    batch?.step(&machine, target, &counts, failed: &failed, split: &split)
+    guard let done = batch, done.isDone else { return }
+    batch = nil
+    failed += done.list
+    if done.result < 0 {
+      gathered = done.result
+      failed += leftover
+      leftover = []
+      failed += split
+      split = []
+      phase = .finish
+    } else {
+      gathered += done.result
+    }
+  }
+
+  private mutating func beginSplit() {
+    guard !split.isEmpty else { return }
+    batch = MigrationBatch(split, .async, passes: 1, collectsSplits: false)
+    split = []
+  }
+
+  /// Pieces get one attempt, and what fails of them is not in the result (rule P4.1).
+  private mutating func stepSplit(_ machine: inout Machine) {
+    if batch != nil {
+      var none: [PFN] = []
+      batch?.step(&machine, target, &counts, failed: &failed, split: &none)
+      guard let done = batch, done.isDone else { return }
+      batch = nil
+      failed += done.list
+    }
+    phase = remaining.isEmpty ? .finish : .gather
+  }
+
+  private mutating func finish(_ machine: inout Machine) {
+    remaining = failed + remaining
+    failed = []
+    if remaining.isEmpty { gathered = 0 }
+    machine.countMigration(
+      succeeded: counts.succeeded, failed: counts.failedPages,
+      thps: (counts.thpSucceeded, counts.thpFailed, counts.thpSplit), split: counts.split, mode,
+      target.reason)
+    outcome = Outcome(result: gathered, counts: counts)
+    phase = .done
+  }
+
+  public func nextStep(_ machine: borrowing Machine) -> Step {
+    guard let batch else {
+      return Step("m0", "migrate_pages", "go on with \(remaining.count) folios")
+    }
+    return batch.nextStep(machine)
+  }
+
+  /// Pages moved so far.
+  public var movedPages: Int { counts.succeeded + batchCounts.succeeded }
+}

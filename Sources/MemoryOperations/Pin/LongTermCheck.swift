@@ -1,0 +1,302 @@
+internal import MemoryModel
+
+// Invariant: while it collects, the pages are pinned; from its first unpin on, none of them is.
+// Isolated folios are on `list` (or, with inverted isolation, lost on purpose).
+
+/// Looks whether pinned pages may stay, and moves those that may not (rules P3.40 to P3.55).
+///
+/// Kernel: `check_and_migrate_movable_pages()`, mm/gup.c.
+struct LongTermCheck: Sendable {
+  enum Result: Sendable, Equatable {
+    /// All may stay, or may not but stay all the same (older kernels); they are pinned.
+    case stay
+    /// All were unpinned; pin again.
+    case again
+    /// All were unpinned, and one could not move.
+    case failed(stuck: [PFN])
+  }
+
+  private enum Phase: Sendable { case collect, isolate(Folio), unpin, migrate, putBack, done }
+
+  private var phase = Phase.collect
+  private(set) var result: Result?
+  private(set) var collected = 0
+  private(set) var isolated = 0
+  private var list: [PFN] = []
+  private var migration: Migration?
+  /// The next word, and the entry within its run.
+  private var position: Int
+  private var offset = 0
+  /// Entries that a compound step skips.
+  private var skipping = 0
+  private var previous: Folio?
+  private var drained = 0
+  private let words: Range<Int>
+  private let flags: GUPFlags
+
+  init(_ words: Range<Int>, _ flags: GUPFlags) {
+    self.words = words
+    self.flags = flags
+    position = words.lowerBound
+  }
+
+  var nextStepID: String {
+    switch phase {
+    case .collect: "g4"
+    case .isolate: "g6"
+    case .unpin: "g8"
+    case .migrate: "g9"
+    case .putBack, .done: "g10"
+    }
+  }
+
+  mutating func advance(
+    _ machine: inout Machine, _ pace: Pace, _ costs: inout OperationCosts
+  ) {
+    switch phase {
+    case .collect:
+      collect(&machine, pace, &costs)
+    case .isolate(let folio):
+      isolate(&machine, folio, &costs)
+      phase = .collect
+    case .unpin:
+      position = machine.unpin(
+        position..<words.upperBound, flags, limit: pace == .step ? 1 : 1 << 20, batched: false,
+        dirty: false, &costs)
+      if position == words.upperBound { endUnpin(machine) }
+    case .migrate:
+      guard var work = migration else { return }
+      migration = nil
+      let progress = work.advance(&machine, pace)
+      migration = work
+      if progress == .finished { phase = .putBack }
+    case .putBack: putBack(&machine, &costs)
+    case .done: break
+    }
+  }
+
+  /// What the migration below is about to do.
+  func nextStep(_ machine: borrowing Machine) -> Step {
+    switch phase {
+    case .collect:
+      return Step(
+        "g4", "collect_longterm_unpinnable_folios", "test whether the next folio may stay pinned")
+    case .isolate(let folio):
+      return Step("g6", "folio_isolate_lru", "test and clear the LRU flag of \(folio.head)")
+    case .unpin:
+      return Step("g8", "unpin_folio", "drop the pins of the next entry of the output")
+    case .migrate:
+      return migration?.nextStep(machine) ?? Step("g9", "migrate_pages", "migrate")
+    case .putBack, .done:
+      return Step("g10", "putback_movable_pages", "put back what did not move, then start over")
+    }
+  }
+
+  // MARK: Collecting
+
+  private mutating func collect(
+    _ machine: inout Machine, _ pace: Pace, _ costs: inout OperationCosts
+  ) {
+    let end = pace == .step ? position + 1 : min(words.upperBound, position + 1 << 20)
+    while position < end {
+      let (first, pages, next) = machine.pinnedRun(at: position)
+      if machine.kernel.pinning.scan == .pfnRange || pages == 1 && skipping == 0 {
+        // A run belongs to one folio, and the kernel skips by frame number.
+        costs.rescanReads += pages
+        position = next
+        if let previous, previous.contains(first), pages > 1 || previous.order > 0 { continue }
+        if look(&machine, first, &costs) { return }
+      } else {
+        if visit(&machine, first, pages, next, &costs) { return }
+      }
+    }
+    if position >= words.upperBound { endCollect() }
+  }
+
+  /// One entry, for kernels that go entry by entry (rule P3.44).
+  ///
+  /// - Returns: Whether a folio waits to be isolated.
+  private mutating func visit(
+    _ machine: inout Machine, _ first: PFN, _ pages: Int, _ next: Int,
+    _ costs: inout OperationCosts
+  ) -> Bool {
+    if skipping > 0 {
+      let step = min(skipping, pages - offset)
+      skipping -= step
+      offset += step
+    } else {
+      let page = first + offset
+      costs.rescanReads += 1
+      offset += 1
+      let folio = machine.folio(of: page) ?? Folio(page, order: 0)
+      let isSameHead = machine.kernel.pinning.scan == .headCompare && previous == folio
+      if machine.kernel.pinning.scan == .compoundStep && folio.order > 0 {
+        skipping = folio.pages - (page.index - folio.head.index) - 1
+      }
+      if !isSameHead {
+        if offset == pages {
+          offset = 0
+          position = next
+        }
+        return look(&machine, page, &costs)
+      }
+    }
+    if offset == pages {
+      offset = 0
+      position = next
+    }
+    return false
+  }
+
+  /// Judges the folio of a page.
+  ///
+  /// - Returns: Whether it waits to be isolated.
+  private mutating func look(
+    _ machine: inout Machine, _ page: PFN, _ costs: inout OperationCosts
+  ) -> Bool {
+    costs.lookups += 1
+    // Frames of one pageblock are judged alike, so most need no look at their folio.
+    if machine.isPinnableFrame(page) && machine.frames.head(page).order == 0 {
+      previous = nil
+      return false
+    }
+    let folio = machine.folio(of: page) ?? Folio(page, order: 0)
+    previous = folio
+    if machine.isLongTermPinnable(folio) { return false }
+    if folio.order > 0 && !machine.kernel.pinning.movesCompound { return false }
+    collected += 1
+    phase = .isolate(folio)
+    return true
+  }
+
+  private mutating func isolate(
+    _ machine: inout Machine, _ folio: Folio, _ costs: inout OperationCosts
+  ) {
+    if machine.frames.head(folio.head).flags.contains(.hugetlb) {
+      if machine.isolateHugetlb(folio) {
+        list.append(folio.head)
+        isolated += 1
+      }
+      return
+    }
+    drain(&machine, folio, &costs)
+    let succeeded = machine.isolateLRU(folio)
+    if succeeded { machine.countIsolated(folio, 1) }
+    if machine.kernel.pinning.isolateInverted {
+      // Rule P3.46: the test was the wrong way round.
+      if !succeeded { list.append(folio.head) }
+      return
+    }
+    if succeeded {
+      list.append(folio.head)
+      isolated += 1
+    }
+  }
+
+  /// Rules P3.41c, P3.45.
+  private mutating func drain(
+    _ machine: inout Machine, _ folio: Folio, _ costs: inout OperationCosts
+  ) {
+    switch machine.kernel.pinning.drain {
+    case .localOnly:
+      machine.drainLRU(cpu: machine.currentCPU)
+      costs.localDrains += 1
+    case .allIfNotLRU:
+      if drained == 0 && !machine.frames.head(folio.head).isLRU {
+        machine.drainAllLRU()
+        costs.fullDrains += 1
+        drained = 1
+      }
+    case .referencesLocalThenAll:
+      guard folio.order == 0 else { return }
+      let expected = machine.expectedReferences(folio) + FolioTable.pinBias
+      if drained == 0 && machine.references(folio) != expected {
+        machine.drainLRU(cpu: machine.currentCPU)
+        costs.localDrains += 1
+        drained = 1
+      }
+      if drained == 1 && machine.references(folio) != expected {
+        machine.drainAllLRU()
+        costs.fullDrains += 1
+        drained = 2
+      }
+    }
+  }
+
+  // MARK: After collecting
+
+  private mutating func endCollect() {
+    if collected == 0 {
+      result = .stay
+      phase = .done
+    } else {
+      position = words.lowerBound
+      phase = .unpin
+    }
+  }
+
+  /// Rules P3.47, P3.50: nothing could be isolated, so all is well, these kernels say.
+  mutating func staysIfNothingIsolated(_ machine: borrowing Machine) -> Bool {
+    guard case .unpin = phase, position == words.lowerBound, list.isEmpty,
+      machine.kernel.pinning.onIsolateFail == .ignoreIfListEmpty
+    else { return false }
+    result = .stay
+    phase = .done
+    return true
+  }
+
+  private mutating func endUnpin(_ machine: borrowing Machine) {
+    if list.isEmpty {
+      result = .again
+      phase = .done
+      return
+    }
+    migration = Migration(
+      list,
+      MigrationTarget(
+        gfp: Self.destination(machine.kernel.pinning), reason: .longtermPin,
+        inPinScope: machine.kernel.pinning.scope == .pin), .sync)
+    phase = .migrate
+  }
+
+  /// Rule P4.8.
+  private static func destination(_ rules: PinningRules) -> GFPFlags {
+    switch rules.destination {
+    case .userNoRetry: [.user, .noRetry, .noWarn]
+    case .userThisNode: [.user, .thisNode, .noWarn]
+    case .user: [.user, .noWarn]
+    case .userMovableNoCMA: [.user, .movable, .noWarn]
+    }
+  }
+
+  private mutating func putBack(_ machine: inout Machine, _ costs: inout OperationCosts) {
+    guard let outcome = migration?.outcome, let remaining = migration?.remaining else { return }
+    costs.migratedPages += outcome.counts.succeeded
+    migration = nil
+    machine.putBackMovable(remaining)
+    result = outcome.result == 0 ? .again : .failed(stuck: remaining)
+    phase = .done
+  }
+
+  /// Ends it early, after a fatal signal: nothing stays pinned or isolated.
+  mutating func interrupt(_ machine: inout Machine, _ costs: inout OperationCosts) {
+    if result == .stay { return unpinAll(&machine, &costs) }
+    switch phase {
+    case .collect, .isolate:
+      machine.putBackMovable(list)
+      unpinAll(&machine, &costs)
+    case .unpin:
+      machine.putBackMovable(list)
+      _ = machine.unpin(
+        position..<words.upperBound, flags, limit: .max >> 1, batched: false, dirty: false, &costs)
+    case .migrate, .putBack:
+      while result == nil { advance(&machine, .slice, &costs) }
+    case .done: break
+    }
+  }
+
+  private func unpinAll(_ machine: inout Machine, _ costs: inout OperationCosts) {
+    _ = machine.unpin(
+      words, flags, limit: .max >> 1, batched: false, dirty: false, &costs)
+  }
+}

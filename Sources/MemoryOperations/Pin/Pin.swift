@@ -1,0 +1,372 @@
+public import MemoryModel
+
+// Invariant: `cursor` covers exactly the pages that this call holds right now. When it finishes with
+// a refusal and no pages, nothing of it is left (I9).
+
+/// Takes pages of a process: the fast walk, the slow walk with its faults, and for long-term pins
+/// the check and migration (rules P3.11 to P3.55).
+///
+/// Kernel: `gup_fast_fallback()`, `__gup_longterm_locked()`, `__get_user_pages()`, mm/gup.c.
+public struct Pin: Operation {
+  private enum Phase: Sendable {
+    case begin, fast, lock, walk, fault(unshare: Bool), check, finish(Refusal?), done
+  }
+
+  public let request: PinRequest
+  public private(set) var outcome: PinOutcome?
+  public private(set) var costs = OperationCosts()
+  /// Rounds in a row that isolated nothing: it spins until somebody puts a folio back (rule P3.43).
+  public private(set) var idleRounds = 0
+
+  private var phase = Phase.begin
+  private let flags: GUPFlags
+  private var pin = 0
+  private var cursor = PinCursor(0..<0)
+  /// Where the slow path's part begins.
+  private var slowCursor = PinCursor(0..<0)
+  private var page: Int
+  private var area: MemoryArea?
+  private var sequence = 0
+  private var fault: Fault?
+  private var check: LongTermCheck?
+  private var checksNoMore = false
+  private var stuck: [PFN] = []
+  private var isLocked = false
+  /// The error that a short count hides.
+  private var lost: Refusal?
+
+  /// Pages looked at in one slice: some milliseconds even where every frame misses the caches.
+  static let slicePages = 1 << 20
+
+  public init(_ request: PinRequest) {
+    self.request = request
+    flags = request.effectiveFlags
+    page = request.startPage
+  }
+
+  private var endPage: Int { request.startPage + request.pages }
+  private var isLongTerm: Bool { flags.contains(.longTerm) }
+
+  public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    switch phase {
+    case .begin: begin(&machine)
+    case .fast: walkFast(&machine, pace)
+    case .lock:
+      guard machine.lockForReading(request.space) else {
+        return .waiting(.mmapLock(request.space))
+      }
+      isLocked = true
+      phase = .walk
+    case .walk: walkSlow(&machine, pace)
+    case .fault(let unshare):
+      if let wait = faultIn(&machine, pace, unshare: unshare) { return .waiting(wait) }
+    case .check: advanceCheck(&machine, pace)
+    case .finish(let refusal): finish(&machine, refusal)
+    case .done: return .finished
+    }
+    if case .done = phase { return .finished }
+    return .running
+  }
+
+  // MARK: Beginning
+
+  private mutating func begin(_ machine: inout Machine) {
+    if let refusal = request.refusal {
+      phase = .finish(refusal)
+      return
+    }
+    guard request.pages > 0 else {
+      phase = .finish(Refusal(.EINVAL, "zero pages are asked for", rule: "P3.11"))
+      return
+    }
+    // A page takes at most two words.
+    let room = request.pages * 2
+    guard
+      let id = machine.addPin(
+        space: request.space, startPage: request.startPage, room: room, flags,
+        holder: request.holder)
+    else {
+      phase = .finish(
+        Refusal(
+          .ENOMEM,
+          "this model has no room for the record of \(request.pages) more pages; unpin "
+            + "something", rule: "P7.50"))
+      return
+    }
+    pin = id
+    cursor = PinCursor(machine.pinWords(id))
+    slowCursor = cursor
+    if flags.contains(.pin) { machine.markPinned(request.space) }
+    costs.calls = 1
+    sequence = machine.spaces[request.space].writeProtectSequence
+    let isFast = request.entryPoint == .fast
+    phase = isFast && (sequence & 1 == 0 || !flags.contains(.pin)) ? .fast : .lock
+  }
+
+  // MARK: The fast walk
+
+  private mutating func walkFast(_ machine: inout Machine, _ pace: Pace) {
+    let end = pace == .step ? leafEnd(machine) : min(endPage, page + Self.slicePages)
+    let reached = machine.walkFast(request.space, page..<end, flags, &cursor, &costs)
+    let stopped = reached < end
+    page = reached
+    guard stopped || page == endPage else { return }
+    if flags.contains(.pin), machine.spaces[request.space].writeProtectSequence != sequence {
+      // A fork copied page tables meanwhile: all of it goes back (f9).
+      _ = machine.unpin(
+        cursor.start..<cursor.position, flags, limit: .max >> 1, batched: true, dirty: false,
+        &costs)
+      cursor.position = cursor.start
+      cursor.pages = 0
+      page = request.startPage
+    }
+    slowCursor = cursor
+    if page == endPage || flags.contains(.fastOnly) {
+      phase = .finish(nil)
+    } else {
+      phase = .lock
+    }
+  }
+
+  /// The end of the leaf that `page` lies in.
+  private func leafEnd(_ machine: borrowing Machine) -> Int {
+    let level = machine.entry(request.space, page: page).level
+    return min(endPage, (page | ((1 << level.order) - 1)) + 1)
+  }
+
+  // MARK: The slow walk
+
+  private mutating func walkSlow(_ machine: inout Machine, _ pace: Pace) {
+    guard page < endPage else {
+      phase = isLongTerm && !checksNoMore ? .check : .finish(nil)
+      return
+    }
+    if area == nil || !area!.contains(page) {
+      let found = machine.spaces[request.space].area(page)
+      if let refusal = Self.refusal(found, page, flags, machine) {
+        endWalk(refusal)
+        return
+      }
+      area = found
+    }
+    guard let area else { return }
+    let limit = pace == .step ? endPage : min(endPage, page + Self.slicePages)
+    let (reached, stop) = machine.walkSlow(
+      request.space, page..<min(limit, area.end), area, flags, single: pace == .step, &cursor,
+      &costs)
+    page = reached
+    switch stop {
+    case nil: break
+    case .absent: phase = .fault(unshare: false)
+    case .mustUnshare: phase = .fault(unshare: true)
+    case .slowPath, .noStructPage:
+      endWalk(
+        Refusal(.EEXIST, "0x\(hexAddress) shows memory without a struct page", rule: "P3.20"))
+    case .overflow:
+      endWalk(
+        Refusal(
+          .ENOMEM, "the reference count of the page at 0x\(hexAddress) is used up",
+          rule: "P3.23"))
+    case .grabRefused:
+      endWalk(
+        Refusal(
+          .EFAULT,
+          "the rest of the leaf at 0x\(hexAddress) may not be pinned for long where it "
+            + "is, and this kernel does not move it", rule: "P3.23"))
+    }
+  }
+
+  private var hexAddress: String { String(page << 12, radix: 16) }
+
+  /// An error ends the walk: with pages in hand they count, and the error is lost (rule P3.20).
+  private mutating func endWalk(_ refusal: Refusal) {
+    if cursor.pages > slowCursor.pages {
+      phase = isLongTerm && !checksNoMore ? .check : .finish(nil)
+    } else {
+      phase = .finish(refusal)
+    }
+    lost = refusal
+  }
+
+  /// Why an area cannot be pinned, or nil (rules P3.12, P3.13).
+  ///
+  /// Kernel: `check_vma_flags()`, mm/gup.c.
+  static func refusal(
+    _ area: MemoryArea?, _ page: Int, _ flags: GUPFlags, _ machine: borrowing Machine
+  ) -> Refusal? {
+    let address = "0x" + String(page << 12, radix: 16)
+    guard let area else {
+      return Refusal(.EFAULT, "nothing is mapped at \(address)", rule: "P3.12")
+    }
+    if !area.flags.isDisjoint(with: [.io, .pfnMap]) {
+      return Refusal(.EFAULT, "\(address) shows device memory (VM_IO, VM_PFNMAP)", rule: "P3.12")
+    }
+    let kind = area.file.map { machine.files[$0].kind }
+    if flags.contains(.longTerm) && kind == .fsdax {
+      return Refusal(.EOPNOTSUPP, "\(address) shows a DAX file", rule: "P3.12")
+    }
+    if kind == .secret {
+      return Refusal(.EFAULT, "\(address) shows secret memory", rule: "P3.12")
+    }
+    if flags.contains(.splitPMD) && area.file.map({ machine.files[$0].isHugetlb }) == true {
+      return Refusal(
+        .EOPNOTSUPP, "FOLL_SPLIT_PMD does not apply to hugetlb at \(address)", rule: "P3.15")
+    }
+    if flags.contains(.write) {
+      if flags.isSuperset(of: [.longTerm, .pin]), kind == .regular, area.flags.contains(.shared) {
+        return Refusal(
+          .EFAULT, "\(address) is a shared mapping of a file whose dirty pages are tracked",
+          rule: "P3.13")
+      }
+      if !area.flags.contains(.write) {
+        guard flags.contains(.force), area.isCopyOnWrite,
+          area.file.map({ machine.files[$0].isHugetlb }) != true
+        else {
+          return Refusal(.EFAULT, "\(address) may not be written", rule: "P3.12")
+        }
+      }
+    } else if !area.flags.contains(.read), !flags.contains(.force) {
+      return Refusal(.EFAULT, "\(address) may not be read", rule: "P3.12")
+    }
+    return nil
+  }
+
+  // MARK: Faults
+
+  /// Rule P3.22.
+  private mutating func faultIn(
+    _ machine: inout Machine, _ pace: Pace, unshare: Bool
+  ) -> Wait? {
+    if flags.contains(.noFault) {
+      fault = nil
+      phase = .walk
+      endWalk(Refusal(.EFAULT, "0x\(hexAddress) is not present, and FOLL_NOFAULT", rule: "P3.15"))
+      return nil
+    }
+    let access: FaultAccess = unshare ? .unshare : flags.contains(.write) ? .write : .read
+    let inPinScope = isLongTerm && machine.kernel.pinning.scope == .pin
+    if pace == .slice, fault == nil, !unshare {
+      let pages = page..<min(area?.end ?? endPage, endPage, page + Self.slicePages)
+      let (done, refusal) = machine.faultAbsent(
+        request.space, pages, access, inPinScope: inPinScope)
+      costs.faults += done
+      if done > 0 {
+        phase = .walk
+        return nil
+      }
+      if let refusal {
+        phase = .walk
+        endWalk(refusal)
+        return nil
+      }
+    }
+    var work = fault ?? Fault(space: request.space, page: page, access, inPinScope: inPinScope)
+    fault = nil
+    switch work.advance(&machine, pace) {
+    case .waiting(let wait):
+      // The entry may have changed; look again before waiting for good.
+      fault = work
+      return wait
+    case .running: fault = work
+    case .finished:
+      costs.faults += 1
+      phase = .walk
+      if let refusal = work.outcome?.refusal { endWalk(refusal) }
+    }
+    return nil
+  }
+
+  // MARK: The long-term check
+
+  private mutating func advanceCheck(_ machine: inout Machine, _ pace: Pace) {
+    if check == nil {
+      costs.rounds += 1
+      check = LongTermCheck(slowCursor.position..<cursor.position, flags)
+    }
+    guard var work = check else { return }
+    check = nil
+    if !work.staysIfNothingIsolated(machine) { work.advance(&machine, pace, &costs) }
+    guard let result = work.result else {
+      check = work
+      return
+    }
+    switch result {
+    case .stay: phase = .finish(nil)
+    case .again:
+      idleRounds = work.isolated == 0 ? idleRounds + 1 : 0
+      restart()
+    case .failed(let folios):
+      if machine.kernel.pinning.onMigrateFail == .pinAnyway {
+        // Rule P3.50: from now on nothing is checked any more.
+        checksNoMore = true
+        restart()
+        return
+      }
+      stuck = folios
+      cursor = slowCursor
+      phase = .finish(
+        Refusal(
+          .ENOMEM, "\(folios.count) of the folios that may not be pinned here could not be moved",
+          rule: "P3.42"))
+    }
+  }
+
+  private mutating func restart() {
+    cursor = slowCursor
+    page = request.startPage + slowCursor.pages
+    area = nil
+    lost = nil
+    phase = .walk
+  }
+
+  // MARK: Ending
+
+  private mutating func finish(_ machine: inout Machine, _ refusal: Refusal?) {
+    if pin != 0 {
+      if isLocked { machine.unlockAfterReading(request.space) }
+      machine.closePin(pin, cursor)
+      if cursor.pages == 0 { machine.removePin(pin) }
+    }
+    outcome = PinOutcome(
+      pages: cursor.pages, pin: cursor.pages > 0 ? pin : nil, refusal: refusal ?? lost,
+      stuck: stuck, costs: costs)
+    phase = .done
+  }
+
+  public mutating func interrupt(_ machine: inout Machine) {
+    if case .done = phase { return }
+    if var work = check {
+      work.interrupt(&machine, &costs)
+      check = nil
+      cursor = slowCursor
+    }
+    _ = machine.unpin(
+      cursor.start..<cursor.position, flags, limit: .max >> 1, batched: true, dirty: false, &costs)
+    cursor.position = cursor.start
+    cursor.pages = 0
+    fault?.interrupt(&machine)
+    fault = nil
+    finish(&machine, Refusal(.EINTR, "a fatal signal came", rule: "P3.20"))
+  }
+
+  public func nextStep(_ machine: borrowing Machine) -> Step {
+    let address = "0x" + hexAddress
+    switch phase {
+    case .begin: return Step("g0", request.entryPoint.rawValue, "check the arguments")
+    case .fast:
+      return Step(
+        "f2", "gup_fast_pte_range", "read the entry of \(address) without a lock and pin it")
+    case .lock: return Step("g1", "mmap_read_lock", "take mmap_lock of process \(request.space)")
+    case .walk:
+      return Step("g2", "follow_page_mask", "read the entry of \(address) and grab its page")
+    case .fault:
+      return fault?.nextStep(machine)
+        ?? Step("g3", "faultin_page", "fault in \(address)")
+    case .check:
+      return check?.nextStep(machine)
+        ?? Step(
+          "g4", "collect_longterm_unpinnable_folios", "test whether the pages may stay pinned")
+    case .finish, .done: return Step("g10", "__gup_longterm_locked", "return")
+    }
+  }
+}

@@ -1,0 +1,91 @@
+public import MemoryModel
+
+/// Which of the kernel's functions takes the pages (rule P3.11).
+public enum PinEntryPoint: String, Sendable, CaseIterable {
+  /// `pin_user_pages()`: mmap_lock held, no FOLL_TOUCH.
+  case locked = "pin_user_pages"
+  /// `pin_user_pages_remote()`: another process's memory, as VFIO pins.
+  case remote = "pin_user_pages_remote"
+  /// `pin_user_pages_unlocked()`.
+  case unlocked = "pin_user_pages_unlocked"
+  /// `pin_user_pages_fast()`: page tables without a lock first, as RDMA and io_uring pin.
+  case fast = "pin_user_pages_fast"
+}
+
+/// What is to be pinned, and how.
+public struct PinRequest: Sendable, Equatable {
+  public var space: Int
+  /// The first page of the address space.
+  public var startPage: Int
+  public var pages: Int
+  /// FOLL_PIN is added; with `.get`, plain references are taken instead (rule P3.15).
+  public var flags: GUPFlags
+  public var entryPoint: PinEntryPoint
+  /// Who holds it, for `why`; empty for a number.
+  public var holder: String
+
+  public init(
+    space: Int, startPage: Int, pages: Int, flags: GUPFlags, entryPoint: PinEntryPoint = .locked,
+    holder: String = ""
+  ) {
+    self.space = space
+    self.startPage = startPage
+    self.pages = pages
+    self.flags = flags
+    self.entryPoint = entryPoint
+    self.holder = holder
+  }
+
+  /// The flags that the entry point works with.
+  var effectiveFlags: GUPFlags {
+    var flags = flags
+    if !flags.contains(.get) { flags.insert(.pin) }
+    if flags.contains(.write) { flags.insert(.honorNUMAFault) }
+    switch entryPoint {
+    case .locked: break
+    case .remote: flags.formUnion([.touch, .remote])
+    case .unlocked, .fast: flags.formUnion([.touch, .unlockable])
+    }
+    return flags
+  }
+
+  /// Why the kernel refuses the arguments, or nil (rule P3.11).
+  ///
+  /// Kernel: `is_valid_gup_args()`, `gup_fast_fallback()`, mm/gup.c.
+  var refusal: Refusal? {
+    let given = flags
+    if !given.intersection(.internalFlags).isEmpty {
+      return Refusal(
+        .EINVAL,
+        "\(given.intersection(.internalFlags).description) is the kernel's own and may not be "
+          + "passed", rule: "P3.11")
+    }
+    if given.isSuperset(of: [.get, .longTerm]) {
+      return Refusal(
+        .EINVAL, "FOLL_LONGTERM needs pins: leave FOLL_GET away (rule P3.15)", rule: "P3.11")
+    }
+    if given.isSuperset(of: [.longTerm, .pciP2PDMA]) {
+      return Refusal(.EINVAL, "FOLL_PCI_P2PDMA and FOLL_LONGTERM exclude each other", rule: "P3.15")
+    }
+    if startPage < 0 || startPage + pages > AddressSpace.endPage {
+      return Refusal(
+        .EFAULT, "the range reaches beyond user space, which ends at 0x800000000000",
+        rule: "P3.11")
+    }
+    return nil
+  }
+}
+
+/// What came of a pin.
+public struct PinOutcome: Sendable, Equatable {
+  /// Pages that are pinned now; may be fewer than asked for.
+  public var pages: Int
+  /// The record of the pinned pages; nil when there are none.
+  public var pin: Int?
+  /// Why it stopped, when nothing is pinned; also set when a short count hides an error (rule
+  /// P3.31).
+  public var refusal: Refusal?
+  /// The folios that refused to move in the last round.
+  public var stuck: [PFN] = []
+  public var costs: OperationCosts
+}
