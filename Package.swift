@@ -62,6 +62,7 @@ let package = Package(
       name: "pinlab-bench",
       dependencies: ["MemoryModel", "MemoryOperations", "Recordings", "LuaBridge", "MemoryLua"]),
 
+    .executableTarget(name: "walkbench", dependencies: ["MemoryModel", "MemoryOperations"]),
     // Compares what a test draws with a text file beside it.
     .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
     // What the test targets share: choices, seeds, drawn memory, naive models.

@@ -109,6 +109,9 @@ public struct FrameTable: ~Copyable {
   /// ``Machine/refusals(_:)``.
   func pinClass(_ pfn: PFN) -> UInt8 { blockTypes[pfn.index >> pageblockOrder] }
 
+  /// Every pageblock's class, see ``pinClass(_:)``.
+  mutating func pinClasses() -> ArenaView<UInt8> { blockTypes.view() }
+
   mutating func fillMigrateTypes(_ blocks: Range<Int>, _ type: MigrateType) {
     for block in blocks { setMigrateType(PFN(block << pageblockOrder), type) }
   }

@@ -57,73 +57,72 @@ extension Machine {
     }
   }
 
+  /// The part of a walk that lies in one PTE table, which begins at entry `table`.
   private mutating func walkFastTable(
     _ table: Int, _ first: Int, _ last: Int, _ flags: GUPFlags, _ out: inout PinCursor,
     _ costs: inout OperationCosts
   ) -> Int {
     let wantsWrite = flags.contains(.write)
-    let bias = flags.contains(.get) ? UInt32(1) : UInt32(FolioTable.pinBias)
-    let access = PageTableEntry.Flags([.present, .write])
-    let wanted = UInt64((wantsWrite ? access : .present).rawValue)
-    let looked = UInt64(
-      (wantsWrite ? access : PageTableEntry.Flags.present).union([
-        .special, .protNone, .device, .migration, .swap, .part,
-      ]).rawValue)
+    let access = wantsWrite ? PageTableEntry.Flags([.present, .write]) : .present
+    // A read pin wants anonymous pages to be exclusive; the long way tells.
+    let wanted = access.union(wantsWrite || flags.contains(.get) ? [] : .exclusive)
+    let looked = wanted.union([.special, .protNone, .device, .migration, .swap, .part])
     let refused = fastRefusals(flags)
-    let looksAtOwner = !wantsWrite || flags.contains(.longTerm)
     var page = first
-    var lastBlock = -1
-    var run = 0
-    var counted = 0
     while page < last {
-      let raw = pageTables.entries[table + page & 511]
-      let entry = PageTableEntry(rawValue: raw)
-      if raw & looked != wanted {
-        guard entry.flags.contains(.part), isAccessible(entry, flags, fast: true),
-          grabFast(entry.pfn, 1, entry, flags, &out)
-        else { break }
-        page += 1
-        continue
-      }
-      let pfn = entry.pfn
-      if pfn.index >> 9 != lastBlock {
-        if refused >> frames.pinClass(pfn) & 1 != 0 { break }
-        // The counter belongs to a node, and a pageblock belongs to one node.
-        if nodeCount > 1 && bias != 1 && counted < run {
-          count(.pinAcquired, run - counted, at: PFN(lastBlock << 9))
-          counted = run
-        }
-        lastBlock = pfn.index >> 9
-      }
-      var counts = folios.frames[pfn.index]
-      if looksAtOwner && counts.mapping & 0x8000_0000 == 0
-        && !mayPinFast(MappingID(rawValue: counts.mapping), flags)
-      {
-        break
-      }
-      if !wantsWrite && bias != 1 && counts.mapping & 0x8000_0000 != 0
-        && !entry.flags.contains(.exclusive)
-      {
-        break
-      }
-      if counts.references &+ bias > UInt32(Int32.max) { break }
-      counts.references += bias
-      counts.mappings |= FolioTable.referencedBit
-      folios.frames[pfn.index] = counts
-      pinWords.words[out.position] = pfn.rawValue
-      out.position += 1
+      let done = grabPlain(
+        table + page & 511, last - page, looked: looked, wanted: wanted, refused: refused, flags,
+        accessed: true, &out)
+      costs.entryReads += 3 * done
+      costs.pinAtomics += 2 * done
+      costs.arrayWrites += done
+      if flags.contains(.longTerm) { costs.lookups += done }
+      page += done
+      if page == last { break }
+      // One page by the long way: a file's, part of a large folio, or none that may be had.
+      let entry = pageTables[table + page & 511]
+      guard isAccessible(entry, flags, fast: true), grabFast(entry.pfn, 1, entry, flags, &out)
+      else { break }
+      costs.entryReads += 3
+      costs.pinAtomics += 2
+      costs.arrayWrites += 1
+      if flags.contains(.longTerm) { costs.lookups += 1 }
       page += 1
-      run += 1
     }
-    out.pages += run
-    if bias != 1 && counted < run {
-      count(.pinAcquired, run - counted, at: PFN(lastBlock << 9))
-    }
-    costs.entryReads += 3 * (page - first)
-    costs.pinAtomics += 2 * run
-    costs.arrayWrites += run
-    if flags.contains(.longTerm) { costs.lookups += run }
     return page
+  }
+
+  /// Takes the pages of consecutive entries as long as they are plain: order-0 pages, anonymous or
+  /// of a file that every pin may take.
+  ///
+  /// - Returns: How many.
+  mutating func grabPlain(
+    _ slot: Int, _ count: Int, looked: PageTableEntry.Flags, wanted: PageTableEntry.Flags,
+    refused: UInt16, _ flags: GUPFlags, accessed: Bool, _ out: inout PinCursor
+  ) -> Int {
+    let bias = flags.contains(.pin) ? UInt32(FolioTable.pinBias) : 1
+    let words = pinWords.words.view()
+    let found = PinLoop.copyFrames(
+      pageTables.entries.view(), from: slot, count: count, looked: UInt64(looked.rawValue),
+      wanted: UInt64(wanted.rawValue), frames.pinClasses(), refused: refused, into: words,
+      at: out.position)
+    let done = PinLoop.addToAnonymous(
+      folios.frames.view(), words, at: out.position, count: found, bias,
+      accessed: accessed ? FolioTable.referencedBit : 0)
+    if flags.contains(.pin) { countPins(.pinAcquired, out.position..<out.position + done) }
+    out.position += done
+    out.pages += done
+    return done
+  }
+
+  /// Counts the pins of plain words, for the node of each.
+  mutating func countPins(_ item: NodeItem, _ range: Range<Int>) {
+    if range.isEmpty { return }
+    if nodeCount == 1 {
+      nodeItems[item.rawValue] += range.count
+    } else {
+      for position in range { count(item, 1, at: PFN(pinWords.words[position])) }
+    }
   }
 
   /// Whether the fast walk may pin a page of a file, or of nothing.
@@ -131,6 +130,7 @@ extension Machine {
   /// Kernel: `gup_fast_folio_allowed()` (rule P3.30, step 6) and `gup_must_unshare()` without an
   /// area.
   private func mayPinFast(_ mapping: MappingID, _ flags: GUPFlags) -> Bool {
+    if mapping.isAnonymous { return true }
     guard let file = mapping.fileIndex else { return false }
     if !flags.contains(.write) {
       // A long-term read of a page-cache page may need a copy, which only the area tells.
@@ -139,7 +139,7 @@ extension Machine {
     return !flags.contains(.longTerm) || files[file].isMemory
   }
 
-  /// Pins pages of one large folio at once.
+  /// Takes pages of one folio at once.
   private mutating func grabFast(
     _ first: PFN, _ pages: Int, _ entry: PageTableEntry, _ flags: GUPFlags, _ out: inout PinCursor
   ) -> Bool {
@@ -154,8 +154,8 @@ extension Machine {
       return false
     }
     guard grab(folio, pages, flags) else { return false }
-    setFlags(folio.head, insert: .referenced)
-    write(first, pages, &out)
+    markAccessed(folio)
+    write(folio, first, pages, &out)
     return true
   }
 
@@ -169,11 +169,16 @@ extension Machine {
     return true
   }
 
-  /// Writes down pages that follow each other and belong to one large folio.
-  package mutating func write(_ first: PFN, _ pages: Int, _ out: inout PinCursor) {
-    pinWords.words[out.position] = PinWords.runBit | UInt32(pages)
-    pinWords.words[out.position + 1] = first.rawValue
-    out.position += 2
+  /// Writes down pages that follow each other in one folio: one word for an order-0 folio.
+  package mutating func write(_ folio: Folio, _ first: PFN, _ pages: Int, _ out: inout PinCursor) {
+    if folio.order == 0 {
+      pinWords.words[out.position] = first.rawValue
+      out.position += 1
+    } else {
+      pinWords.words[out.position] = PinWords.runBit | UInt32(pages)
+      pinWords.words[out.position + 1] = first.rawValue
+      out.position += 2
+    }
     out.pages += pages
   }
 }

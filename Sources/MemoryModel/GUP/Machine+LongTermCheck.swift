@@ -42,9 +42,11 @@ extension Machine {
 }
 
 extension Machine {
-  /// Whether the pageblock of a frame lets a long-term pin stay.
-  package func isPinnableFrame(_ page: PFN) -> Bool {
-    refusals(kernel.pinning.check) >> frames.pinClass(page) & 1 == 0
+  /// How many words from `position` on are pages of order 0 that may stay pinned.
+  package mutating func countPinnable(at position: Int, count: Int) -> Int {
+    PinLoop.countAllowed(
+      pinWords.words.view(), at: position, count: count, frames.pinClasses(),
+      refused: refusals(kernel.pinning.check))
   }
 
   /// Takes a hugetlb page away from everybody else who would isolate it (rule P1.31).

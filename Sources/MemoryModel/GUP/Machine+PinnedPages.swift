@@ -96,35 +96,24 @@ extension Machine {
     let bias = isPin ? UInt32(FolioTable.pinBias) : 1
     let end = min(words.upperBound, words.lowerBound + limit)
     var position = words.lowerBound
-    var run = 0
-    var lastBlock = -1
     while position < end {
-      let word = pinWords.words[position]
-      if word & PinWords.runBit == 0 {
-        let pfn = PFN(word)
-        if isPin && run > 0 && nodeCount > 1 && pfn.index >> 9 != lastBlock {
-          count(.pinReleased, run, at: PFN(lastBlock << 9))
-          run = 0
-        }
-        lastBlock = pfn.index >> 9
-        let references = folios.frames[pfn.index].references - bias
-        folios.frames[pfn.index].references = references
-        if dirty { setFlags(pfn, insert: .dirty) }
-        if references == 0 { freeFolio(Folio(pfn, order: 0)) }
-        run += 1
-        costs.unpinAtomics += 1
-        position += 1
-      } else {
-        let (first, pages, next) = pinnedRun(at: position)
-        position = next
-        if first == zeroPage { continue }
-        guard let folio = folio(of: first) else { continue }
-        if dirty { setFlags(folio.head, insert: .dirty) }
-        drop(folio, pages, flags)
-        costs.unpinAtomics += (isPin ? 2 : 1) * (batched ? 1 : pages)
+      if !dirty {
+        let done = PinLoop.drop(
+          folios.frames.view(), pinWords.words.view(), at: position, count: end - position, bias)
+        if isPin { countPins(.pinReleased, position..<position + done) }
+        costs.unpinAtomics += done
+        position += done
+        if position == end { break }
       }
+      let (first, pages, next) = pinnedRun(at: position)
+      position = next
+      if first == zeroPage { continue }
+      guard let folio = folio(of: first) else { continue }
+      if dirty { setFlags(folio.head, insert: .dirty) }
+      drop(folio, pages, flags)
+      let each = isPin && folio.order > 0 ? 2 : 1
+      costs.unpinAtomics += each * (batched ? 1 : pages)
     }
-    if isPin && run > 0 { count(.pinReleased, run, at: PFN(lastBlock << 9)) }
     return position
   }
 }

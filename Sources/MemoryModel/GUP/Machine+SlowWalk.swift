@@ -76,65 +76,34 @@ extension Machine {
     _ table: Int, _ first: Int, _ last: Int, _ area: MemoryArea, _ flags: GUPFlags,
     _ out: inout PinCursor, _ costs: inout OperationCosts
   ) -> (page: Int, stop: WalkStop?) {
-    let wantsWrite = flags.contains(.write)
-    let touches = flags.contains(.touch)
-    let bias = flags.contains(.pin) ? UInt32(FolioTable.pinBias) : 1
-    let plain = UInt64(PageTableEntry.Flags([.present, .write]).rawValue)
-    let looked = UInt64(
-      PageTableEntry.Flags([.present, .write, .special, .protNone, .device, .part]).rawValue)
+    // A writable entry of an order-0 page needs no second look; touching it to write makes it dirty.
+    let isDirtying = flags.isSuperset(of: [.touch, .write])
+    let wanted = PageTableEntry.Flags([.present, .write]).union(isDirtying ? .dirty : [])
+    let looked = wanted.union([.special, .protNone, .device, .part])
     var page = first
-    var run = 0
-    var counted = 0
-    var lastBlock = -1
-    var result: WalkStop?
     while page < last {
-      let entry = PageTableEntry(rawValue: pageTables.entries[table + page & 511])
-      if entry.rawValue & looked != plain {
-        // Read-only, special, part of a large folio, or not there: the rare ones.
-        if let stop = stop(entry, flags, area) {
-          result = stop
-          break
-        }
-        if let stop = grabSlow(entry.pfn, 1, entry, area, flags, &out, &costs) {
-          result = stop
-          break
-        }
-        page += 1
-        continue
+      let done = grabPlain(
+        table + page & 511, last - page, looked: looked, wanted: wanted, refused: 0, flags,
+        accessed: flags.contains(.touch), &out)
+      // Each page is a walk of its own from the top (rule P8.1).
+      costs.walks += done
+      costs.entryReads += 4 * done
+      costs.pinAtomics += done
+      costs.arrayWrites += done
+      page += done
+      if page == last { break }
+      let entry = pageTables[table + page & 511]
+      if let stop = stop(entry, flags, area) {
+        costs.walks += 1
+        costs.entryReads += 4
+        return (page, stop)
       }
-      let pfn = entry.pfn
-      var counts = folios.frames[pfn.index]
-      if counts.references &+ bias > UInt32(Int32.max) {
-        result = .overflow
-        break
+      if let stop = grabSlow(entry.pfn, 1, entry, area, flags, &out, &costs) {
+        return (page, stop)
       }
-      if bias != 1 && nodeCount > 1 && pfn.index >> 9 != lastBlock && counted < run {
-        count(.pinAcquired, run - counted, at: PFN(lastBlock << 9))
-        counted = run
-      }
-      lastBlock = pfn.index >> 9
-      counts.references += bias
-      if touches { counts.mappings |= FolioTable.referencedBit }
-      folios.frames[pfn.index] = counts
-      if touches && wantsWrite && !entry.flags.contains(.dirty) {
-        setFlags(pfn, insert: .dirty)
-      }
-      pinWords.words[out.position] = pfn.rawValue
-      out.position += 1
       page += 1
-      run += 1
     }
-    out.pages += run
-    if bias != 1 && counted < run {
-      count(.pinAcquired, run - counted, at: PFN(lastBlock << 9))
-    }
-    // Each page is a walk of its own from the top (rule P8.1).
-    let walks = run + (result == nil ? 0 : 1)
-    costs.walks += walks
-    costs.entryReads += 4 * walks
-    costs.pinAtomics += run
-    costs.arrayWrites += run
-    return (page, result)
+    return (page, nil)
   }
 
   /// Takes pages of one leaf, or one page by the long way.
@@ -150,7 +119,7 @@ extension Machine {
     }
     if first == zeroPage {
       // Never counted (rule P1.5).
-      write(first, pages, &out)
+      write(Folio(first, order: 0), first, pages, &out)
       costs.arrayWrites += pages
       return nil
     }
@@ -184,13 +153,7 @@ extension Machine {
         setFlags(folio.head, insert: .dirty)
       }
     }
-    if folio.order == 0 {
-      pinWords.words[out.position] = first.rawValue
-      out.position += 1
-      out.pages += 1
-    } else {
-      write(first, pages, &out)
-    }
+    write(folio, first, pages, &out)
     costs.arrayWrites += pages
     return nil
   }

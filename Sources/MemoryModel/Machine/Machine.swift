@@ -4,6 +4,10 @@
 
 /// A modelled machine: nodes, zones, frames and per-CPU lists under one kernel.
 public struct Machine: ~Copyable {
+  /// Never used. A field that can only be handled through its address makes the whole machine so;
+  /// otherwise the compiler copies its kilobyte of table headers for every call of a method that
+  /// only reads.
+  private let addressOnly: Any? = nil
   public let geometry: Geometry
   public internal(set) var kernel: Kernel
   public let nodeCount: Int

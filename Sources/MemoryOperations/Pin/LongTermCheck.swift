@@ -99,6 +99,16 @@ struct LongTermCheck: Sendable {
   ) {
     let end = pace == .step ? position + 1 : min(words.upperBound, position + 1 << 20)
     while position < end {
+      if offset == 0 && skipping == 0 {
+        let plain = machine.countPinnable(at: position, count: end - position)
+        if plain > 0 {
+          costs.rescanReads += plain
+          costs.lookups += plain
+          position += plain
+          previous = nil
+          continue
+        }
+      }
       let (first, pages, next) = machine.pinnedRun(at: position)
       if machine.kernel.pinning.scan == .pfnRange || pages == 1 && skipping == 0 {
         // A run belongs to one folio, and the kernel skips by frame number.
@@ -155,11 +165,6 @@ struct LongTermCheck: Sendable {
     _ machine: inout Machine, _ page: PFN, _ costs: inout OperationCosts
   ) -> Bool {
     costs.lookups += 1
-    // Frames of one pageblock are judged alike, so most need no look at their folio.
-    if machine.isPinnableFrame(page) && machine.frames.head(page).order == 0 {
-      previous = nil
-      return false
-    }
     let folio = machine.folio(of: page) ?? Folio(page, order: 0)
     previous = folio
     if machine.isLongTermPinnable(folio) { return false }

@@ -1,0 +1,43 @@
+extension Machine {
+  /// Maps frames that were allocated as plain pages as private anonymous memory, without faults.
+  ///
+  /// For placements that no sequence of faults gives, such as pages in shuffled frames. Each
+  /// becomes a folio with one mapping, as a write fault makes it, but is on no LRU list yet.
+  ///
+  /// - Returns: How many were mapped; fewer when no frame is left for page tables.
+  package mutating func installAnonymous(
+    _ space: Int, page first: Int, _ frames: [PFN], _ region: Int
+  ) -> Int {
+    let flags: PageTableEntry.Flags = [.present, .write, .dirty, .young, .exclusive]
+    let base = regions[region].base
+    var done = 0
+    while done < frames.count {
+      let page = first + done
+      guard let table = makeTable(space, page: page, level: .pte) else { break }
+      let count = min(frames.count - done, 512 - page & 511)
+      for offset in 0..<count {
+        let pfn = frames[done + offset]
+        pageTables[table * PageTables.entriesPerTable + (page + offset) & 511] = PageTableEntry(
+          pfn, flags)
+        let folio = Folio(pfn, order: 0)
+        makeFolio(
+          folio, .anonymous(region), index: page + offset - base, owner: UInt8(ascii: "A"),
+          [.swapBacked, .active])
+        folios.addPageMapping(pfn, of: folio, 1)
+      }
+      self.count(.anonMapped, count, at: frames[done])
+      done += count
+    }
+    spaces[space].anonymousPages += done
+    return done
+  }
+
+  package mutating func addRegion(base: Int, space: Int) -> Int {
+    regions.append(AnonymousRegion(base: base, spaces: [space]))
+    return regions.count - 1
+  }
+}
+extension Machine {
+  package mutating func addArea(_ space: Int, _ a: Int, _ b: Int) { spaces[space].areas.append(MemoryArea(start: a, end: b, flags: [.read, .write, .mayWrite], backing: .anonymous)) }
+  package func pinWordsForBench(_ id: Int) -> Range<Int> { pinWords(id) }
+}

@@ -1,0 +1,101 @@
+// The loops in which a pin of hundreds of GiB spends its time. They work on views and numbers
+// alone, and each does one thing: a loop that also tested, counted and wrote had so many
+// instructions a page that the processor waited for one frame's record at a time (85 ns a page in
+// random order; now several misses overlap).
+
+enum PinLoop {
+  /// Copies the frames of entries that are exactly as `wanted` into words.
+  ///
+  /// - Parameter looked: The bits of an entry that are compared.
+  /// - Parameter refused: Classes of pageblocks at which to stop, see ``Machine/refusals(_:)``.
+  /// - Returns: How many; fewer than `count` at the first entry that is different.
+  @inline(never)
+  static func copyFrames(
+    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, looked: UInt64, wanted: UInt64,
+    _ classes: ArenaView<UInt8>, refused: UInt16, into words: ArenaView<UInt32>, at position: Int
+  ) -> Int {
+    var done = 0
+    while done < count {
+      let raw = entries[slot &+ done]
+      if raw & looked != wanted { return done }
+      let pfn = UInt32(truncatingIfNeeded: raw >> 32)
+      if refused &>> UInt16(classes[Int(pfn >> 9)]) & 1 != 0 { return done }
+      words[position &+ done] = pfn
+      done &+= 1
+    }
+    return done
+  }
+
+  /// Adds references to order-0 folios that anonymous memory owns.
+  ///
+  /// - Parameter accessed: ``FolioTable/referencedBit``, or 0.
+  /// - Returns: How many; fewer than `count` at the first folio of something else, or whose count is
+  ///   used up.
+  @inline(never)
+  static func addToAnonymous(
+    _ records: ArenaView<FrameCounts>, _ words: ArenaView<UInt32>, at position: Int, count: Int,
+    _ bias: UInt32, accessed: UInt32
+  ) -> Int {
+    let limit = UInt32(Int32.max) - bias
+    var done = 0
+    while done < count {
+      let pfn = Int(words[position &+ done])
+      var counts = records[pfn]
+      if counts.mapping < 0x8000_0000 || counts.references > limit { return done }
+      counts.references &+= bias
+      counts.mappings |= accessed
+      records[pfn] = counts
+      done &+= 1
+    }
+    return done
+  }
+
+  /// Passes over order-0 folios whose pageblocks are not refused.
+  ///
+  /// - Returns: How many words; fewer than `count` at a run or at a refused pageblock.
+  @inline(never)
+  static func countAllowed(
+    _ words: ArenaView<UInt32>, at position: Int, count: Int, _ classes: ArenaView<UInt8>,
+    refused: UInt16
+  ) -> Int {
+    var done = 0
+    while done < count {
+      let word = words[position &+ done]
+      if word >= PinWords.runBit || refused &>> UInt16(classes[Int(word >> 9)]) & 1 != 0 {
+        return done
+      }
+      done &+= 1
+    }
+    return done
+  }
+
+  /// Drops references to order-0 folios as long as others remain.
+  ///
+  /// - Returns: How many words were done; fewer than `count` at a run, or at a folio that would be
+  ///   freed.
+  @inline(never)
+  static func drop(
+    _ records: ArenaView<FrameCounts>, _ words: ArenaView<UInt32>, at position: Int, count: Int,
+    _ bias: UInt32
+  ) -> Int {
+    var done = 0
+    while done < count {
+      let word = words[position &+ done]
+      if word >= PinWords.runBit { return done }
+      let references = records[Int(word)].references
+      if references <= bias { return done }
+      records.setReferences(Int(word), references &- bias)
+      done &+= 1
+    }
+    return done
+  }
+}
+
+extension ArenaView<FrameCounts> {
+  @inline(__always)
+  fileprivate func setReferences(_ index: Int, _ references: UInt32) {
+    var counts = self[index]
+    counts.references = references
+    self[index] = counts
+  }
+}
