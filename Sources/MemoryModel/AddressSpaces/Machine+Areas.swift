@@ -4,8 +4,9 @@
 extension Machine {
   /// `sysctl_max_map_count`.
   static var areaLimit: Int { 65530 }
-  /// Where areas without an address are placed, ascending: page 0x7f0000000.
-  static var placementStart: Int { 0x7f_0000_0000 }
+  /// Where areas without an address are placed, ascending: from address 0x7f0000000000, and when
+  /// no gap is left behind it, from 4 GiB.
+  static var placementStarts: [Int] { [0x7_f000_0000, 0x10_0000] }
   /// The model's limit for one area, 8 TiB: an index into a region has 32 bits.
   static var areaPagesLimit: Int { 1 << 31 }
 
@@ -112,7 +113,14 @@ extension Machine {
   }
 
   private func findPlace(_ space: Int, pages: Int, unit: Int) -> Int? {
-    var place = Self.placementStart
+    for start in Self.placementStarts {
+      if let place = findPlace(space, pages: pages, unit: unit, from: start) { return place }
+    }
+    return nil
+  }
+
+  private func findPlace(_ space: Int, pages: Int, unit: Int, from start: Int) -> Int? {
+    var place = start
     var index = spaces[space].firstArea(endingAfter: place)
     while true {
       place = (place + unit - 1) & ~(unit - 1)

@@ -1,3 +1,23 @@
+/// An unmap between two of its steps.
+///
+/// The areas are out of the process; their entries go page by page, then the tables, then the pages
+/// themselves.
+package struct Unmapping: Sendable {
+  package enum Phase: Sendable, Equatable {
+    case zap(page: Int)
+    case tables
+    case finish
+  }
+
+  let areas: [MemoryArea]
+  let floor: Int
+  let ceiling: Int
+  let endsProcess: Bool
+  package var gather: PageGather
+  package var phase: Phase
+  var index = 0
+}
+
 extension Machine {
   /// Removes all mappings of a range.
   ///
@@ -6,47 +26,91 @@ extension Machine {
   /// - Returns: EINVAL when an end lies inside a hugetlb page.
   @discardableResult
   package mutating func unmap(_ space: Int, _ pages: Range<Int>) -> Result<Void, Refusal> {
-    guard pages.lowerBound >= 0, !pages.isEmpty, pages.upperBound <= AddressSpace.endPage else {
-      return .failure(
-        Refusal(.EINVAL, "munmap of an empty range, or one outside of user space", rule: "P2.23"))
+    switch beginUnmap(space, pages) {
+    case .success(var unmapping):
+      while !advance(&unmapping, pages: .max) {}
+      return .success(())
+    case .failure(let refusal): return .failure(refusal)
     }
-    if let refusal = splitAreas(space, pages) { return .failure(refusal) }
-    let first = spaces[space].firstArea(endingAfter: pages.lowerBound)
-    var last = first
-    while last < spaces[space].areas.count, spaces[space].areas[last].start < pages.upperBound {
-      last += 1
-    }
-    if first == last { return .success(()) }
-    let removed = Array(spaces[space].areas[first..<last])
-    let floor = first > 0 ? spaces[space].areas[first - 1].end : 0
-    let ceiling =
-      last < spaces[space].areas.count ? spaces[space].areas[last].start : AddressSpace.endPage
-    drainLRU(cpu: currentCPU)
-    var gather = PageGather(space: space)
-    for area in removed { zap(area, area.start..<area.end, &gather) }
-    freeTables(of: removed, floor: floor, ceiling: ceiling, &gather)
-    finish(&gather)
-    spaces[space].areas.removeSubrange(first..<last)
-    for area in removed { forget(space, area) }
-    return .success(())
   }
 
   /// Ends a process: everything is unmapped, every table freed.
   ///
   /// Kernel: `exit_mmap()`, then `mmdrop()` for the top table.
   package mutating func exit(_ space: Int) {
-    guard spaces[space].isAlive else { return }
-    let removed = spaces[space].areas
-    if !removed.isEmpty {
-      drainLRU(cpu: currentCPU)
-      var gather = PageGather(space: space)
-      for area in removed { zap(area, area.start..<area.end, &gather) }
-      freeTables(of: removed, floor: 0, ceiling: AddressSpace.endPage, &gather)
-      finish(&gather)
+    guard spaces[space].isAlive, case .success(var unmapping) = beginUnmap(space, nil) else {
+      return
     }
-    spaces[space].areas = []
-    for area in removed { forget(space, area) }
-    for region in Set(removed.compactMap(\.region)) {
+    while !advance(&unmapping, pages: .max) {}
+  }
+
+  /// Takes the areas of a range, or of the whole process, out of it, and empties this CPU's batches.
+  package mutating func beginUnmap(
+    _ space: Int, _ pages: Range<Int>?
+  ) -> Result<Unmapping, Refusal> {
+    let range = pages ?? 0..<AddressSpace.endPage
+    guard range.lowerBound >= 0, !range.isEmpty, range.upperBound <= AddressSpace.endPage else {
+      return .failure(
+        Refusal(.EINVAL, "munmap of an empty range, or one outside of user space", rule: "P2.23"))
+    }
+    if let refusal = splitAreas(space, range) { return .failure(refusal) }
+    let first = spaces[space].firstArea(endingAfter: range.lowerBound)
+    var last = first
+    while last < spaces[space].areas.count, spaces[space].areas[last].start < range.upperBound {
+      last += 1
+    }
+    let removed = Array(spaces[space].areas[first..<last])
+    let floor = first > 0 ? spaces[space].areas[first - 1].end : 0
+    let ceiling =
+      last < spaces[space].areas.count ? spaces[space].areas[last].start : AddressSpace.endPage
+    if !removed.isEmpty { drainLRU(cpu: currentCPU) }
+    spaces[space].areas.removeSubrange(first..<last)
+    return .success(
+      Unmapping(
+        areas: removed, floor: floor, ceiling: ceiling, endsProcess: pages == nil,
+        gather: PageGather(space: space),
+        phase: removed.first.map { .zap(page: $0.start) } ?? .finish))
+  }
+
+  /// Does up to `pages` pages of an unmap, or its next step; true when nothing is left to do.
+  package mutating func advance(_ unmapping: inout Unmapping, pages: Int) -> Bool {
+    switch unmapping.phase {
+    case .zap(let page):
+      let area = unmapping.areas[unmapping.index]
+      let end = pages < area.end - page ? zapStep(unmapping, page, pages) : area.end
+      zap(area, page..<end, &unmapping.gather)
+      if end < area.end {
+        unmapping.phase = .zap(page: end)
+      } else {
+        unmapping.index += 1
+        let next = unmapping.areas.indices.contains(unmapping.index)
+        unmapping.phase = next ? .zap(page: unmapping.areas[unmapping.index].start) : .tables
+      }
+      return false
+    case .tables:
+      freeTables(
+        of: unmapping.areas, floor: unmapping.floor, ceiling: unmapping.ceiling, &unmapping.gather)
+      unmapping.phase = .finish
+      return false
+    case .finish:
+      finish(&unmapping.gather)
+      let space = unmapping.gather.space
+      for area in unmapping.areas { forget(space, area) }
+      if unmapping.endsProcess { end(space, unmapping.areas) }
+      return true
+    }
+  }
+
+  /// Where a step ends that unmaps about `pages` pages: a large leaf or an empty part is one step.
+  private func zapStep(_ unmapping: Unmapping, _ page: Int, _ pages: Int) -> Int {
+    let (_, _, level) = pageTables.leaf(spaces[unmapping.gather.space].root, page: page + pages - 1)
+    let span = 1 << level.order
+    return min(
+      ((page + pages - 1) & ~(span - 1)) + span, unmapping.areas[unmapping.index].end)
+  }
+
+  private mutating func end(_ space: Int, _ areas: [MemoryArea]) {
+    for region in Set(areas.compactMap(\.region)) {
       regions[region].spaces.removeAll { $0 == space }
     }
     let frame = pageTables.frames[spaces[space].root]

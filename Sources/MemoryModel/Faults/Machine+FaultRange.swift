@@ -61,6 +61,21 @@ extension Machine {
     return run
   }
 
+  /// The first page from the start of `pages` that an access would fault at; `pages.upperBound` when
+  /// there is none.
+  package func firstMissing(_ space: Int, _ pages: Range<Int>, _ access: FaultAccess) -> Int {
+    var page = pages.lowerBound
+    while page < pages.upperBound {
+      guard let area = spaces[space].area(page) else { return page }
+      let (entry, _, level) = pageTables.leaf(spaces[space].root, page: page)
+      guard entry.isPresent, access != .write || entry.flags.contains(.write),
+        access != .unshare || !area.isCopyOnWrite || entry.flags.contains(.exclusive)
+      else { return page }
+      page = (page & ~((1 << level.order) - 1)) + 1 << level.order
+    }
+    return pages.upperBound
+  }
+
   /// The first page from the start of `pages` that needs a fault.
   private mutating func skipPresent(
     _ space: Int, _ index: Int, _ pages: Range<Int>, _ access: FaultAccess, writes: Bool
