@@ -14,6 +14,19 @@ func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String?
   if !one.lruBatches.isEqual(to: other.lruBatches) { return "LRU batches" }
   if !one.events.isEqual(to: other.events) { return "event counters" }
   if !one.numaItems.isEqual(to: other.numaItems) { return "NUMA counters" }
+  if !one.folios.frames.isEqual(to: other.folios.frames) { return "folios" }
+  if !one.folios.large.isEqual(to: other.folios.large) { return "large folios" }
+  if !one.pageTables.entries.isEqual(to: other.pageTables.entries) { return "page tables" }
+  if !one.pageTables.frames.isEqual(to: other.pageTables.frames) { return "frames of page tables" }
+  if !one.pageTables.deposits.isEqual(to: other.pageTables.deposits) { return "deposits" }
+  if !one.pageCache.entries.isEqual(to: other.pageCache.entries) { return "page caches" }
+  if !one.lruLists.isEqual(to: other.lruLists) { return "LRU lists" }
+  if !one.nodeItems.isEqual(to: other.nodeItems) { return "node counters" }
+  if !one.zoneItems.isEqual(to: other.zoneItems) { return "zone counters" }
+  if one.spaces != other.spaces { return "address spaces" }
+  if one.files != other.files { return "files" }
+  if one.regions != other.regions { return "regions" }
+  if one.deferredSplits != other.deferredSplits { return "deferred splits" }
   if one.settings != other.settings { return "settings" }
   if one.currentCPU != other.currentCPU { return "running CPU" }
   if one.totalReserve != other.totalReserve { return "totalreserve_pages" }

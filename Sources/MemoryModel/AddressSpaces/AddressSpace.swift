@@ -1,7 +1,7 @@
 /// The address space of one process.
 ///
 /// Kernel: `struct mm_struct`.
-public struct AddressSpace: Sendable {
+public struct AddressSpace: Sendable, Equatable {
   public let id: Int
   public var name: String
   /// Sorted, not overlapping.
@@ -26,10 +26,6 @@ public struct AddressSpace: Sendable {
   /// `mm->locked_vm` and `mm->pinned_vm`, in pages.
   public package(set) var lockedPages = 0
   public package(set) var pinnedPages = 0
-  /// Empty PTE tables kept for the splits of PMD leaves, as frames of their own.
-  ///
-  /// Kernel: `pgtable_trans_huge_deposit()`; last in, first out.
-  var deposits: [UInt32] = []
   /// What the OOM killer adds to its score, in thousandths.
   public var oomScoreAdjustment = 0
   /// The exe's limit for locked memory in bytes, or nil for none.

@@ -6,7 +6,19 @@ extension Machine {
   /// - Parameter charged: Whether the top table takes a frame; false for a process of a recorded
   ///   state, whose tables exist already.
   package mutating func createSpace(name: String, charged: Bool = true) -> Int? {
-    guard let root = addTable(charged: charged, gfp: .pageTable.subtracting(.comp)) else {
+    var frame: UInt32 = 0
+    if charged {
+      // Not through `pagetable_alloc()`: no __GFP_COMP, and not in NR_PAGETABLE (0x400dc0).
+      guard
+        let pfn = allocatePages(order: 0, gfp: .pageTable.subtracting(.comp)).pfn
+      else { return nil }
+      frame = pfn.rawValue
+      var state = frames.head(pfn)
+      state.owner = UInt8(ascii: "K")
+      frames.setHead(pfn, state)
+    }
+    guard let root = pageTables.add(frame: frame) else {
+      if frame != 0 { freeFolio(Folio(PFN(frame), order: 0)) }
       return nil
     }
     let id = spaces.count
@@ -26,15 +38,25 @@ extension Machine {
   ) -> Int? {
     var frame: UInt32 = 0
     if charged {
-      guard let pfn = allocatePages(order: 0, gfp: gfp, inPinScope: inPinScope).pfn else {
-        return nil
-      }
-      frame = pfn.rawValue
-      claimTable(pfn)
+      guard let charged = allocateTableFrame(gfp: gfp, inPinScope: inPinScope) else { return nil }
+      frame = charged
     }
     if let table = pageTables.add(frame: frame) { return table }
     if charged { freeTableFrame(frame) }
     return nil
+  }
+
+  /// A frame for a table, without the table; a deposit needs no more.
+  ///
+  /// Kernel: `pte_alloc_one()`.
+  package mutating func allocateTableFrame(
+    gfp: GFPFlags = .pageTable, inPinScope: Bool = false
+  ) -> UInt32? {
+    guard let pfn = allocatePages(order: 0, gfp: gfp, inPinScope: inPinScope).pfn else {
+      return nil
+    }
+    claimTable(pfn)
+    return pfn.rawValue
   }
 
   /// Marks a frame as a page table's.

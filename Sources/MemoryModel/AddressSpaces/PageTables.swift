@@ -7,6 +7,8 @@
 public struct PageTables: ~Copyable {
   var entries: Arena<UInt64>
   var frames: Arena<UInt32>
+  /// Of each PMD table, the frames of PTE tables that wait for the splits of its leaves.
+  var deposits: Arena<TableDeposits>
   /// Tables ever used.
   private(set) var used = 1
   private var firstFree = 0
@@ -19,14 +21,17 @@ public struct PageTables: ~Copyable {
     let capacity = min(Self.capacityLimit, max(frameCount, 64))
     let entries = try Arena<UInt64>(count: capacity * Self.entriesPerTable)
     let frames = try Arena<UInt32>(count: capacity)
+    let deposits = try Arena<TableDeposits>(count: capacity)
     self.entries = entries
     self.frames = frames
+    self.deposits = deposits
   }
 
   mutating func assign(from other: borrowing PageTables) {
     let prefix = max(used, other.used)
     entries.assign(from: other.entries, prefix: prefix * Self.entriesPerTable)
     frames.assign(from: other.frames, prefix: prefix)
+    deposits.assign(from: other.deposits, prefix: prefix)
     used = other.used
     firstFree = other.firstFree
   }

@@ -1,7 +1,7 @@
 /// A file whose pages are in memory: shmem (memfd), hugetlbfs, or a file of a disk.
 ///
 /// Kernel: `struct address_space`.
-public struct MemoryFile: Sendable {
+public struct MemoryFile: Sendable, Equatable {
   public enum Kind: Sendable, Equatable {
     /// memfd, tmpfs, and shared anonymous memory.
     case shmem

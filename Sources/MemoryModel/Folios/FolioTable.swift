@@ -129,6 +129,12 @@ public struct FolioTable: ~Copyable {
   /// How many page-table entries map just this page.
   func pageMappings(_ page: PFN) -> Int { Int(frames[page.index].mappings & Self.mappingsMask) }
 
+  /// Writes all counts of an order-0 folio that has just been mapped once.
+  mutating func startMapped(_ pfn: PFN, _ mapping: MappingID, index: Int, references: Int) {
+    frames[pfn.index] = FrameCounts(
+      references: UInt32(references), mappings: 1, mapping: mapping.rawValue, index: UInt32(index))
+  }
+
   // MARK: What it belongs to
 
   func owner(_ folio: Folio) -> (mapping: MappingID, index: Int) {

@@ -86,6 +86,10 @@ extension Machine {
   package mutating func freeFolio(_ folio: Folio) {
     let state = frames.head(folio.head)
     if state.isLRU { unlinkLRU(folio, state) }
+    if state.flags.contains(.mlocked), let zone = frames.zone(of: folio.head) {
+      zoneItems[zone * VMStatNames.zoneItems.count + 7] -= folio.pages
+      count(.unevictableCleared, folio.pages)
+    }
     if state.flags.contains(.partiallyMapped) { deferredSplits.removeAll { $0 == folio.head } }
     folios.clear(folio)
     trace.append(TraceEvent(.pageFree, folio.head, order: folio.order))

@@ -14,6 +14,11 @@ extension Machine {
     }
   }
 
+  /// Counts an entry for every page of a folio.
+  package mutating func addPageMappings(_ folio: Folio, _ change: Int) {
+    for offset in 0..<folio.pages { addPageMapping(folio.head + offset, of: folio, change) }
+  }
+
   /// Counts leaves that map a whole folio.
   ///
   /// Kernel: `folio_add_rmap_pmd()`, `folio_remove_rmap_pmd()`.

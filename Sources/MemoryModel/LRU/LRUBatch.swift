@@ -11,6 +11,8 @@ struct LRUBatch: BitwiseCopyable {
 
   var count: Int
   var pages: InlineArray<31, PFN>
+  /// In the `mlock` batch, which of them wait to be unlocked: one bit each.
+  var unlocks: UInt32
 }
 
 /// The batches of a CPU, in the order in which a drain empties them.

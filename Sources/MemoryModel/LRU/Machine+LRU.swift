@@ -8,11 +8,12 @@ extension Machine {
   }
 
   /// Queues a folio in one of this CPU's batches, with a reference for the batch.
-  package mutating func queue(_ folio: Folio, _ kind: LRUBatchKind) {
+  package mutating func queue(_ folio: Folio, _ kind: LRUBatchKind, isUnlock: Bool = false) {
     let batch = currentCPU * LRUBatchKind.count + kind.rawValue
     addReferences(folio, 1)
     let count = lruBatches[batch].count
     lruBatches[batch].pages[count] = folio.head
+    if isUnlock { lruBatches[batch].unlocks |= 1 << UInt32(count) }
     lruBatches[batch].count = count + 1
     if count + 1 >= lruBatchCapacity || folio.order > 0 || lruDisableCount > 0 {
       flush(batch, kind)
@@ -36,10 +37,20 @@ extension Machine {
   }
 
   /// Empties one batch: moves its folios, then drops its references.
-  private mutating func flush(_ batch: Int, _ kind: LRUBatchKind) {
+  mutating func flush(_ batch: Int, _ kind: LRUBatchKind) {
     let count = lruBatches[batch].count
     lruBatches[batch].count = 0
-    for index in 0..<count { move(lruBatches[batch].pages[index], kind) }
+    if kind == .mlock {
+      let unlocks = lruBatches[batch].unlocks
+      lruBatches[batch].unlocks = 0
+      for index in 0..<count {
+        let pfn = lruBatches[batch].pages[index]
+        settleMlock(
+          Folio(pfn, order: frames.head(pfn).order), isUnlock: unlocks >> UInt32(index) & 1 != 0)
+      }
+    } else {
+      for index in 0..<count { move(lruBatches[batch].pages[index], kind) }
+    }
     for index in 0..<count {
       let pfn = lruBatches[batch].pages[index]
       putReferences(Folio(pfn, order: frames.head(pfn).order), 1)
@@ -50,12 +61,17 @@ extension Machine {
     var state = frames.head(pfn)
     let folio = Folio(pfn, order: state.order)
     if kind == .add {
+      if state.flags.contains(.mlocked) {
+        // Locked while it waited; kernel: `lru_add()`.
+        state.flags.remove(.active)
+        if !state.flags.contains(.unevictable) { count(.unevictableCulled, folio.pages) }
+        state.flags.insert(.unevictable)
+      }
       state.isLRU = true
       frames.setHead(pfn, state)
       linkLRU(folio, state)
       return
     }
-    if kind == .mlock { return settleMlock(folio) }
     guard state.isLRU, !state.flags.contains(.unevictable) else { return }
     unlinkLRU(folio, state)
     switch kind {
@@ -66,20 +82,6 @@ extension Machine {
     }
     frames.setHead(pfn, state)
     linkLRU(folio, state, atTail: kind == .moveTail)
-  }
-
-  /// Moves a folio to or from the unevictable list, as its mlocked flag says.
-  ///
-  /// Kernel: `__mlock_folio()`, `__munlock_folio()`, mm/mlock.c.
-  private mutating func settleMlock(_ folio: Folio) {
-    var state = frames.head(folio.head)
-    let wanted = state.flags.contains(.mlocked)
-    if state.isLRU { unlinkLRU(folio, state) }
-    if wanted { state.flags.insert(.unevictable) } else { state.flags.remove(.unevictable) }
-    if wanted { state.flags.remove(.active) }
-    state.isLRU = true
-    frames.setHead(folio.head, state)
-    linkLRU(folio, state)
   }
 
   /// Links a folio into the list that its state names.

@@ -90,6 +90,10 @@ public struct Machine: ~Copyable {
     public var percpuPagelistHighFraction = 0
     public var lowmemReserveRatio = [256, 256, 32, 0, 0]
     public var transparentHugePages = true
+    /// `enabled` is `madvise`: only areas with MADV_HUGEPAGE get huge pages (rule P2.10).
+    public var hugePagesOnlyAdvised = false
+    /// `use_zero_page`: a read of empty memory may map the huge zero page (rule P2.11).
+    public var usesHugeZeroPage = true
     public var freeHighBatch = true
 
     public init() {}

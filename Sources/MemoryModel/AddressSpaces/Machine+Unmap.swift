@@ -1,0 +1,154 @@
+/// An unmap between two of its steps.
+///
+/// The areas are out of the process; their entries go page by page, then the tables, then the pages
+/// themselves.
+package struct Unmapping: Sendable {
+  package enum Phase: Sendable, Equatable {
+    case zap(page: Int)
+    case tables
+    case finish
+  }
+
+  let areas: [MemoryArea]
+  let floor: Int
+  let ceiling: Int
+  let endsProcess: Bool
+  package var gather: PageGather
+  package var phase: Phase
+  var index = 0
+}
+
+extension Machine {
+  /// Removes all mappings of a range.
+  ///
+  /// Kernel: `do_vmi_align_munmap()`, `vms_clear_ptes()`, mm/vma.c.
+  ///
+  /// - Returns: EINVAL when an end lies inside a hugetlb page.
+  @discardableResult
+  package mutating func unmap(_ space: Int, _ pages: Range<Int>) -> Result<Void, Refusal> {
+    switch beginUnmap(space, pages) {
+    case .success(var unmapping):
+      while !advance(&unmapping, pages: .max) {}
+      return .success(())
+    case .failure(let refusal): return .failure(refusal)
+    }
+  }
+
+  /// Ends a process: everything is unmapped, every table freed.
+  ///
+  /// Kernel: `exit_mmap()`, then `mmdrop()` for the top table.
+  package mutating func exit(_ space: Int) {
+    guard spaces[space].isAlive, case .success(var unmapping) = beginUnmap(space, nil) else {
+      return
+    }
+    while !advance(&unmapping, pages: .max) {}
+  }
+
+  /// Takes the areas of a range, or of the whole process, out of it, and empties this CPU's batches.
+  package mutating func beginUnmap(
+    _ space: Int, _ pages: Range<Int>?
+  ) -> Result<Unmapping, Refusal> {
+    let range = pages ?? 0..<AddressSpace.endPage
+    guard range.lowerBound >= 0, !range.isEmpty, range.upperBound <= AddressSpace.endPage else {
+      return .failure(
+        Refusal(.EINVAL, "munmap of an empty range, or one outside of user space", rule: "P2.23"))
+    }
+    if let refusal = splitAreas(space, range) { return .failure(refusal) }
+    let first = spaces[space].firstArea(endingAfter: range.lowerBound)
+    var last = first
+    while last < spaces[space].areas.count, spaces[space].areas[last].start < range.upperBound {
+      last += 1
+    }
+    let removed = Array(spaces[space].areas[first..<last])
+    let floor = first > 0 ? spaces[space].areas[first - 1].end : 0
+    let ceiling =
+      last < spaces[space].areas.count ? spaces[space].areas[last].start : AddressSpace.endPage
+    if !removed.isEmpty { drainLRU(cpu: currentCPU) }
+    spaces[space].areas.removeSubrange(first..<last)
+    return .success(
+      Unmapping(
+        areas: removed, floor: floor, ceiling: ceiling, endsProcess: pages == nil,
+        gather: PageGather(space: space),
+        phase: removed.first.map { .zap(page: $0.start) } ?? .finish))
+  }
+
+  /// Does up to `pages` pages of an unmap, or its next step; true when nothing is left to do.
+  package mutating func advance(_ unmapping: inout Unmapping, pages: Int) -> Bool {
+    switch unmapping.phase {
+    case .zap(let page):
+      let area = unmapping.areas[unmapping.index]
+      let end = pages < area.end - page ? zapStep(unmapping, page, pages) : area.end
+      zap(area, page..<end, &unmapping.gather)
+      if end < area.end {
+        unmapping.phase = .zap(page: end)
+      } else {
+        unmapping.index += 1
+        let next = unmapping.areas.indices.contains(unmapping.index)
+        unmapping.phase = next ? .zap(page: unmapping.areas[unmapping.index].start) : .tables
+      }
+      return false
+    case .tables:
+      freeTables(
+        of: unmapping.areas, floor: unmapping.floor, ceiling: unmapping.ceiling, &unmapping.gather)
+      unmapping.phase = .finish
+      return false
+    case .finish:
+      finish(&unmapping.gather)
+      let space = unmapping.gather.space
+      for area in unmapping.areas { forget(space, area) }
+      if unmapping.endsProcess { end(space, unmapping.areas) }
+      return true
+    }
+  }
+
+  /// Where a step ends that unmaps about `pages` pages: a large leaf or an empty part is one step.
+  private func zapStep(_ unmapping: Unmapping, _ page: Int, _ pages: Int) -> Int {
+    let (_, _, level) = pageTables.leaf(spaces[unmapping.gather.space].root, page: page + pages - 1)
+    let span = 1 << level.order
+    return min(
+      ((page + pages - 1) & ~(span - 1)) + span, unmapping.areas[unmapping.index].end)
+  }
+
+  private mutating func end(_ space: Int, _ areas: [MemoryArea]) {
+    for region in Set(areas.compactMap(\.region)) {
+      regions[region].spaces.removeAll { $0 == space }
+    }
+    let frame = pageTables.frames[spaces[space].root]
+    pageTables.remove(spaces[space].root)
+    if frame != 0 { freeFolio(Folio(PFN(frame), order: 0)) }
+    spaces[space].root = 0
+    spaces[space].isAlive = false
+  }
+
+  /// Areas that lie within 2 MiB of each other are treated as one.
+  ///
+  /// Kernel: `free_pgtables()`.
+  package mutating func freeTables(
+    of areas: [MemoryArea], floor: Int, ceiling: Int, _ gather: inout PageGather
+  ) {
+    var index = 0
+    while index < areas.count {
+      let start = areas[index].start
+      let isHuge = isHugetlb(areas[index])
+      var end = areas[index].end
+      index += 1
+      while !isHuge, index < areas.count, areas[index].start <= end + 512, !isHugetlb(areas[index]) {
+        end = areas[index].end
+        index += 1
+      }
+      freeTables(
+        start..<end, floor: floor, ceiling: index < areas.count ? areas[index].start : ceiling,
+        &gather)
+    }
+  }
+
+  /// What a removed area held besides pages.
+  private mutating func forget(_ space: Int, _ area: MemoryArea) {
+    if area.flags.contains(.locked) { spaces[space].lockedPages -= area.pages }
+    guard let file = area.file else { return }
+    if !spaces[space].areas.contains(where: { $0.file == file }) {
+      files[file].spaces.removeAll { $0 == space }
+    }
+    dropUser(file)
+  }
+}

@@ -1,0 +1,266 @@
+// Taking pages out of the tables (rules P2.22, P2.23), and tables out of a process.
+
+extension Machine {
+  /// Unmaps the pages of one area and gathers them.
+  ///
+  /// Kernel: `unmap_page_range()`, mm/memory.c.
+  package mutating func zap(
+    _ area: MemoryArea, _ pages: Range<Int>, _ gather: inout PageGather
+  ) {
+    let space = gather.space
+    var page = pages.lowerBound
+    while page < pages.upperBound {
+      let (entry, slot, level) = pageTables.leaf(spaces[space].root, page: page)
+      let span = 1 << level.order
+      let start = page & ~(span - 1)
+      let end = min(start + span, pages.upperBound)
+      if level > .pte {
+        if !entry.isNone {
+          if level == .pmd, !isHugetlb(area), end - page < span {
+            splitLeaf(space, page: page)
+            continue
+          }
+          zapLeaf(area, entry, slot, level, &gather)
+        }
+        page = end
+        continue
+      }
+      let tableEnd = min((page | 511) + 1, pages.upperBound)
+      page = zapTable(area, page..<tableEnd, slot, &gather)
+    }
+  }
+
+  func isHugetlb(_ area: MemoryArea) -> Bool {
+    area.file.map { files[$0].isHugetlb } ?? false
+  }
+
+  /// Unmaps a PMD or PUD leaf.
+  ///
+  /// Kernel: `zap_huge_pmd()`, `__unmap_hugepage_range()`.
+  private mutating func zapLeaf(
+    _ area: MemoryArea, _ entry: PageTableEntry, _ slot: Int, _ level: PageTableLevel,
+    _ gather: inout PageGather
+  ) {
+    let space = gather.space
+    pageTables[slot] = .none
+    if entry.flags.contains(.special) {
+      if entry.flags.contains(.device) { return }
+      return freeTableFrame(withdrawTable(slot: slot))
+    }
+    guard let folio = folio(of: entry.pfn) else { return }
+    let mapping = folios.owner(folio).mapping
+    if entry.isPresent { addEntireMapping(folio, -1) }
+    if !isHugetlb(area) {
+      if mapping.isAnonymous { freeTableFrame(withdrawTable(slot: slot)) }
+      countResident(space, folio, -(1 << level.order))
+      if entry.flags.contains(.dirty), mapping.isFile { setFlags(folio.head, insert: .dirty) }
+    }
+    guard entry.isPresent else { return }
+    if area.flags.contains(.locked), frames.head(folio.head).flags.contains(.mlocked) {
+      munlock(folio)
+    }
+    if self.gather(&gather, folio.head, order: folio.order) { flush(&gather) }
+  }
+
+  /// Unmaps pages of one PTE table, up to where the gather was full.
+  ///
+  /// Kernel: `zap_pte_range()`.
+  ///
+  /// - Parameter first: The slot of the first page.
+  /// - Returns: The page to go on at.
+  private mutating func zapTable(
+    _ area: MemoryArea, _ pages: Range<Int>, _ first: Int, _ gather: inout PageGather
+  ) -> Int {
+    let space = gather.space
+    var page = pages.lowerBound
+    var mustFlush = false
+    scan: while page < pages.upperBound {
+      let slot = first + page - pages.lowerBound
+      let entry = pageTables[slot]
+      if entry.isNone {
+        page += 1
+        continue
+      }
+      if !entry.isPresent || entry.flags.contains(.special) {
+        pageTables[slot] = .none
+        if entry.isMigration, let folio = folio(of: entry.pfn) { countResident(space, folio, -1) }
+        page += 1
+        continue
+      }
+      // Neighbours of one large folio go together.
+      let folio =
+        entry.flags.contains(.part) ? self.folio(of: entry.pfn)! : Folio(entry.pfn, order: 0)
+      var run = 1
+      while folio.order > 0, page + run < pages.upperBound {
+        let next = pageTables[slot + run]
+        guard next.isPresent, next.flags.contains(.part), next.pfn == entry.pfn + run,
+          folio.contains(next.pfn)
+        else { break }
+        run += 1
+      }
+      var isDirty = false
+      for offset in 0..<run {
+        isDirty = isDirty || pageTables[slot + offset].flags.contains(.dirty)
+        pageTables[slot + offset] = .none
+        addPageMapping(entry.pfn + offset, of: folio, -1)
+      }
+      countResident(space, folio, -run)
+      if isDirty, folios.owner(folio).mapping.isFile {
+        setFlags(folio.head, insert: .dirty)
+        gather.isDelayed = true
+        mustFlush = true
+      }
+      notePartialMapping(folio)
+      if area.flags.contains(.locked), frames.head(folio.head).flags.contains(.mlocked) {
+        munlock(folio)
+      }
+      page += run
+      if self.gather(
+        &gather, folio.head, order: folio.order, references: run, slots: run > 1 ? 2 : 1)
+      {
+        mustFlush = true
+        break scan
+      }
+    }
+    if mustFlush { flush(&gather) }
+    return page
+  }
+
+  /// Queues an anonymous folio for a deferred split once some of its pages are unmapped and others
+  /// are not (rule P2.23).
+  ///
+  /// Kernel: `deferred_split_folio()` from `__folio_remove_rmap()`.
+  package mutating func notePartialMapping(_ folio: Folio) {
+    guard folio.order > 1, folios.owner(folio).mapping.isAnonymous,
+      folios.entireMappings(folio) == 0, folios.mappings(folio) > 0
+    else { return }
+    let flags = frames.head(folio.head).flags
+    if flags.contains(.partiallyMapped) || flags.contains(.hugetlb) { return }
+    setFlags(folio.head, insert: .partiallyMapped)
+    deferredSplits.append(folio.head)
+    if folio.order == 9 { count(.thpDeferredSplitPage, 1) }
+  }
+
+  /// Counts pages of a folio for or against its process.
+  ///
+  /// Kernel: `add_mm_counter()`, `mm_counter()`.
+  package mutating func countResident(_ space: Int, _ folio: Folio, _ pages: Int) {
+    if folios.owner(folio).mapping.isAnonymous {
+      spaces[space].anonymousPages += pages
+    } else if frames.head(folio.head).flags.contains(.swapBacked) {
+      spaces[space].shmemPages += pages
+    } else {
+      spaces[space].filePages += pages
+    }
+  }
+
+  // MARK: Splitting a leaf
+
+  /// Lets 512 PTEs show what one PMD leaf shows; the folio stays whole (rule P2.22).
+  ///
+  /// A leaf of a file is unmapped instead: the next fault brings it back.
+  /// Kernel: `__split_huge_pmd_locked()`.
+  package mutating func splitLeaf(_ space: Int, page: Int) {
+    guard let slot = entrySlot(space, page: page, level: .pmd) else { return }
+    let entry = pageTables[slot]
+    guard entry.isLeaf, !entry.flags.contains(.device) else { return }
+    count(.thpSplitPMD, 1)
+    if entry.flags.contains(.special) {
+      let table = populateDeposited(slot)
+      if let zero = zeroPage {
+        for index in 0..<512 {
+          pageTables[table + index] = PageTableEntry(zero, [.present, .special, .young])
+        }
+      }
+      return
+    }
+    guard let folio = folio(of: entry.pfn) else { return }
+    guard folios.owner(folio).mapping.isAnonymous else {
+      pageTables[slot] = .none
+      countResident(space, folio, -512)
+      if entry.isPresent {
+        if entry.flags.contains(.dirty) { setFlags(folio.head, insert: .dirty) }
+        if entry.flags.contains(.young) { setFlags(folio.head, insert: .referenced) }
+        addEntireMapping(folio, -1)
+        putReferences(folio, 1)
+      }
+      return
+    }
+    let table = populateDeposited(slot)
+    let flags = entry.flags.subtracting(.leaf).union(.part)
+    for index in 0..<512 {
+      pageTables[table + index] = PageTableEntry(entry.pfn + index, flags)
+    }
+    guard entry.isPresent else { return }
+    if entry.flags.contains(.dirty) { setFlags(folio.head, insert: .dirty) }
+    addReferences(folio, 511)
+    addPageMappings(folio, 1)
+    addEntireMapping(folio, -1)
+  }
+
+  /// Puts a deposited frame to use as the PTE table under a leaf's slot.
+  ///
+  /// - Returns: The first slot of the table.
+  private mutating func populateDeposited(_ slot: Int) -> Int {
+    let frame = withdrawTable(slot: slot)
+    precondition(frame != 0, "a leaf without a deposited table")
+    // Each table has a frame of its own, so the model has at least as much room for tables.
+    guard let table = pageTables.add(frame: frame) else { preconditionFailure("no room for a table") }
+    pageTables[slot] = PageTableEntry(table: table)
+    return table * PageTables.entriesPerTable
+  }
+
+  // MARK: Tables
+
+  /// Gathers the tables under `pages` that no other area needs.
+  ///
+  /// Kernel: `free_pgd_range()`, mm/memory.c.
+  ///
+  /// - Parameter floor: Where the area below ends, 0 without one.
+  /// - Parameter ceiling: Where the area above starts, or the end of user space.
+  package mutating func freeTables(
+    _ pages: Range<Int>, floor: Int, ceiling: Int, _ gather: inout PageGather
+  ) {
+    var start = pages.lowerBound & ~511
+    if start < floor { start += 512 }
+    let roof = ceiling & ~511
+    let end = pages.upperBound > roof ? (pages.upperBound - 1) & ~511 : pages.upperBound
+    if start >= end { return }
+    freeTables(
+      spaces[gather.space].root, .pgd, start..<end, floor: floor, ceiling: ceiling, &gather)
+  }
+
+  private mutating func freeTables(
+    _ table: Int, _ level: PageTableLevel, _ pages: Range<Int>, floor: Int, ceiling: Int,
+    _ gather: inout PageGather
+  ) {
+    guard let below = PageTableLevel(rawValue: level.rawValue - 1) else { return }
+    let span = 1 << level.order
+    var page = pages.lowerBound
+    while page < pages.upperBound {
+      let next = min((page & ~(span - 1)) + span, pages.upperBound)
+      let slot = table * PageTables.entriesPerTable + page >> level.order & 511
+      let entry = pageTables[slot]
+      if entry.isTable {
+        let covers =
+          page & ~(span - 1) >= floor && !(next > ceiling & ~(span - 1))
+        if below > .pte {
+          freeTables(entry.table, below, page..<next, floor: floor, ceiling: ceiling, &gather)
+        }
+        if below == .pte || covers {
+          pageTables[slot] = .none
+          removeTable(entry.table, &gather)
+        }
+      }
+      page = next
+    }
+  }
+
+  private mutating func removeTable(_ table: Int, _ gather: inout PageGather) {
+    let frame = pageTables.frames[table]
+    pageTables.remove(table)
+    guard frame != 0 else { return }
+    count(.pageTable, -1, at: PFN(frame))
+    if self.gather(&gather, PFN(frame), order: -1) { flush(&gather) }
+  }
+}

@@ -1,0 +1,285 @@
+// The invariants of folios, tables, caches and pins: I3, I4, I8, I13, I15. They hold between
+// operations; an operation in flight holds references that only it knows.
+
+extension Machine {
+  /// Checks I3, I4, I8, I13, I15, that caches and folios name each other, and that each table has
+  /// one owner.
+  ///
+  /// Costs a walk over all frames and tables.
+  ///
+  /// - Returns: The first that fails, in words; nil if all hold.
+  public func checkMemory() -> String? {
+    var counts = MemoryCounts(frames: frames.count)
+    return collectTables(&counts) ?? collectCaches(&counts) ?? collectHolders(&counts)
+      ?? checkPinnedEntries(counts) ?? checkFolios(counts) ?? checkLRU()
+  }
+
+  // MARK: Tables (I8, I13)
+
+  private func collectTables(_ counts: inout MemoryCounts) -> String? {
+    for space in spaces where space.isAlive {
+      if let broken = collect(space.root, .pgd, 0, space, &counts) { return broken }
+      var previous = 0
+      for area in space.areas {
+        if area.start < previous || area.end <= area.start {
+          return "areas of \(space.name) overlap at 0x\(hex(area.start << 12))"
+        }
+        previous = area.end
+      }
+    }
+    return nil
+  }
+
+  private func collect(
+    _ table: Int, _ level: PageTableLevel, _ start: Int, _ space: AddressSpace,
+    _ counts: inout MemoryCounts
+  ) -> String? {
+    let frame = pageTables.frames[table]
+    if frame != 0, let broken = counts.claim(table: PFN(frame), self) { return broken }
+    var leaves = 0
+    for index in 0..<PageTables.entriesPerTable {
+      let entry = pageTables[table * PageTables.entriesPerTable + index]
+      if entry.isNone { continue }
+      let page = start + index << level.order
+      if entry.isTable, let below = PageTableLevel(rawValue: level.rawValue - 1) {
+        if let broken = collect(entry.table, below, page, space, &counts) { return broken }
+        continue
+      }
+      let place = "0x\(hex(page << 12)) of \(space.name)"
+      guard let area = space.area(page), area.end >= page + 1 << level.order else {
+        return "an entry without an area at \(place)"
+      }
+      if entry.flags.contains(.special) {
+        if level == .pmd, !entry.flags.contains(.device) { leaves += 1 }
+        continue
+      }
+      guard let folio = folio(of: entry.pfn) else {
+        return "I8: the entry at \(place) names \(entry.pfn), which is no folio"
+      }
+      if level == .pmd, folios.owner(folio).mapping.isAnonymous,
+        !frames.head(folio.head).flags.contains(.hugetlb)
+      {
+        leaves += 1
+      }
+      if entry.isMigration {
+        if !frames.head(folio.head).flags.contains(.locked) {
+          return "I13: a migration entry at \(place), but the folio at \(folio.head) is not locked"
+        }
+        continue
+      }
+      guard entry.isPresent else { continue }
+      if level == .pte {
+        if entry.flags.contains(.part) != (folio.order > 0) {
+          return "the entry at \(place) is wrong about whether its page is part of a large folio"
+        }
+        counts.pages[entry.pfn.index] += 1
+      } else {
+        counts.entire[folio.head.index] += 1
+      }
+      if entry.flags.contains(.exclusive) { counts.exclusive[entry.pfn.index] += 1 }
+    }
+    if level == .pmd {
+      if depositCount(table: table) != leaves {
+        return "\(depositCount(table: table)) tables are deposited for \(leaves) leaves at "
+          + "0x\(hex(start << 12)) of \(space.name)"
+      }
+      var next = PFN(pageTables.deposits[table].next)
+      for position in 0..<leaves {
+        if let broken = counts.claim(table: next, self) { return broken }
+        let list = pageTables.deposits[table].others
+        if position + 1 < leaves {
+          next = (position == 0 ? frames.first(list, order: 0) : frames.next(next, order: 0)) ?? next
+        }
+      }
+    }
+    return nil
+  }
+
+  // MARK: Caches
+
+  private func collectCaches(_ counts: inout MemoryCounts) -> String? {
+    for (file, value) in files.enumerated() {
+      var cached = 0
+      for page in 0..<value.pages where value.chunks[page >> 9] != 0 {
+        guard let pfn = cachedFrame(file, page: page) else { continue }
+        cached += 1
+        guard let folio = folio(of: pfn) else {
+          return "page \(page) of \(value.name) is cached at \(pfn), which is no folio"
+        }
+        let (mapping, index) = folios.owner(folio)
+        if mapping != .file(file) || index + pfn.index - folio.head.index != page {
+          return "page \(page) of \(value.name) is cached at \(pfn), which says otherwise"
+        }
+        counts.references[folio.head.index] += 1
+      }
+      if cached != value.cachedPages {
+        return "\(value.name) counts \(value.cachedPages) cached pages, the cache holds \(cached)"
+      }
+    }
+    return nil
+  }
+
+  // MARK: Holders
+
+  private func collectHolders(_ counts: inout MemoryCounts) -> String? {
+    for cpu in 0..<cpuCount {
+      for kind in LRUBatchKind.allCases {
+        for pfn in lruBatch(cpu: cpu, kind) { counts.references[pfn.index] += 1 }
+      }
+    }
+    for held in temporaryReferences {
+      if let folio = folio(of: held.page) { counts.references[folio.head.index] += 1 }
+    }
+    for pin in pins {
+      var word = pin.words.lowerBound
+      while word < pin.words.upperBound {
+        let value = pinWords.words[word]
+        var run = PFN(value)..<PFN(value) + 1
+        if value & PinWords.runBit != 0 {
+          let first = PFN(pinWords.words[word + 1])
+          run = first..<first + Int(value & ~PinWords.runBit)
+          word += 1
+        }
+        word += 1
+        for index in run.lowerBound.index..<run.upperBound.index {
+          let pfn = PFN(index)
+          if pfn == zeroPage { continue }
+          guard let folio = folio(of: pfn) else {
+            return "I3: \(pin.holder) holds \(pfn), which is no folio"
+          }
+          if pin.isGet {
+            counts.references[folio.head.index] += 1
+          } else {
+            counts.pins[folio.head.index] += 1
+            counts.pinned[index] = true
+          }
+        }
+      }
+    }
+    return nil
+  }
+
+  private func checkPinnedEntries(_ counts: MemoryCounts) -> String? {
+    for index in 0..<frames.count where counts.pinned[index] {
+      guard let folio = folio(of: PFN(index)), folios.owner(folio).mapping.isAnonymous,
+        !frames.head(folio.head).flags.contains(.hugetlb)
+      else { continue }
+      let entire = counts.entire[folio.head.index]
+      let entries = counts.pages[index] + entire
+      let exclusive = counts.exclusive[index] + (index == folio.head.index || entire == 0 ? 0 : counts.exclusive[folio.head.index])
+      if entries > 1 || exclusive != entries {
+        return "I15: \(PFN(index)) is pinned, but \(entries) entries map it, \(exclusive) exclusively"
+      }
+    }
+    return nil
+  }
+
+  // MARK: Folios (I3, I8)
+
+  private func checkFolios(_ counts: MemoryCounts) -> String? {
+    var at = 0
+    while at < frames.count {
+      let state = frames.head(PFN(at))
+      guard state.kind != .none else {
+        at += 1
+        continue
+      }
+      defer { at += 1 << state.order }
+      guard state.kind == .allocated, state.flags.contains(.folio) else { continue }
+      let folio = Folio(PFN(at), order: state.order)
+      let mapping = folios.owner(folio).mapping
+      if mapping == .unknownAnonymous || mapping == .unknownFile { continue }
+      var pageMappings = 0
+      for offset in 0..<folio.pages {
+        let found = Int(counts.pages[at + offset])
+        pageMappings += found
+        if found != folios.pageMappings(folio.head + offset) {
+          return "I8: \(found) entries map \(folio.head + offset), it counts "
+            + "\(folios.pageMappings(folio.head + offset))"
+        }
+      }
+      let entire = Int(counts.entire[at])
+      if entire != folios.entireMappings(folio) || entire + pageMappings != folios.mappings(folio) {
+        return "I8: the folio at \(folio.head) is mapped \(entire) + \(pageMappings) times, it counts "
+          + "\(folios.entireMappings(folio)), \(folios.mappings(folio)) in all"
+      }
+      let pins = Int(counts.pins[at])
+      if folio.order > 0, pins != folios.pins(folio) {
+        return "I3: the folio at \(folio.head) is pinned \(pins) times, it counts "
+          + "\(folios.pins(folio))"
+      }
+      let wanted =
+        Int(counts.references[at]) + entire + pageMappings
+        + (state.flags.contains(.isolated) ? 1 : 0)
+        + pins * (folio.order > 0 ? 1 : FolioTable.pinBias)
+      if wanted != folios.references(folio) {
+        return "I3: the folio of order \(folio.order) at \(folio.head) has "
+          + "\(folios.references(folio)) references, its holders account for \(wanted)"
+      }
+    }
+    return nil
+  }
+
+  // MARK: LRU lists (I4)
+
+  private func checkLRU() -> String? {
+    var linked = 0
+    for node in 0..<nodeCount {
+      for list in LRUList.allCases {
+        let ends = lruLists[node * LRUList.count + list.rawValue]
+        let folios = frames.blocks(ends, order: 0)
+        if folios.count != Int(ends.count) {
+          return "I4: \(list.name) of node \(node) holds \(folios.count) folios, its count says "
+            + "\(ends.count)"
+        }
+        for pfn in folios {
+          let state = frames.head(pfn)
+          if state.kind != .allocated || !state.isLRU || state.lruList != list {
+            return "I4: \(pfn) is on \(list.name), but its state says otherwise"
+          }
+        }
+        linked += folios.count
+      }
+    }
+    var marked = 0
+    var at = 0
+    while at < frames.count {
+      let state = frames.head(PFN(at))
+      if state.kind == .allocated, state.isLRU { marked += 1 }
+      at += state.kind == .none ? 1 : 1 << state.order
+    }
+    return marked == linked ? nil : "I4: \(marked) folios are marked LRU, the lists hold \(linked)"
+  }
+}
+
+/// What tables, caches and holders say of each frame.
+private struct MemoryCounts {
+  var pages: [UInt32]
+  var entire: [UInt32]
+  var exclusive: [UInt32]
+  var references: [UInt32]
+  var pins: [UInt32]
+  var pinned: [Bool]
+  var isTable: [Bool]
+
+  init(frames: Int) {
+    pages = Array(repeating: 0, count: frames)
+    entire = pages
+    exclusive = pages
+    references = pages
+    pins = pages
+    pinned = Array(repeating: false, count: frames)
+    isTable = pinned
+  }
+
+  /// Notes that a frame holds a table, or waits to; each may have one owner only.
+  mutating func claim(table pfn: PFN, _ machine: borrowing Machine) -> String? {
+    if isTable[pfn.index] { return "\(pfn) holds two page tables" }
+    isTable[pfn.index] = true
+    let state = machine.frames.head(pfn)
+    if state.kind != .allocated || state.order != 0 {
+      return "\(pfn) holds a page table, but is not allocated as a page"
+    }
+    return nil
+  }
+}

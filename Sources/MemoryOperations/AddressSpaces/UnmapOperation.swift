@@ -1,0 +1,59 @@
+// Invariant: what is out of the tables and not let go yet is in `gather`, with its references
+// (rule P9.32).
+
+public import MemoryModel
+
+/// munmap, or the end of a process, in the steps between which others see gathered pages.
+///
+/// Kernel: `do_vmi_align_munmap()`, `exit_mmap()`.
+public struct UnmapOperation: Operation {
+  public private(set) var outcome: Result<Void, Refusal>?
+  private let space: Int
+  /// Nil unmaps everything and ends the process.
+  private let pages: Range<Int>?
+  private var unmapping: Unmapping?
+
+  public init(space: Int, pages: Range<Int>?) {
+    self.space = space
+    self.pages = pages
+  }
+
+  public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    if outcome != nil { return .finished }
+    guard var current = unmapping else {
+      guard machine.spaces[space].mmapLock == 0 else { return .waiting(.mmapLock(space)) }
+      switch machine.beginUnmap(space, pages) {
+      case .success(let begun):
+        machine.spaces[space].mmapLock = -1
+        unmapping = begun
+        return .running
+      case .failure(let refusal):
+        outcome = .failure(refusal)
+        return .finished
+      }
+    }
+    let isDone = machine.advance(&current, pages: pace == .slice ? 1 << 18 : 1)
+    unmapping = current
+    guard isDone else { return .running }
+    machine.spaces[space].mmapLock += 1
+    outcome = .success(())
+    return .finished
+  }
+
+  public func nextStep(_ machine: borrowing Machine) -> Step {
+    guard let unmapping else {
+      return Step("e1", "do_vmi_align_munmap", "cut the areas and empty this CPU's LRU batches")
+    }
+    switch unmapping.phase {
+    case .zap(let page):
+      return Step(
+        "e2", "unmap_page_range", "take 0x\(String(page << 12, radix: 16)) out of the tables")
+    case .tables: return Step("e3", "free_pgtables", "gather the tables that nobody needs")
+    case .finish:
+      return Step("e4", "tlb_finish_mmu", "let \(unmapping.gather.entries.count) entries go")
+    }
+  }
+
+  /// A signal does not stop an unmap that has begun: it runs to its end.
+  public mutating func interrupt(_ machine: inout Machine) { run(&machine) }
+}

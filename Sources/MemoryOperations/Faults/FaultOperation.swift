@@ -1,0 +1,55 @@
+public import MemoryModel
+
+/// One page fault (rules P2.10 to P2.14, P10.6).
+///
+/// Kernel: `handle_mm_fault()`, mm/memory.c.
+public struct FaultOperation: Operation {
+  public private(set) var outcome: FaultResult?
+  private var fault: PageFault
+
+  /// A fault of a process at a page.
+  ///
+  /// - Parameter inPinScope: The task is in a long-term pin (rule P2.33).
+  /// - Parameter writes: The access really writes (rule P4.21).
+  public init(
+    space: Int, page: Int, access: FaultAccess, inPinScope: Bool = false, writes: Bool = false
+  ) {
+    fault = PageFault(space, page: page, access, inPinScope: inPinScope, writes: writes)
+  }
+
+  public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    repeat {
+      switch machine.advance(&fault) {
+      case .running: continue
+      case .waiting(let head): return .waiting(.folio(head))
+      case .finished:
+        outcome = fault.result
+        return .finished
+      }
+    } while pace == .slice
+    return .running
+  }
+
+  public func nextStep(_ machine: borrowing Machine) -> Step {
+    let address = "0x" + String(fault.page << 12, radix: 16)
+    switch fault.phase {
+    case .start:
+      return Step("t1", "handle_mm_fault", "look up \(address) and allocate for it")
+    case .install(let folio, _, let expected, _, _):
+      return Step(
+        "t2", expected.isNone ? "do_anonymous_page" : "wp_page_copy",
+        "lock the page table and let \(address) show \(folio.head)")
+    case .show(let pfn, _):
+      return Step("t2", "finish_fault", "lock the page table and let \(address) show \(pfn)")
+    case .queue(let folio):
+      return Step("t3", "folio_add_lru_vma", "queue \(folio.head) for the LRU lists")
+    case .done:
+      return Step("t4", "handle_mm_fault", "return")
+    }
+  }
+
+  public mutating func interrupt(_ machine: inout Machine) {
+    machine.abandon(&fault)
+    outcome = fault.result
+  }
+}
