@@ -41,7 +41,6 @@ extension Machine {
   /// Makes every page of a frozen folio one of its own, with one reference, plus the cache's.
   private mutating func breakUp(_ folio: Folio, _ mapping: MappingID, index: Int) -> [PFN] {
     let whole = frames.head(folio.head)
-    let isWritten = whole.flags.contains(.written)
     frames.clearHead(folio.head, order: folio.order)
     folios.clear(folio)
     if let file = mapping.fileIndex {
@@ -53,12 +52,10 @@ extension Machine {
     pieces.reserveCapacity(folio.pages - 1)
     for offset in (0..<folio.pages).reversed() {
       let piece = Folio(folio.head + offset, order: 0)
-      let hasContent = isWritten || folios.frames[piece.head.index].index != 0
       folios.frames[piece.head.index] = FrameCounts()
       var state = FrameState(.allocated, order: 0)
       state.owner = whole.owner
-      state.flags = whole.flags.subtracting([.partiallyMapped, .referenced, .written])
-      if hasContent { state.flags.insert(.written) }
+      state.flags = whole.flags.subtracting([.partiallyMapped, .referenced])
       frames.setHead(piece.head, state)
       folios.addReferences(piece, 1)
       folios.setOwner(piece, mapping, index: index + offset)
@@ -85,34 +82,13 @@ extension Machine {
       pageTables[place.slot] = entry
       let isEmpty = isAnonymous && !frames.head(piece.head).flags.contains(.written)
       if isEmpty, !flags.contains(.mlocked),
-        spaces[place.space].area(place.page)?.flags.contains(.locked) != true,
-        let zero = sharedZeroPage()
+        spaces[place.space].area(place.page)?.flags.contains(.locked) != true
       {
-        pageTables[place.slot] = PageTableEntry(zero, [.present, .special, .young])
+        pageTables[place.slot] = PageTableEntry(sharedZeroPage(), [.present, .special, .young])
         spaces[place.space].anonymousPages -= 1
         continue
       }
       endMigrationEntry(place, from: piece, to: piece)
-    }
-  }
-
-  /// The zero page, which boot set aside.
-  ///
-  /// Kernel: `ZERO_PAGE(0)`, a page of the kernel's image.
-  package mutating func sharedZeroPage() -> PFN? {
-    if zeroPage == nil, let image = reserved.first(where: { !$0.isEmpty }) {
-      zeroPage = PFN(image.start)
-    }
-    return zeroPage
-  }
-
-  /// Marks pages as written by their owner, so that a split keeps them.
-  package mutating func markWritten(_ page: PFN) {
-    guard let folio = folio(of: page) else { return }
-    if folio.order == geometry.pageblockOrder {
-      folios.frames[page.index].index = 1
-    } else {
-      setFlags(folio.head, insert: .written)
     }
   }
 }

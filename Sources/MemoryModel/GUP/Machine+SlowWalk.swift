@@ -158,6 +158,27 @@ extension Machine {
     return nil
   }
 
+  /// The end of the pages from the start of a range on that have no entry at all.
+  package func absentEnd(_ space: Int, _ pages: Range<Int>) -> Int {
+    var page = pages.lowerBound
+    while page < pages.upperBound {
+      let (entry, slot, level) = pageTables.leaf(spaces[space].root, page: page)
+      guard entry.isNone else { return page }
+      if level > .pte {
+        page = (page | ((1 << level.order) - 1)) + 1
+        continue
+      }
+      let last = min(pages.upperBound, (page | 511) + 1)
+      var next = slot
+      while page < last, pageTables[next].isNone {
+        page += 1
+        next += 1
+      }
+      if page < last { return page }
+    }
+    return pages.upperBound
+  }
+
   /// Gives back what ``grab(_:_:_:)`` took.
   package mutating func drop(_ folio: Folio, _ pages: Int, _ flags: GUPFlags) {
     if flags.contains(.pin) { dropPins(folio, pages) } else { putReferences(folio, pages) }

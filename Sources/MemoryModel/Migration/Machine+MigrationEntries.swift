@@ -59,24 +59,6 @@ extension Machine {
     }
   }
 
-  /// Counts a folio as mlocked and queues it for the unevictable list.
-  ///
-  /// Kernel: `mlock_folio()`, mm/mlock.c.
-  package mutating func mlock(_ folio: Folio) {
-    let flags = frames.head(folio.head).flags
-    if flags.contains(.hugetlb) || flags.contains(.mlocked) { return }
-    setFlags(folio.head, insert: .mlocked)
-    countZoneMlock(folio, folio.pages)
-    count(.unevictableMlocked, folio.pages)
-    queue(folio, .mlock)
-  }
-
-  /// NR_MLOCK of the folio's zone.
-  package mutating func countZoneMlock(_ folio: Folio, _ pages: Int) {
-    guard let zone = frames.zone(of: folio.head) else { return }
-    zoneItems[zone * VMStatNames.zoneItems.count + 7] += pages
-  }
-
   /// The entries that a migration made of a folio's mappings, or the mappings themselves.
   package func soleMapping(of folio: Folio) -> Mapping? {
     var found: Mapping?
@@ -105,14 +87,12 @@ extension Machine {
     to.owner = from.owner
     if from.flags.contains(.mlocked) {
       from.flags.remove(.mlocked)
-      countZoneMlock(source, -source.pages)
+      countMlocked(source, -1)
     }
     frames.setHead(destination.head, to)
     if source.order == 0 {
       folios.frames[destination.head.index].mappings |=
         folios.frames[source.head.index].mappings & FolioTable.referencedBit
-    } else {
-      moveContent(source, destination)
     }
     if from.flags.contains(.partiallyMapped) {
       deferredSplits.removeAll { $0 == source.head }
@@ -143,16 +123,6 @@ extension Machine {
     for (folio, sign) in [(source, -1), (destination, 1)] {
       count(.filePages, sign * folio.pages, at: folio.head)
       if flags.contains(.swapBacked) { count(.shmem, sign * folio.pages, at: folio.head) }
-    }
-  }
-
-  /// Which pages of a large folio were written, page by page.
-  private mutating func moveContent(_ source: Folio, _ destination: Folio) {
-    guard source.order == geometry.pageblockOrder else { return }
-    if frames.head(source.head).flags.contains(.written) { return }
-    for offset in 0..<source.pages where folios.frames[source.head.index + offset].index != 0 {
-      folios.frames[destination.head.index + offset].index = 1
-      folios.frames[source.head.index + offset].index = 0
     }
   }
 }

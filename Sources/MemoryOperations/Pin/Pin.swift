@@ -27,7 +27,9 @@ public struct Pin: Operation {
   private var page: Int
   private var area: MemoryArea?
   private var sequence = 0
-  private var fault: Fault?
+  private var fault: FaultOperation?
+  /// What the last run of faults ended with, and where.
+  private var faultRefusal: (page: Int, refusal: Refusal)?
   private var check: LongTermCheck?
   private var checksNoMore = false
   private var stuck: [PFN] = []
@@ -245,22 +247,29 @@ public struct Pin: Operation {
     }
     let access: FaultAccess = unshare ? .unshare : flags.contains(.write) ? .write : .read
     let inPinScope = isLongTerm && machine.kernel.pinning.scope == .pin
+    if let (refusedPage, refusal) = faultRefusal, refusedPage == page {
+      faultRefusal = nil
+      phase = .walk
+      endWalk(refusal)
+      return nil
+    }
     if pace == .slice, fault == nil, !unshare {
-      let pages = page..<min(area?.end ?? endPage, endPage, page + Self.slicePages)
-      let (done, refusal) = machine.faultAbsent(
-        request.space, pages, access, inPinScope: inPinScope)
-      costs.faults += done
-      if done > 0 {
-        phase = .walk
-        return nil
-      }
-      if let refusal {
-        phase = .walk
-        endWalk(refusal)
+      // Whole runs of absent pages at once: a grab allocates nothing, so the order of allocations is
+      // that of fault, grab, fault, grab.
+      let limit = min(area?.end ?? endPage, endPage, page + Self.slicePages)
+      let end = machine.absentEnd(request.space, page..<limit)
+      if end > page {
+        let run = machine.faultRange(request.space, page..<end, access, inPinScope: inPinScope)
+        costs.faults += run.faults
+        if let refusal = run.refusal { faultRefusal = (page + run.done, refusal) }
+        if run.done > 0 { phase = .walk }
         return nil
       }
     }
-    var work = fault ?? Fault(space: request.space, page: page, access, inPinScope: inPinScope)
+    var work =
+      fault
+      ?? FaultOperation(
+        space: request.space, page: page, access: access, inPinScope: inPinScope)
     fault = nil
     switch work.advance(&machine, pace) {
     case .waiting(let wait):
@@ -271,7 +280,7 @@ public struct Pin: Operation {
     case .finished:
       costs.faults += 1
       phase = .walk
-      if let refusal = work.outcome?.refusal { endWalk(refusal) }
+      if case .refused(let refusal) = work.outcome { endWalk(refusal) }
     }
     return nil
   }

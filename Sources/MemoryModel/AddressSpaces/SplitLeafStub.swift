@@ -1,1 +1,0 @@
-extension Machine { package mutating func splitLeaf(_ space: Int, page: Int) { fatalError() } }
