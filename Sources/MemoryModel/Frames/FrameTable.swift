@@ -52,6 +52,13 @@ public struct FrameTable: ~Copyable {
 
   public var pageblockCount: Int { blockTypes.count }
 
+  /// Whether both tables hold the same, links included.
+  func isEqual(to other: borrowing FrameTable) -> Bool {
+    frameState.isEqual(to: other.frameState) && frameLinks.isEqual(to: other.frameLinks)
+      && blockState.isEqual(to: other.blockState) && blockLinks.isEqual(to: other.blockLinks)
+      && blockTypes.isEqual(to: other.blockTypes) && blockZones.isEqual(to: other.blockZones)
+  }
+
   // MARK: Block heads
 
   /// The state of the block that starts at `pfn`; `.none` when no block starts there.
@@ -170,6 +177,90 @@ public struct FrameTable: ~Copyable {
       next = self.next(pfn, order: order)
     }
     return result
+  }
+
+  // MARK: Runs of single pages
+
+  /// Gives all frames of a run the same state, each as a block of order 0.
+  mutating func setHeads(_ run: PFNRange, _ state: FrameState) {
+    frameState.fill(run.start..<run.end, with: state.rawValue)
+  }
+
+  /// How many single pages are handed out from `run.start` on, one behind the other, within `run`.
+  func allocatedPrefix(of run: PFNRange) -> Int {
+    // Kind and order alone: owner and LRU bit do not matter here.
+    let wanted = FrameState(.allocated, order: 0).rawValue
+    let end = frameState.firstIndex(in: run.start..<min(run.end, count)) { state, _ in
+      state & 0xFF != wanted
+    }
+    return end - run.start
+  }
+
+  /// Puts the pages of a run behind a list, ascending.
+  mutating func pushTail(_ list: inout FrameList, run: PFNRange) {
+    if run.isEmpty { return }
+    let first = UInt32(run.start)
+    let last = UInt32(run.end - 1)
+    frameLinks.update(run.start..<run.end) {
+      Links(next: UInt32(truncatingIfNeeded: $0) &+ 2, previous: UInt32(truncatingIfNeeded: $0))
+    }
+    frameLinks[Int(first)].previous = list.tail
+    frameLinks[Int(last)].next = 0
+    if list.tail != 0 {
+      frameLinks[Int(list.tail - 1)].next = first + 1
+    } else {
+      list.head = first + 1
+    }
+    list.tail = last + 1
+    list.count += UInt32(run.count)
+  }
+
+  /// Puts the pages of a run before a list, one after the other: the last one ends up first.
+  mutating func pushHead(_ list: inout FrameList, run: PFNRange) {
+    if run.isEmpty { return }
+    let first = UInt32(run.start)
+    let last = UInt32(run.end - 1)
+    frameLinks.update(run.start..<run.end) {
+      Links(next: UInt32(truncatingIfNeeded: $0), previous: UInt32(truncatingIfNeeded: $0) &+ 2)
+    }
+    frameLinks[Int(first)].next = list.head
+    frameLinks[Int(last)].previous = 0
+    if list.head != 0 {
+      frameLinks[Int(list.head - 1)].previous = first + 1
+    } else {
+      list.tail = first + 1
+    }
+    list.head = last + 1
+    list.count += UInt32(run.count)
+  }
+
+  /// Takes pages from the head of a list that is not empty for as long as they ascend, at most
+  /// `limit`.
+  mutating func takeHead(_ list: inout FrameList, upTo limit: Int) -> PFNRange {
+    let start = Int(list.head) - 1
+    let most = start..<min(count, start + limit) - 1
+    // Link `index + 2` is the frame behind `index`.
+    let last = frameLinks.firstIndex(in: most) { links, index in Int(links.next) != index + 2 }
+    let next = frameLinks[last].next
+    frameLinks.fill(start..<last + 1, with: Links(next: 0, previous: 0))
+    list.head = next
+    if next != 0 { frameLinks[Int(next - 1)].previous = 0 } else { list.tail = 0 }
+    list.count -= UInt32(last + 1 - start)
+    return PFNRange(start, last + 1)
+  }
+
+  /// Takes pages from the tail of a list that is not empty for as long as they ascend, at most
+  /// `limit`.
+  mutating func takeTail(_ list: inout FrameList, upTo limit: Int) -> PFNRange {
+    let start = Int(list.tail) - 1
+    let most = start..<min(count, start + limit) - 1
+    let last = frameLinks.firstIndex(in: most) { links, index in Int(links.previous) != index + 2 }
+    let previous = frameLinks[last].previous
+    frameLinks.fill(start..<last + 1, with: Links(next: 0, previous: 0))
+    list.tail = previous
+    if previous != 0 { frameLinks[Int(previous - 1)].next = 0 } else { list.head = 0 }
+    list.count -= UInt32(last + 1 - start)
+    return PFNRange(start, last + 1)
   }
 
   private func block(_ link: UInt32, order: Int) -> PFN? {

@@ -28,8 +28,13 @@ extension Machine {
 
   /// Whether a page waits in a batch of any CPU.
   func isInLRUBatch(_ pfn: PFN) -> Bool {
+    isInLRUBatch(anyOf: PFNRange(pfn.index, pfn.index + 1))
+  }
+
+  /// Whether a page of `run` waits in a batch of any CPU.
+  func isInLRUBatch(anyOf run: PFNRange) -> Bool {
     for cpu in 0..<cpuCount {
-      for index in 0..<lruBatches[cpu].count where lruBatches[cpu].pages[index] == pfn {
+      for index in 0..<lruBatches[cpu].count where run.contains(lruBatches[cpu].pages[index]) {
         return true
       }
     }

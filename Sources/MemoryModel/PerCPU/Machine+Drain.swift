@@ -12,6 +12,13 @@ extension Machine {
         continue
       }
       let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
+      if order == 0 && kernel.typesFollowPageblocks {
+        let run = frames.takeTail(&perCPU[local].lists[index], upTo: left)
+        left -= run.count
+        perCPU[local].count -= run.count
+        drainRun(zone, run)
+        continue
+      }
       while left > 0, let pfn = frames.last(perCPU[local].lists[index], order: order) {
         let remembered = frames.head(pfn).listedType
         frames.remove(&perCPU[local].lists[index], pfn, order: order)
@@ -25,6 +32,30 @@ extension Machine {
         trace.append(TraceEvent(.pagePcpuDrain, pfn, order: order, UInt32(type.rawValue)))
       }
       index = (index + 1) % PerCPUPages.listCount
+    }
+  }
+
+  /// Gives ascending single pages to the buddy, in aligned blocks.
+  ///
+  /// One by one they would merge into the same blocks: inside an aligned block no page has another
+  /// partner than pages of the block, and the block goes on merging when its last page comes.
+  private mutating func drainRun(_ zone: Int, _ run: PFNRange) {
+    frames.setHeads(run, FrameState())
+    var at = run.start
+    while at < run.end {
+      let pageblock = PFN(at).roundedDown(toOrder: geometry.pageblockOrder).index
+      let piece = PFNRange(at, min(run.end, pageblock + geometry.pageblockPages))
+      let type = frames.migrateType(PFN(at))
+      account(zone, step: 1, times: piece.count, type)
+      while at < piece.end {
+        var order = min(geometry.pageblockOrder, at == 0 ? Int.max : at.trailingZeroBitCount)
+        while at + 1 << order > piece.end { order -= 1 }
+        mergeAndInsert(zone, PFN(at), order: order, type, atTail: false)
+        at += 1 << order
+      }
+      trace.append(
+        TraceEvent(.pagePcpuDrain, PFN(piece.start), order: 0, UInt32(type.rawValue)),
+        run: piece.count)
     }
   }
 

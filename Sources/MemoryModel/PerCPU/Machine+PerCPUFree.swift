@@ -33,6 +33,12 @@ extension Machine {
     if perCPU[local].freeCount < batch << Self.batchScaleMax {
       perCPU[local].freeCount += 1 << order
     }
+    flushIfFull(zone, local, index, freesHigh: freesHigh)
+  }
+
+  /// Returns pages to the buddy when the lists hold too many, those of list `index` first (rules
+  /// A5.14 to A5.16).
+  mutating func flushIfFull(_ zone: Int, _ local: Int, _ index: Int, freesHigh: Bool) {
     let high = effectiveHigh(zone, local, freesHigh: freesHigh)
     guard perCPU[local].count >= high else { return }
     drain(zone, local, pages: flushSize(local, high: high, freesHigh: freesHigh), from: index)

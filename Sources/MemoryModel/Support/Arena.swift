@@ -57,6 +57,21 @@
     unsafe (base + range.lowerBound).update(repeating: value, count: range.count)
   }
 
+  /// Writes `element(index)` to every element of `range`.
+  @inline(__always)
+  mutating func update(_ range: Range<Int>, _ element: (Int) -> Element) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    for index in range { unsafe base[index] = element(index) }
+  }
+
+  /// The first index of `range` whose element fails the test; the end of the range if none does.
+  @inline(__always)
+  func firstIndex(in range: Range<Int>, where test: (Element, Int) -> Bool) -> Int {
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    for index in range where test(unsafe base[index], index) { return index }
+    return range.upperBound
+  }
+
   /// Makes this arena's content that of another one of the same size, touching only pages that
   /// either has touched.
   public mutating func assign(from other: borrowing Arena) {
