@@ -75,11 +75,12 @@ func configuration(_ bytes: Int) throws -> MachineConfiguration {
 func benchmarkRuns() throws {
   let gibibytes = isSmoke ? 1 : 64
   let count = gibibytes << 18
-  func measure(_ name: String, cma: Int, step: Int) throws {
+  func measure(_ name: String, cma: Int, step: Int, dense: Bool = true) throws {
     var configuration = try configuration(gibibytes << 30 + gibibytes << 29)
     if cma > 0 { configuration.cmaAreas = [.init(name: "reserved", pages: cma)] }
     var machine = try Machine.boot(configuration)
-    var runs: [PFNRange] = []
+    if dense { machine.expectDenseUse(of: PFNRange(0, machine.frames.count)) }
+    var runs: [PFNRun] = []
     for pass in ["first touch", "again"] {
       runs.removeAll()
       let allocation = seconds {
@@ -98,6 +99,7 @@ func benchmarkRuns() throws {
         "12 ns")
     }
   }
+  try measure("\(gibibytes) GiB in runs, small host pages", cma: 0, step: 1 << 20, dense: false)
   try measure("\(gibibytes) GiB in runs", cma: 0, step: 1 << 20)
   try measure("\(gibibytes) GiB, 512 at a time", cma: 0, step: 512)
   try measure("\(gibibytes) GiB, CMA in turns", cma: count, step: 1 << 20)

@@ -37,7 +37,7 @@ import Testing
     var configuration = MachineConfiguration()
     try configuration.layOut(bytesPerNode: [8 << 30])
     var machine = try Machine.boot(configuration)
-    var runs: [PFNRange] = []
+    var runs: [PFNRun] = []
     let refusal = machine.allocateRuns(count: 1 << 20, gfp: .highUserMovable, into: &runs)
     #expect(refusal == nil)
     #expect(runs.reduce(0) { $0 + $1.count } == 1 << 20)
@@ -50,16 +50,16 @@ import Testing
   @Test("What is not an allocated page is refused where a single call refuses it")
   func misuse() throws {
     var machine = try RandomRunTests.machine(.plain)
-    var runs: [PFNRange] = []
+    var runs: [PFNRun] = []
     _ = machine.allocateRuns(count: 100, gfp: .highUserMovable, into: &runs)
     let longest = runs.max { $0.count < $1.count }!
-    let hole = (longest.start + longest.end) / 2
-    try machine.freePages(PFN(hole), order: 0)
+    let hole = longest[longest.count / 2]
+    try machine.freePages(hole, order: 0)
     var single = try machine.fork()
     let bulkError = #expect(throws: MemoryError.self) { try machine.freeRuns(runs) }
     let singleError = #expect(throws: MemoryError.self) {
       for run in runs {
-        for pfn in run.start..<run.end { try single.freePages(PFN(pfn), order: 0) }
+        for index in 0..<run.count { try single.freePages(run[index], order: 0) }
       }
     }
     #expect(bulkError?.message == singleError?.message)
@@ -79,8 +79,11 @@ import Testing
           ring.append(TraceEvent(.pageFree, PFN(start), order: 0))
           naive.append(start)
         } else {
-          ring.append(TraceEvent(.pageFree, PFN(start), order: 0), run: count)
-          naive += (0..<UInt32(count)).map { start + $0 }
+          let descends = random.below(2) == 0
+          let start = start + (1 << 20)
+          ring.append(
+            TraceEvent(.pageFree, PFN(start), order: 0), run: count, descending: descends)
+          naive += (0..<UInt32(count)).map { descends ? start - $0 : start + $0 }
         }
         guard step % 7 == 0 else { continue }
         #expect(ring.total == naive.count, "seed \(seed), step \(step)")
@@ -100,7 +103,7 @@ private struct BulkPair: ~Copyable {
   private let seed: UInt64
   private let longest: Int
   /// Single pages that are held, in runs.
-  private var held: [PFNRange] = []
+  private var held: [PFNRun] = []
   private var blocks: [(pfn: PFN, order: Int)] = []
   private var traced = 0
   var refusals = 0
@@ -214,7 +217,7 @@ private struct BulkPair: ~Copyable {
   /// Changes the type of a pageblock under pages that are held or on per-CPU lists.
   private mutating func retype() -> (String, String?) {
     guard let run = held.randomElement(using: &random) else { return ("nothing", nil) }
-    let pfn = PFN(run.start)
+    let pfn = run.first
     // A pageblock without free blocks can change its type without moving any.
     let pageblock = pfn.roundedDown(toOrder: bulk.geometry.pageblockOrder).index
     for frame in pageblock..<pageblock + bulk.geometry.pageblockPages
@@ -242,7 +245,7 @@ private struct BulkPair: ~Copyable {
     let gfp = Self.requests[random.below(Self.requests.count)]
     let pins = random.below(10) == 0
     let node = random.below(4) == 0 ? random.below(bulk.nodeCount) : nil
-    var runs: [PFNRange] = []
+    var runs: [PFNRun] = []
     let refusal = bulk.allocateRuns(
       count: count, gfp: gfp, node: node, inPinScope: pins, into: &runs)
     var expected: [Int] = []
@@ -257,8 +260,10 @@ private struct BulkPair: ~Copyable {
     held += runs
     if refusal != nil { refusals += 1 }
     if refusal != expectedRefusal { return (name, "refused differently") }
-    if runs.flatMap({ Array($0.start..<$0.end) }) != expected { return (name, "other pages") }
-    if zip(runs, runs.dropFirst()).contains(where: { $0.end == $1.start }) {
+    if runs.flatMap({ run in (0..<run.count).map { run[$0].index } }) != expected {
+      return (name, "other pages")
+    }
+    if zip(runs, runs.dropFirst()).contains(where: { $0.joined(with: $1) != nil }) {
       return (name, "runs that could be one")
     }
     // Some of them wait on their way to the LRU.
@@ -270,25 +275,24 @@ private struct BulkPair: ~Copyable {
   }
 
   private mutating func free() throws -> String? {
-    var runs: [PFNRange] = []
+    var runs: [PFNRun] = []
     for _ in 0..<1 + random.below(6) where !held.isEmpty {
       var run = held.remove(at: random.below(held.count))
       if run.count > 1, random.below(2) == 0 {
         // A part of it.
-        let cut = run.start + 1 + random.below(run.count - 1)
-        held.append(PFNRange(cut, run.end))
-        run.end = cut
+        let cut = 1 + random.below(run.count - 1)
+        held.append(run.dropFirst(cut))
+        run = run.prefix(cut)
       }
-      if random.below(8) == 0 {
-        // Every page by itself, the last first.
-        runs += (run.start..<run.end).reversed().map { PFNRange($0, $0 + 1) }
-      } else {
-        runs.append(run)
+      switch random.below(8) {
+      case 0: runs += (0..<run.count).map { PFNRun(run[$0], count: 1) }
+      case 1: runs.append(PFNRun(run.last, count: run.count, descending: !run.isDescending))
+      default: runs.append(run)
       }
     }
     try bulk.freeRuns(runs)
     for run in runs {
-      for pfn in run.start..<run.end { try single.freePages(PFN(pfn), order: 0) }
+      for index in 0..<run.count { try single.freePages(run[index], order: 0) }
     }
     return nil
   }

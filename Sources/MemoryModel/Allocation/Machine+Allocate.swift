@@ -82,11 +82,11 @@ extension Machine {
       refusal ?? Refusal(.ENOMEM, "no block of order \(order) is left", rule: "A4.24"))
   }
 
-  /// The event of ``allocatePages(order:gfp:node:inPinScope:)`` for pages that follow each other.
-  mutating func traceAllocation(_ pfn: PFN, _ request: AllocationRequest, run count: Int) {
+  /// The events of ``allocatePages(order:gfp:node:inPinScope:)`` for a run of pages.
+  mutating func traceAllocation(_ run: PFNRun, _ request: AllocationRequest) {
     trace.append(
-      TraceEvent(.pageAlloc, pfn, order: 0, request.gfp.rawValue, tracedType(request.gfp)),
-      run: count)
+      TraceEvent(.pageAlloc, run.first, order: 0, request.gfp.rawValue, tracedType(request.gfp)),
+      run: run.count, descending: run.isDescending)
   }
 
   private func tracedType(_ gfp: GFPFlags) -> UInt32 {

@@ -6,43 +6,42 @@
 // free block that is split page by page goes out in ascending order.
 
 extension Machine {
+  /// Prepares the model's own tables for most frames of `range` being allocated one by one.
+  ///
+  /// It changes no state, only what the first touch of a table costs; a machine of which only
+  /// little is used gets larger by it.
+  package mutating func expectDenseUse(of range: PFNRange) { frames.expectDenseUse(of: range) }
+
   /// Allocates `count` single pages and appends them to `runs` in the order of their allocation.
   ///
   /// The same as `count` calls of ``allocatePages(order:gfp:node:inPinScope:)`` that stop at the
   /// first refusal (rules A4.1 to A4.4, A5.5 to A5.7). Not the kernel's `alloc_pages_bulk()`, which
   /// has rules of its own.
   ///
-  /// - Parameter runs: Each range that is appended was allocated ascending; a run that continues the
-  ///   one before is joined to it.
+  /// - Parameter runs: A run that goes on as the one before is joined to it, but not to one that was
+  ///   there before.
   /// - Returns: Why fewer than `count` pages were allocated; nil when all were.
   package mutating func allocateRuns(
     count: Int, gfp: GFPFlags, node: Int? = nil, inPinScope: Bool = false,
-    into runs: inout [PFNRange]
+    into runs: inout [PFNRun]
   ) -> Refusal? {
     let first = runs.count
-    func append(_ run: PFNRange, to runs: inout [PFNRange]) {
-      if runs.count > first, runs[runs.count - 1].end == run.start {
-        runs[runs.count - 1].end = run.end
-      } else {
-        runs.append(run)
-      }
-    }
     let filtered = inPinScope ? gfp.subtracting(.movable) : gfp
     let request =
       handlesRuns ? request(order: 0, gfp: filtered, node: node ?? cpuNodes[currentCPU]) : nil
     var left = count
-    var pieces: [PFNRange] = []
+    var pieces: [PFNRun] = []
     while left > 0 {
       // The injected failure counts calls.
       if let request, failAllocation == 0 {
         pieces.removeAll(keepingCapacity: true)
         let taken = takeRuns(request, firstFlags(request), upTo: left, &pieces)
-        for piece in pieces { append(piece, to: &runs) }
+        for piece in pieces { runs.append(joining: piece, from: first) }
         left -= taken
         if taken > 0 { continue }
       }
       switch allocatePages(order: 0, gfp: gfp, node: node, inPinScope: inPinScope) {
-      case .page(let pfn): append(PFNRange(pfn.index, pfn.index + 1), to: &runs)
+      case .page(let pfn): runs.append(joining: PFNRun(pfn, count: 1), from: first)
       case .refused(let refusal): return refusal
       }
       left -= 1
@@ -60,7 +59,7 @@ extension Machine {
   /// - Returns: How many; 0 when the next page is not a plain one and needs a single call.
   private mutating func takeRuns(
     _ request: AllocationRequest, _ flags: AllocationFlags, upTo limit: Int,
-    _ pieces: inout [PFNRange]
+    _ pieces: inout [PFNRun]
   ) -> Int {
     guard let zone = servingZone(request, flags) else { return 0 }
     let local = zone * cpuCount + currentCPU
@@ -75,8 +74,8 @@ extension Machine {
       if taken > 1 && servingZone(request, flags) != zone { taken = 1 }
       var ahead = taken
       for (position, piece) in pieces.enumerated() {
-        let out = PFNRange(piece.start, piece.start + min(ahead, piece.count))
-        let kept = PFNRange(out.end, piece.end)
+        let out = piece.prefix(ahead)
+        let kept = piece.dropFirst(ahead)
         ahead -= out.count
         frames.setHeads(out, allocated)
         frames.setHeads(kept, FrameState(.perCPU, order: 0, listed: lastTaken))
@@ -96,7 +95,7 @@ extension Machine {
     }
     perCPU[local].freeCount >>= taken
     countAllocation(zone, request, flags, pages: taken)
-    for piece in pieces { traceAllocation(PFN(piece.start), request, run: piece.count) }
+    for piece in pieces { traceAllocation(piece, request) }
     return taken
   }
 
@@ -119,7 +118,7 @@ extension Machine {
   /// - Returns: How many pages.
   private mutating func refillRuns(
     _ zone: Int, _ local: Int, _ type: MigrateType, _ flags: AllocationFlags,
-    _ pieces: inout [PFNRange]
+    _ pieces: inout [PFNRun]
   ) -> Int {
     let wanted = refillSize(zone, local, order: 0)
     var left = wanted
@@ -144,7 +143,7 @@ extension Machine {
         close(&own, zone, type)
         close(&cma, zone, .cma)
         guard let pfn = take(zone, order: 0, type, flags, mode: &mode) else { break }
-        pieces.append(PFNRange(pfn.index, pfn.index + 1))
+        pieces.append(joining: PFNRun(pfn, count: 1))
         left -= 1
         continue
       }
@@ -152,16 +151,12 @@ extension Machine {
       var pages = min(left, block.count)
       // Until then the half rule says the same for every page.
       if mayUseCMA { pages = min(pages, pagesUntilFold(zone, source)) }
-      let run = PFNRange(block.start, block.start + pages)
+      let run = PFNRun(PFN(block.start), count: pages)
       block.start += pages
       if source == .cma { cma = block } else { own = block }
       account(zone, step: -1, times: pages, source)
-      traceZoneLocked(PFN(run.start), order: 0, source, run: pages)
-      if let last = pieces.last, last.end == run.start {
-        pieces[pieces.count - 1].end = run.end
-      } else {
-        pieces.append(run)
-      }
+      traceZoneLocked(run.first, order: 0, source, run: pages)
+      pieces.append(joining: run)
       left -= pages
     }
     close(&own, zone, type)

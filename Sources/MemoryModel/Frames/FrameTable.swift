@@ -59,6 +59,14 @@ public struct FrameTable: ~Copyable {
       && blockTypes.isEqual(to: other.blockTypes) && blockZones.isEqual(to: other.blockZones)
   }
 
+  /// Prepares for most frames of `range` becoming single pages.
+  mutating func expectDenseUse(of range: PFNRange) {
+    let covered = range.intersection(PFNRange(0, count))
+    if covered.isEmpty { return }
+    frameState.expectDenseUse(of: covered.start..<covered.end)
+    frameLinks.expectDenseUse(of: covered.start..<covered.end)
+  }
+
   // MARK: Block heads
 
   /// The state of the block that starts at `pfn`; `.none` when no block starts there.
@@ -182,28 +190,25 @@ public struct FrameTable: ~Copyable {
   // MARK: Runs of single pages
 
   /// Gives all frames of a run the same state, each as a block of order 0.
-  mutating func setHeads(_ run: PFNRange, _ state: FrameState) {
-    frameState.fill(run.start..<run.end, with: state.rawValue)
+  mutating func setHeads(_ run: PFNRun, _ state: FrameState) {
+    let range = run.range
+    frameState.fill(range.start..<range.end, with: state.rawValue)
   }
 
-  /// How many single pages are handed out from `run.start` on, one behind the other, within `run`.
-  func allocatedPrefix(of run: PFNRange) -> Int {
+  /// How many single pages at the beginning of `run` are handed out.
+  func allocatedPrefix(of run: PFNRun) -> Int {
     // Kind and order alone: owner and LRU bit do not matter here.
     let wanted = FrameState(.allocated, order: 0).rawValue
-    let end = frameState.firstIndex(in: run.start..<min(run.end, count)) { state, _ in
-      state & 0xFF != wanted
+    return frameState.countPassing(from: run.first.index, step: run.step, limit: run.count) {
+      state, _ in state & 0xFF == wanted
     }
-    return end - run.start
   }
 
-  /// Puts the pages of a run behind a list, ascending.
-  mutating func pushTail(_ list: inout FrameList, run: PFNRange) {
+  /// Puts the pages of a run behind a list, the first one first.
+  mutating func pushTail(_ list: inout FrameList, run: PFNRun) {
     if run.isEmpty { return }
-    let first = UInt32(run.start)
-    let last = UInt32(run.end - 1)
-    frameLinks.update(run.start..<run.end) {
-      Links(next: UInt32(truncatingIfNeeded: $0) &+ 2, previous: UInt32(truncatingIfNeeded: $0))
-    }
+    chain(run.range, ascending: !run.isDescending)
+    let (first, last) = (run.first.rawValue, run.last.rawValue)
     frameLinks[Int(first)].previous = list.tail
     frameLinks[Int(last)].next = 0
     if list.tail != 0 {
@@ -216,13 +221,10 @@ public struct FrameTable: ~Copyable {
   }
 
   /// Puts the pages of a run before a list, one after the other: the last one ends up first.
-  mutating func pushHead(_ list: inout FrameList, run: PFNRange) {
+  mutating func pushHead(_ list: inout FrameList, run: PFNRun) {
     if run.isEmpty { return }
-    let first = UInt32(run.start)
-    let last = UInt32(run.end - 1)
-    frameLinks.update(run.start..<run.end) {
-      Links(next: UInt32(truncatingIfNeeded: $0), previous: UInt32(truncatingIfNeeded: $0) &+ 2)
-    }
+    chain(run.range, ascending: run.isDescending)
+    let (first, last) = (run.first.rawValue, run.last.rawValue)
     frameLinks[Int(first)].next = list.head
     frameLinks[Int(last)].previous = 0
     if list.head != 0 {
@@ -234,33 +236,62 @@ public struct FrameTable: ~Copyable {
     list.count += UInt32(run.count)
   }
 
-  /// Takes pages from the head of a list that is not empty for as long as they ascend, at most
-  /// `limit`.
-  mutating func takeHead(_ list: inout FrameList, upTo limit: Int) -> PFNRange {
-    let start = Int(list.head) - 1
-    let most = start..<min(count, start + limit) - 1
-    // Link `index + 2` is the frame behind `index`.
-    let last = frameLinks.firstIndex(in: most) { links, index in Int(links.next) != index + 2 }
-    let next = frameLinks[last].next
-    frameLinks.fill(start..<last + 1, with: Links(next: 0, previous: 0))
-    list.head = next
-    if next != 0 { frameLinks[Int(next - 1)].previous = 0 } else { list.tail = 0 }
-    list.count -= UInt32(last + 1 - start)
-    return PFNRange(start, last + 1)
+  /// Links frames to each other in one direction; both ends are left to the caller.
+  private mutating func chain(_ range: PFNRange, ascending: Bool) {
+    // The link of a frame is its number plus one.
+    if ascending {
+      frameLinks.update(range.start..<range.end) {
+        Links(next: UInt32(truncatingIfNeeded: $0) &+ 2, previous: UInt32(truncatingIfNeeded: $0))
+      }
+    } else {
+      frameLinks.update(range.start..<range.end) {
+        Links(next: UInt32(truncatingIfNeeded: $0), previous: UInt32(truncatingIfNeeded: $0) &+ 2)
+      }
+    }
   }
 
-  /// Takes pages from the tail of a list that is not empty for as long as they ascend, at most
-  /// `limit`.
-  mutating func takeTail(_ list: inout FrameList, upTo limit: Int) -> PFNRange {
-    let start = Int(list.tail) - 1
-    let most = start..<min(count, start + limit) - 1
-    let last = frameLinks.firstIndex(in: most) { links, index in Int(links.previous) != index + 2 }
-    let previous = frameLinks[last].previous
-    frameLinks.fill(start..<last + 1, with: Links(next: 0, previous: 0))
+  /// Takes pages from the head of a list that is not empty for as long as they make up a run, at
+  /// most `limit`.
+  mutating func takeHead(_ list: inout FrameList, upTo limit: Int) -> PFNRun {
+    let run = run(from: list.head, upTo: limit) { $0.next }
+    let next = frameLinks[run.last.index].next
+    clearLinks(run)
+    list.head = next
+    if next != 0 { frameLinks[Int(next - 1)].previous = 0 } else { list.tail = 0 }
+    list.count -= UInt32(run.count)
+    return run
+  }
+
+  /// Takes pages from the tail of a list that is not empty for as long as they make up a run, at
+  /// most `limit`.
+  mutating func takeTail(_ list: inout FrameList, upTo limit: Int) -> PFNRun {
+    let run = run(from: list.tail, upTo: limit) { $0.previous }
+    let previous = frameLinks[run.last.index].previous
+    clearLinks(run)
     list.tail = previous
     if previous != 0 { frameLinks[Int(previous - 1)].next = 0 } else { list.head = 0 }
-    list.count -= UInt32(last + 1 - start)
-    return PFNRange(start, last + 1)
+    list.count -= UInt32(run.count)
+    return run
+  }
+
+  @inline(__always)
+  private func run(from link: UInt32, upTo limit: Int, _ follow: (Links) -> UInt32) -> PFNRun {
+    let start = Int(link) - 1
+    let second = Int(follow(frameLinks[start]))
+    let descends = second == start && second != 0
+    if limit <= 1 || second != start + 2 && !descends { return PFNRun(PFN(start), count: 1) }
+    let step = descends ? -1 : 1
+    // Link 0 is the end of the list and no frame.
+    let more = frameLinks.countPassing(from: start, step: step, limit: limit - 1) { links, index in
+      let next = Int(follow(links))
+      return next == index + step + 1 && next != 0
+    }
+    return PFNRun(PFN(start), count: more + 1, descending: descends)
+  }
+
+  private mutating func clearLinks(_ run: PFNRun) {
+    let range = run.range
+    frameLinks.fill(range.start..<range.end, with: Links(next: 0, previous: 0))
   }
 
   private func block(_ link: UInt32, order: Int) -> PFN? {

@@ -35,27 +35,31 @@ extension Machine {
     }
   }
 
-  /// Gives ascending single pages to the buddy, in aligned blocks.
+  /// Gives single pages to the buddy, in aligned blocks.
   ///
   /// One by one they would merge into the same blocks: inside an aligned block no page has another
   /// partner than pages of the block, and the block goes on merging when its last page comes.
-  private mutating func drainRun(_ zone: Int, _ run: PFNRange) {
+  private mutating func drainRun(_ zone: Int, _ run: PFNRun) {
     frames.setHeads(run, FrameState())
-    var at = run.start
-    while at < run.end {
-      let pageblock = PFN(at).roundedDown(toOrder: geometry.pageblockOrder).index
-      let piece = PFNRange(at, min(run.end, pageblock + geometry.pageblockPages))
-      let type = frames.migrateType(PFN(at))
+    var left = run
+    while !left.isEmpty {
+      let inside = left.first.index & (geometry.pageblockPages - 1)
+      let piece = left.prefix(run.isDescending ? inside + 1 : geometry.pageblockPages - inside)
+      left = left.dropFirst(piece.count)
+      let type = frames.migrateType(piece.first)
       account(zone, step: 1, times: piece.count, type)
-      while at < piece.end {
-        var order = min(geometry.pageblockOrder, at == 0 ? Int.max : at.trailingZeroBitCount)
-        while at + 1 << order > piece.end { order -= 1 }
-        mergeAndInsert(zone, PFN(at), order: order, type, atTail: false)
-        at += 1 << order
+      var rest = piece.range
+      while !rest.isEmpty {
+        let edge = run.isDescending ? rest.end : rest.start
+        let fitting = Int.bitWidth - 1 - rest.count.leadingZeroBitCount
+        let order = min(fitting, edge.trailingZeroBitCount)
+        let start = run.isDescending ? rest.end - 1 << order : rest.start
+        mergeAndInsert(zone, PFN(start), order: order, type, atTail: false)
+        if run.isDescending { rest.end -= 1 << order } else { rest.start += 1 << order }
       }
       trace.append(
-        TraceEvent(.pagePcpuDrain, PFN(piece.start), order: 0, UInt32(type.rawValue)),
-        run: piece.count)
+        TraceEvent(.pagePcpuDrain, piece.first, order: 0, UInt32(type.rawValue)),
+        run: piece.count, descending: run.isDescending)
     }
   }
 

@@ -9,8 +9,9 @@ public struct TraceRing: ~Copyable {
   struct Entry: BitwiseCopyable {
     /// The first event of the run.
     var event: TraceEvent
-    /// How many follow, each for the block of the same order behind the one before.
-    var more: UInt32
+    /// How many follow, each for the block of the same order behind the one before; negative when
+    /// it is the block in front.
+    var more: Int32
   }
 
   private var entries: Arena<Entry>
@@ -32,12 +33,14 @@ public struct TraceRing: ~Copyable {
     total &+= 1
   }
 
-  /// Appends `count` events that differ only in their blocks, which lie one behind the other.
+  /// Appends `count` events that differ only in their blocks, which lie one behind the other or,
+  /// when they descend, one in front of the other.
   ///
   /// One store, however long the run: a fault handler that fills terabytes writes two events a page.
-  mutating func append(_ event: TraceEvent, run count: Int) {
+  mutating func append(_ event: TraceEvent, run count: Int, descending: Bool = false) {
     if count <= 0 { return }
-    entries[entryCount & (Self.capacity - 1)] = Entry(event: event, more: UInt32(count - 1))
+    entries[entryCount & (Self.capacity - 1)] = Entry(
+      event: event, more: Int32(descending ? 1 - count : count - 1))
     entryCount &+= 1
     total &+= count
   }
@@ -58,18 +61,20 @@ public struct TraceRing: ~Copyable {
     var number = total
     while number > first {
       entry -= 1
-      number -= Int(entries[entry & (Self.capacity - 1)].more) + 1
+      number -= Int(entries[entry & (Self.capacity - 1)].more.magnitude) + 1
     }
     var result: [TraceEvent] = []
     result.reserveCapacity(total - first)
     while entry < entryCount {
       let run = entries[entry & (Self.capacity - 1)]
-      for index in max(0, first - number)...Int(run.more) {
+      let more = Int(run.more.magnitude)
+      for index in max(0, first - number)...more {
         var event = run.event
-        event.pfn += UInt32(index) << UInt32(event.order)
+        let distance = UInt32(index) << UInt32(event.order)
+        event.pfn = run.more < 0 ? event.pfn - distance : event.pfn + distance
         result.append(event)
       }
-      number += Int(run.more) + 1
+      number += more + 1
       entry += 1
     }
     return result
