@@ -49,13 +49,18 @@ extension Machine {
 
   func request(order: Int, gfp: GFPFlags, node: Int) -> AllocationRequest? {
     let highest = gfp.highestZone
-    let list = zonelists[node]
-    guard
-      let preferred = list.firstIndex(where: {
-        zoneTable[$0].indexRawValue <= highest.rawValue
-          && (!gfp.contains(.thisNode) || zoneTable[$0].node == node)
-      })
-    else { return nil }
+    // Indexing both levels each time keeps no list, so nothing counts references.
+    var preferred = 0
+    while true {
+      if preferred == zonelists[node].count { return nil }
+      let zone = zonelists[node][preferred]
+      if zoneTable[zone].indexRawValue <= highest.rawValue,
+        !gfp.contains(.thisNode) || zoneTable[zone].node == node
+      {
+        break
+      }
+      preferred += 1
+    }
     let raw = UInt8(gfp.intersection([.movable, .reclaimable]).rawValue >> 3)
     let type = isMobilityGroupingDisabled ? .unmovable : MigrateType(rawValue: raw)!
     return AllocationRequest(

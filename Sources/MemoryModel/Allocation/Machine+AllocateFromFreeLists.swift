@@ -95,14 +95,13 @@ extension Machine {
   /// Asking twice leaves the same as asking once. Nil when no zone passes, or when the search would
   /// start over.
   mutating func servingZone(_ request: AllocationRequest, _ flags: AllocationFlags) -> Int? {
-    let list = zonelists[request.node]
-    for position in request.preferred..<list.count {
-      let zone = list[position]
+    for position in request.preferred..<zonelists[request.node].count {
+      let zone = zonelists[request.node][position]
       if zoneTable[zone].indexRawValue > request.highest.rawValue { continue }
       let node = zoneTable[zone].node
       if request.gfp.contains(.thisNode) && node != request.node { continue }
       if flags.contains(.noFragment), nodeCount > 1, position != request.preferred,
-        node != zoneTable[list[request.preferred]].node
+        node != zoneTable[zonelists[request.node][request.preferred]].node
       {
         return nil
       }

@@ -15,6 +15,8 @@ public struct FrameTable: ~Copyable {
   private var blockLinks: Arena<Links>
   private var blockTypes: Arena<UInt8>
   private var blockZones: Arena<UInt8>
+  /// As in ``Machine``: reading methods get the address and not a copy of the table's fields.
+  private let passedByAddress: any Sendable = ()
 
   struct Links: BitwiseCopyable {
     var next: UInt32
