@@ -75,11 +75,11 @@ func configuration(_ bytes: Int) throws -> MachineConfiguration {
 func benchmarkRuns() throws {
   let gibibytes = isSmoke ? 1 : 64
   let count = gibibytes << 18
-  func measure(_ name: String, cma: Int, step: Int, dense: Bool = true) throws {
+  func measure(_ name: String, cma: Int, step: Int) throws {
     var configuration = try configuration(gibibytes << 30 + gibibytes << 29)
     if cma > 0 { configuration.cmaAreas = [.init(name: "reserved", pages: cma)] }
     var machine = try Machine.boot(configuration)
-    if dense { machine.expectDenseUse(of: PFNRange(0, machine.frames.count)) }
+    machine.expectDenseUse(of: PFNRange(0, machine.frames.count))
     var runs: [PFNRun] = []
     for pass in ["first touch", "again"] {
       runs.removeAll()
@@ -99,11 +99,9 @@ func benchmarkRuns() throws {
         "12 ns")
     }
   }
-  try measure("\(gibibytes) GiB in runs, small host pages", cma: 0, step: 1 << 20, dense: false)
   try measure("\(gibibytes) GiB in runs", cma: 0, step: 1 << 20)
   try measure("\(gibibytes) GiB, 512 at a time", cma: 0, step: 512)
-  try measure("\(gibibytes) GiB, CMA in turns", cma: count, step: 1 << 20)
-  try measure("\(gibibytes) GiB, CMA, 512 at a time", cma: count, step: 512)
+  try measure("\(gibibytes) GiB, CMA in turns, 512 at a time", cma: count, step: 512)
   // What the bytes alone cost: 4 of state and 8 of links a page.
   var words = [UInt32](repeating: 0, count: 1 << 20)
   let loop = best(of: 5) {
