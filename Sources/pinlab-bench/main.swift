@@ -71,6 +71,47 @@ func configuration(_ bytes: Int) throws -> MachineConfiguration {
   return configuration
 }
 
+/// Pages in runs, as a task that faults in hundreds of GiB takes them and gives them back.
+func benchmarkRuns() throws {
+  let gibibytes = isSmoke ? 1 : 64
+  let count = gibibytes << 18
+  func measure(_ name: String, cma: Int, step: Int) throws {
+    var configuration = try configuration(gibibytes << 30 + gibibytes << 29)
+    if cma > 0 { configuration.cmaAreas = [.init(name: "reserved", pages: cma)] }
+    var machine = try Machine.boot(configuration)
+    machine.expectDenseUse(of: PFNRange(0, machine.frames.count))
+    var runs: [PFNRun] = []
+    for pass in ["first touch", "again"] {
+      runs.removeAll()
+      let allocation = seconds {
+        var left = count
+        while left > 0 {
+          _ = machine.allocateRuns(count: min(left, step), gfp: .highUserMovable, into: &runs)
+          left -= step
+        }
+      }
+      let freeing = try seconds { try machine.freeRuns(runs) }
+      row(
+        "\(name), \(pass): allocate", fixed(allocation / Double(count) * 1e9, 2) + " ns a page",
+        "8 ns")
+      row(
+        "  free, \(runs.count) runs", fixed(freeing / Double(count) * 1e9, 2) + " ns a page",
+        "12 ns")
+    }
+  }
+  try measure("\(gibibytes) GiB in runs", cma: 0, step: 1 << 20)
+  try measure("\(gibibytes) GiB, 512 at a time", cma: 0, step: 512)
+  try measure("\(gibibytes) GiB, CMA in turns, 512 at a time", cma: count, step: 512)
+  // What the bytes alone cost: 4 of state and 8 of links a page.
+  var words = [UInt32](repeating: 0, count: 1 << 20)
+  let loop = best(of: 5) {
+    for index in words.indices { words[index] = UInt32(truncatingIfNeeded: index) }
+  }
+  row(
+    "  a loop that stores 12 bytes", fixed(loop / Double(words.count) * 3e9, 2) + " ns",
+    "(baseline)")
+}
+
 final class Probe {}
 
 /// An object with one method that checks one argument, as the plain C one does.
@@ -121,6 +162,8 @@ do {
   row(
     "alloc_pages + free_pages, per-CPU list, from Swift",
     fixed(pair / Double(rounds) * 1e9, 1) + " ns", "(no target)")
+
+  try benchmarkRuns()
 
   let session = LuaSession { _ in }
   session.registerPlainC()

@@ -111,6 +111,38 @@ import Testing
     #expect(empty.isEqual(to: emptyCopy) == true)
   }
 
+  @Test("A prefix alone is copied and compared")
+  func prefixes() throws {
+    for count in [100, 100_000] {
+      var arena = try Arena<UInt32>(count: count)
+      var copy = try Arena<UInt32>(count: count)
+      let half = count / 2 - 3
+      arena.fill(0..<count, with: 5)
+      copy.assign(from: arena, prefix: half)
+      #expect(copy[half - 1] == 5)
+      #expect(copy[half] == 0)
+      #expect(copy.isEqual(to: arena, prefix: half) == true)
+      #expect(copy.isEqual(to: arena, prefix: half + 1) == false)
+      copy.assign(from: arena, prefix: 0)
+      #expect(copy[half] == 0)
+    }
+  }
+
+  @Test("Tables that expect dense use hold what others hold, and so do their copies")
+  func denseUse() throws {
+    var arena = try Arena<UInt64>(count: 1 << 20)
+    var plain = try Arena<UInt64>(count: 1 << 20)
+    arena.expectDenseUse(of: 1000..<900_001)
+    arena.expectDenseUse(of: 5..<6)
+    for index in stride(from: 0, to: 1 << 20, by: 9999) {
+      arena[index] = UInt64(index)
+      plain[index] = UInt64(index)
+    }
+    let copy = try arena.copy()
+    #expect(arena.isEqual(to: plain) == true)
+    #expect(copy.isEqual(to: plain) == true)
+  }
+
   @Test("More than the address space is refused in words")
   func refusal() {
     let error = #expect(throws: MemoryError.self) {

@@ -11,7 +11,7 @@ import Testing
     case threshold, noCMAConfig
   }
 
-  private static func machine(_ shape: Shape) throws -> Machine {
+  static func machine(_ shape: Shape) throws -> Machine {
     var configuration = MachineConfiguration()
     let mib = 1 << 20
     switch shape {

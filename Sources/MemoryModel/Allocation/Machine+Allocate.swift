@@ -31,26 +31,36 @@ extension Machine {
           nil, order, filtered, Refusal(.ENOMEM, "injected allocation failure", rule: "H18"))
       }
     }
-    var flags: AllocationFlags = [.watermarkLow]
-    if filtered.contains(.kswapdReclaim) { flags.insert(.kswapd) }
-    if request.type == .movable && hasCMA { flags.insert(.cma) }
-    if avoidsFragmentation(request) { flags.insert(.noFragment) }
-    if let pfn = allocateFromFreeLists(request, flags) {
+    if let pfn = allocateFromFreeLists(request, firstFlags(request)) {
       return finish(pfn, order, filtered, nil)
     }
     let slow = allocateSlowPath(request)
     return finish(slow.pfn, order, filtered, slow.refusal)
   }
 
-  private func request(order: Int, gfp: GFPFlags, node: Int) -> AllocationRequest? {
+  /// The flags of the first attempt (rules A2.8, A2.9).
+  func firstFlags(_ request: AllocationRequest) -> AllocationFlags {
+    var flags: AllocationFlags = [.watermarkLow]
+    if request.gfp.contains(.kswapdReclaim) { flags.insert(.kswapd) }
+    if request.type == .movable && hasCMA { flags.insert(.cma) }
+    if avoidsFragmentation(request) { flags.insert(.noFragment) }
+    return flags
+  }
+
+  func request(order: Int, gfp: GFPFlags, node: Int) -> AllocationRequest? {
     let highest = gfp.highestZone
-    let list = zonelists[node]
-    guard
-      let preferred = list.firstIndex(where: {
-        zoneTable[$0].indexRawValue <= highest.rawValue
-          && (!gfp.contains(.thisNode) || zoneTable[$0].node == node)
-      })
-    else { return nil }
+    // Indexing both levels each time keeps no list, so nothing counts references.
+    var preferred = 0
+    while true {
+      if preferred == zonelists[node].count { return nil }
+      let zone = zonelists[node][preferred]
+      if zoneTable[zone].indexRawValue <= highest.rawValue,
+        !gfp.contains(.thisNode) || zoneTable[zone].node == node
+      {
+        break
+      }
+      preferred += 1
+    }
     let raw = UInt8(gfp.intersection([.movable, .reclaimable]).rawValue >> 3)
     let type = isMobilityGroupingDisabled ? .unmovable : MigrateType(rawValue: raw)!
     return AllocationRequest(
@@ -69,14 +79,23 @@ extension Machine {
   private mutating func finish(
     _ pfn: PFN?, _ order: Int, _ gfp: GFPFlags, _ refusal: Refusal?
   ) -> AllocationResult {
-    let type =
-      isMobilityGroupingDisabled ? 0 : gfp.intersection([.movable, .reclaimable]).rawValue >> 3
     trace.append(
       TraceEvent(
-        .pageAlloc, pfn ?? PFN(0), order: order, gfp.rawValue, type, failed: pfn == nil))
+        .pageAlloc, pfn ?? PFN(0), order: order, gfp.rawValue, tracedType(gfp), failed: pfn == nil))
     if let pfn { return .page(pfn) }
     return .refused(
       refusal ?? Refusal(.ENOMEM, "no block of order \(order) is left", rule: "A4.24"))
+  }
+
+  /// The events of ``allocatePages(order:gfp:node:inPinScope:)`` for a run of pages.
+  mutating func traceAllocation(_ run: PFNRun, _ request: AllocationRequest) {
+    trace.append(
+      TraceEvent(.pageAlloc, run.first, order: 0, request.gfp.rawValue, tracedType(request.gfp)),
+      run: run.count, descending: run.isDescending)
+  }
+
+  private func tracedType(_ gfp: GFPFlags) -> UInt32 {
+    isMobilityGroupingDisabled ? 0 : gfp.intersection([.movable, .reclaimable]).rawValue >> 3
   }
 
   /// Gives a block back (rule A3.14, its last reference).

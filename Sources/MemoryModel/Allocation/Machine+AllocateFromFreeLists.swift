@@ -44,7 +44,7 @@ extension Machine {
   ///
   /// Failing the high mark is remembered in the zone, even when the reason is a missing block and
   /// not a missing page (A4.3).
-  private mutating func passesWatermarks(
+  mutating func passesWatermarks(
     _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
   ) -> Bool {
     if kernel.perCPULists == .autoTuned && !zoneTable[zone].flags.contains(.belowHigh) {
@@ -69,16 +69,45 @@ extension Machine {
       pfn = takePerCPU(zone, order: request.order, request.type, flags)
     }
     if pfn == nil { pfn = takeBuddy(zone, order: request.order, request.type, flags) }
-    if let pfn {
-      frames.setHead(pfn, FrameState(.allocated, order: request.order))
-      events[VMEvent.pgallocDMA.rawValue + zoneTable[zone].indexRawValue] += 1 << request.order
-      countNUMA(zone, preferred: zonelists[request.node][request.preferred])
+    if let pfn { frames.setHead(pfn, FrameState(.allocated, order: request.order)) }
+    countAllocation(zone, request, flags, pages: pfn == nil ? 0 : 1 << request.order)
+    return pfn
+  }
+
+  /// What `rmqueue()` does after it took blocks, or none.
+  mutating func countAllocation(
+    _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags, pages: Int
+  ) {
+    if pages > 0 {
+      events[VMEvent.pgallocDMA.rawValue + zoneTable[zone].indexRawValue] += pages
+      countNUMA(
+        zone, preferred: zonelists[request.node][request.preferred], blocks: pages >> request.order)
     }
     if flags.contains(.kswapd), zoneTable[zone].flags.contains(.boostedWatermark) {
       zoneTable[zone].flags.remove(.boostedWatermark)
       kswapdWakeups += 1
     }
-    return pfn
+  }
+
+  /// The zone that the first attempt takes the next block from, as far as that is plain to see: the
+  /// first that passes its watermarks (rule A4.2).
+  ///
+  /// Asking twice leaves the same as asking once. Nil when no zone passes, or when the search would
+  /// start over.
+  mutating func servingZone(_ request: AllocationRequest, _ flags: AllocationFlags) -> Int? {
+    for position in request.preferred..<zonelists[request.node].count {
+      let zone = zonelists[request.node][position]
+      if zoneTable[zone].indexRawValue > request.highest.rawValue { continue }
+      let node = zoneTable[zone].node
+      if request.gfp.contains(.thisNode) && node != request.node { continue }
+      if flags.contains(.noFragment), nodeCount > 1, position != request.preferred,
+        node != zoneTable[zonelists[request.node][request.preferred]].node
+      {
+        return nil
+      }
+      if passesWatermarks(zone, request, flags) { return zone }
+    }
+    return nil
   }
 
   /// Kernel: `rmqueue_buddy()` (rule A3.28).
@@ -105,15 +134,16 @@ extension Machine {
   }
 
   /// Kernel: `zone_statistics()` (rule A8.10).
-  private mutating func countNUMA(_ zone: Int, preferred: Int) {
+  private mutating func countNUMA(_ zone: Int, preferred: Int, blocks: Int) {
     let width = VMStatNames.numaItems.count
     let node = zoneTable[zone].node
-    numaItems[zone * width + (node == cpuNodes[currentCPU] ? NUMAItem.local : .other).rawValue] += 1
+    let place = node == cpuNodes[currentCPU] ? NUMAItem.local : .other
+    numaItems[zone * width + place.rawValue] += blocks
     if node == zoneTable[preferred].node {
-      numaItems[zone * width + NUMAItem.hit.rawValue] += 1
+      numaItems[zone * width + NUMAItem.hit.rawValue] += blocks
     } else {
-      numaItems[zone * width + NUMAItem.miss.rawValue] += 1
-      numaItems[preferred * width + NUMAItem.foreign.rawValue] += 1
+      numaItems[zone * width + NUMAItem.miss.rawValue] += blocks
+      numaItems[preferred * width + NUMAItem.foreign.rawValue] += blocks
     }
   }
 

@@ -40,6 +40,54 @@ extension Machine {
     }
   }
 
+  /// What `count` calls of ``account(_:_:_:)`` with `step` pages each leave, `step` being 1 or -1.
+  mutating func account(_ zone: Int, step: Int, times count: Int, _ type: MigrateType) {
+    if type == .isolate { return }
+    let local = zone * cpuCount + currentCPU
+    let threshold = zoneTable[zone].statThreshold
+    let free = Self.fold(perCPU[local].freeDiff, step: step, times: count, threshold)
+    perCPU[local].freeDiff = free.rest
+    zoneTable[zone].freePages += free.folded
+    if type == .cma {
+      let cma = Self.fold(perCPU[local].freeCMADiff, step: step, times: count, threshold)
+      perCPU[local].freeCMADiff = cma.rest
+      zoneTable[zone].freeCMAPages += cma.folded
+    } else if type == .highAtomic && kernel.typesFollowPageblocks {
+      zoneTable[zone].freeHighAtomic += step * count
+    }
+  }
+
+  /// What reaches the global counter, and what stays with the CPU, after `count` updates of one page
+  /// (rule A0.4).
+  private static func fold(
+    _ difference: Int, step: Int, times count: Int, _ threshold: Int
+  ) -> (folded: Int, rest: Int) {
+    if count <= 0 { return (0, difference) }
+    // Only the first update can meet a difference that an earlier, larger threshold allowed.
+    var folded = 0
+    var rest = difference + step
+    if abs(rest) > threshold {
+      folded = rest
+      rest = 0
+    }
+    let period = threshold + 1
+    let distance = rest * step + count - 1
+    if distance < period { return (folded, step * distance) }
+    // From there on every update number `threshold + 1` folds.
+    return (folded + step * (distance / period * period), step * (distance % period))
+  }
+
+  /// How many pages can be taken one by one so that only the last one changes a global counter.
+  func pagesUntilFold(_ zone: Int, _ type: MigrateType) -> Int {
+    let local = zone * cpuCount + currentCPU
+    let threshold = zoneTable[zone].statThreshold
+    func updates(_ difference: Int) -> Int {
+      abs(difference - 1) > threshold ? 1 : difference + threshold + 1
+    }
+    let free = updates(perCPU[local].freeDiff)
+    return type == .cma ? min(free, updates(perCPU[local].freeCMADiff)) : free
+  }
+
   /// Moves the pending differences of one CPU into the global counters (rule A0.4).
   ///
   /// Kernel: `quiet_vmstat()`, `refresh_cpu_vm_stats()`, mm/vmstat.c.

@@ -11,6 +11,13 @@ extension Machine {
   ) {
     assert(start.isAligned(toOrder: startOrder), "misaligned block")
     account(zone, 1 << startOrder, type)
+    mergeAndInsert(zone, start, order: startOrder, type, atTail: atTail)
+  }
+
+  /// ``freeBlock(_:_:order:_:atTail:)`` without the accounting.
+  mutating func mergeAndInsert(
+    _ zone: Int, _ start: PFN, order startOrder: Int, _ type: MigrateType, atTail: Bool
+  ) {
     var pfn = start
     var order = startOrder
     while order < geometry.maxOrder {

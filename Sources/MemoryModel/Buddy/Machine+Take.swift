@@ -7,16 +7,19 @@ extension Machine {
     while current <= geometry.maxOrder {
       if let pfn = firstFree(zone, order: current, type) {
         takeAndExpand(zone, pfn, from: current, to: order, listed: type)
-        let refill =
-          isPerCPUOrder(order) && type.isMergeable ? UInt32(1) : 0
-        trace.append(
-          TraceEvent(
-            .pageAllocZoneLocked, pfn, order: order, UInt32(type.rawValue), refill))
+        traceZoneLocked(pfn, order: order, type, run: 1)
         return pfn
       }
       current += 1
     }
     return nil
+  }
+
+  mutating func traceZoneLocked(_ pfn: PFN, order: Int, _ type: MigrateType, run count: Int) {
+    let refill = isPerCPUOrder(order) && type.isMergeable ? UInt32(1) : 0
+    trace.append(
+      TraceEvent(.pageAllocZoneLocked, pfn, order: order, UInt32(type.rawValue), refill), run: count
+    )
   }
 
   /// Removes a free block and head-inserts the upper halves until `to` is left at `pfn`.

@@ -15,6 +15,8 @@ public struct FrameTable: ~Copyable {
   private var blockLinks: Arena<Links>
   private var blockTypes: Arena<UInt8>
   private var blockZones: Arena<UInt8>
+  /// As in ``Machine``: reading methods get the address and not a copy of the table's fields.
+  private let passedByAddress: any Sendable = ()
 
   struct Links: BitwiseCopyable {
     var next: UInt32
@@ -51,6 +53,21 @@ public struct FrameTable: ~Copyable {
   }
 
   public var pageblockCount: Int { blockTypes.count }
+
+  /// Whether both tables hold the same, links included.
+  func isEqual(to other: borrowing FrameTable) -> Bool {
+    frameState.isEqual(to: other.frameState) && frameLinks.isEqual(to: other.frameLinks)
+      && blockState.isEqual(to: other.blockState) && blockLinks.isEqual(to: other.blockLinks)
+      && blockTypes.isEqual(to: other.blockTypes) && blockZones.isEqual(to: other.blockZones)
+  }
+
+  /// Prepares for most frames of `range` becoming single pages.
+  mutating func expectDenseUse(of range: PFNRange) {
+    let covered = range.intersection(PFNRange(0, count))
+    if covered.isEmpty { return }
+    frameState.expectDenseUse(of: covered.start..<covered.end)
+    frameLinks.expectDenseUse(of: covered.start..<covered.end)
+  }
 
   // MARK: Block heads
 
@@ -187,6 +204,113 @@ public struct FrameTable: ~Copyable {
       next = self.next(pfn, order: order)
     }
     return result
+  }
+
+  // MARK: Runs of single pages
+
+  /// Gives all frames of a run the same state, each as a block of order 0.
+  mutating func setHeads(_ run: PFNRun, _ state: FrameState) {
+    let range = run.range
+    frameState.fill(range.start..<range.end, with: state.rawValue)
+  }
+
+  /// How many single pages at the beginning of `run` are handed out.
+  func allocatedPrefix(of run: PFNRun) -> Int {
+    // Kind and order alone: owner and LRU bit do not matter here.
+    let wanted = FrameState(.allocated, order: 0).rawValue
+    return frameState.countPassing(from: run.first.index, step: run.step, limit: run.count) {
+      state, _ in state & 0xFF == wanted
+    }
+  }
+
+  /// Puts the pages of a run behind a list, the first one first.
+  mutating func pushTail(_ list: inout FrameList, run: PFNRun) {
+    if run.isEmpty { return }
+    chain(run.range, ascending: !run.isDescending)
+    let (first, last) = (run.first.rawValue, run.last.rawValue)
+    frameLinks[Int(first)].previous = list.tail
+    frameLinks[Int(last)].next = 0
+    if list.tail != 0 {
+      frameLinks[Int(list.tail - 1)].next = first + 1
+    } else {
+      list.head = first + 1
+    }
+    list.tail = last + 1
+    list.count += UInt32(run.count)
+  }
+
+  /// Puts the pages of a run before a list, one after the other: the last one ends up first.
+  mutating func pushHead(_ list: inout FrameList, run: PFNRun) {
+    if run.isEmpty { return }
+    chain(run.range, ascending: run.isDescending)
+    let (first, last) = (run.first.rawValue, run.last.rawValue)
+    frameLinks[Int(first)].next = list.head
+    frameLinks[Int(last)].previous = 0
+    if list.head != 0 {
+      frameLinks[Int(list.head - 1)].previous = first + 1
+    } else {
+      list.tail = first + 1
+    }
+    list.head = last + 1
+    list.count += UInt32(run.count)
+  }
+
+  /// Links frames to each other in one direction; both ends are left to the caller.
+  private mutating func chain(_ range: PFNRange, ascending: Bool) {
+    // The link of a frame is its number plus one.
+    if ascending {
+      frameLinks.update(range.start..<range.end) {
+        Links(next: UInt32(truncatingIfNeeded: $0) &+ 2, previous: UInt32(truncatingIfNeeded: $0))
+      }
+    } else {
+      frameLinks.update(range.start..<range.end) {
+        Links(next: UInt32(truncatingIfNeeded: $0), previous: UInt32(truncatingIfNeeded: $0) &+ 2)
+      }
+    }
+  }
+
+  /// Takes pages from the head of a list that is not empty for as long as they make up a run, at
+  /// most `limit`.
+  mutating func takeHead(_ list: inout FrameList, upTo limit: Int) -> PFNRun {
+    let run = run(from: list.head, upTo: limit) { $0.next }
+    let next = frameLinks[run.last.index].next
+    clearLinks(run)
+    list.head = next
+    if next != 0 { frameLinks[Int(next - 1)].previous = 0 } else { list.tail = 0 }
+    list.count -= UInt32(run.count)
+    return run
+  }
+
+  /// Takes pages from the tail of a list that is not empty for as long as they make up a run, at
+  /// most `limit`.
+  mutating func takeTail(_ list: inout FrameList, upTo limit: Int) -> PFNRun {
+    let run = run(from: list.tail, upTo: limit) { $0.previous }
+    let previous = frameLinks[run.last.index].previous
+    clearLinks(run)
+    list.tail = previous
+    if previous != 0 { frameLinks[Int(previous - 1)].next = 0 } else { list.head = 0 }
+    list.count -= UInt32(run.count)
+    return run
+  }
+
+  @inline(__always)
+  private func run(from link: UInt32, upTo limit: Int, _ follow: (Links) -> UInt32) -> PFNRun {
+    let start = Int(link) - 1
+    let second = Int(follow(frameLinks[start]))
+    let descends = second == start && second != 0
+    if limit <= 1 || second != start + 2 && !descends { return PFNRun(PFN(start), count: 1) }
+    let step = descends ? -1 : 1
+    // Link 0 is the end of the list and no frame.
+    let more = frameLinks.countPassing(from: start, step: step, limit: limit - 1) { links, index in
+      let next = Int(follow(links))
+      return next == index + step + 1 && next != 0
+    }
+    return PFNRun(PFN(start), count: more + 1, descending: descends)
+  }
+
+  private mutating func clearLinks(_ run: PFNRun) {
+    let range = run.range
+    frameLinks.fill(range.start..<range.end, with: Links(next: 0, previous: 0))
   }
 
   private func block(_ link: UInt32, order: Int) -> PFN? {

@@ -12,6 +12,13 @@ extension Machine {
         continue
       }
       let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
+      if order == 0 && kernel.typesFollowPageblocks {
+        let run = frames.takeTail(&perCPU[local].lists[index], upTo: left)
+        left -= run.count
+        perCPU[local].count -= run.count
+        drainRun(zone, run)
+        continue
+      }
       while left > 0, let pfn = frames.last(perCPU[local].lists[index], order: order) {
         let remembered = frames.head(pfn).listedType
         frames.remove(&perCPU[local].lists[index], pfn, order: order)
@@ -25,6 +32,34 @@ extension Machine {
         trace.append(TraceEvent(.pagePcpuDrain, pfn, order: order, UInt32(type.rawValue)))
       }
       index = (index + 1) % PerCPUPages.listCount
+    }
+  }
+
+  /// Gives single pages to the buddy, in aligned blocks.
+  ///
+  /// One by one they would merge into the same blocks: inside an aligned block no page has another
+  /// partner than pages of the block, and the block goes on merging when its last page comes.
+  private mutating func drainRun(_ zone: Int, _ run: PFNRun) {
+    frames.setHeads(run, FrameState())
+    var left = run
+    while !left.isEmpty {
+      let inside = left.first.index & (geometry.pageblockPages - 1)
+      let piece = left.prefix(run.isDescending ? inside + 1 : geometry.pageblockPages - inside)
+      left = left.dropFirst(piece.count)
+      let type = frames.migrateType(piece.first)
+      account(zone, step: 1, times: piece.count, type)
+      var rest = piece.range
+      while !rest.isEmpty {
+        let edge = run.isDescending ? rest.end : rest.start
+        let fitting = Int.bitWidth - 1 - rest.count.leadingZeroBitCount
+        let order = min(fitting, edge.trailingZeroBitCount)
+        let start = run.isDescending ? rest.end - 1 << order : rest.start
+        mergeAndInsert(zone, PFN(start), order: order, type, atTail: false)
+        if run.isDescending { rest.end -= 1 << order } else { rest.start += 1 << order }
+      }
+      trace.append(
+        TraceEvent(.pagePcpuDrain, piece.first, order: 0, UInt32(type.rawValue)),
+        run: piece.count, descending: run.isDescending)
     }
   }
 

@@ -47,7 +47,7 @@ extension Machine {
   /// How many blocks a refill takes, and the growth of `high` that goes with it (rule A5.7).
   ///
   /// Kernel: `nr_pcp_alloc()`.
-  private mutating func refillSize(_ zone: Int, _ local: Int, order: Int) -> Int {
+  mutating func refillSize(_ zone: Int, _ local: Int, order: Int) -> Int {
     let batch = perCPU[local].batch
     if kernel.perCPULists == .lowWatermark { return batch > 1 ? max(batch >> order, 2) : batch }
     let highMin = perCPU[local].highMin

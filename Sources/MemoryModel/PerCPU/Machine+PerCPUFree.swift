@@ -4,16 +4,16 @@ extension Machine {
   /// Kernel: `free_unref_page()`, `free_unref_page_commit()`, mm/page_alloc.c.
   mutating func freePerCPU(_ zone: Int, _ pfn: PFN, order: Int) {
     guard isPerCPUOrder(order) else { return freeOnePage(zone, pfn, order: order) }
-    var type = frames.migrateType(pfn)
-    if type == .isolate { return freeOnePage(zone, pfn, order: order) }
-    if !type.isMergeable { type = .movable }
+    let pageblock = frames.migrateType(pfn)
+    if pageblock == .isolate { return freeOnePage(zone, pfn, order: order) }
+    let type = pageblock.isMergeable ? pageblock : .movable
 
     let local = zone * cpuCount + currentCPU
     if kernel.perCPULists == .autoTuned { perCPU[local].allocFactor >>= 1 }
     count(.pgfree, 1 << order)
     let index = perCPUIndex(type, order: order)
     frames.pushHead(&perCPU[local].lists[index], pfn, order: order)
-    frames.setHead(pfn, FrameState(.perCPU, order: order, listed: frames.migrateType(pfn)))
+    frames.setHead(pfn, FrameState(.perCPU, order: order, listed: pageblock))
     perCPU[local].count += 1 << order
     if kernel.perCPULists == .lowWatermark {
       return flushByFactor(zone, local, index, order: order)
@@ -33,6 +33,12 @@ extension Machine {
     if perCPU[local].freeCount < batch << Self.batchScaleMax {
       perCPU[local].freeCount += 1 << order
     }
+    flushIfFull(zone, local, index, freesHigh: freesHigh)
+  }
+
+  /// Returns pages to the buddy when the lists hold too many, those of list `index` first (rules
+  /// A5.14 to A5.16).
+  mutating func flushIfFull(_ zone: Int, _ local: Int, _ index: Int, freesHigh: Bool) {
     let high = effectiveHigh(zone, local, freesHigh: freesHigh)
     guard perCPU[local].count >= high else { return }
     drain(zone, local, pages: flushSize(local, high: high, freesHigh: freesHigh), from: index)

@@ -1,31 +1,82 @@
+// Invariant: an entry stands for one event or for a run of them, so `capacity` entries always hold
+// the last `capacity` events. Which of the two an event came in cannot be seen from outside.
+
 /// The last events, oldest first, and how many were lost.
 public struct TraceRing: ~Copyable {
-  /// 65,536 events of 16 bytes: 1 MiB, of which only what is used becomes resident.
+  /// Events held: 1.25 MiB of entries, of which only what is used becomes resident.
   public static let capacity = 1 << 16
 
-  private var events: Arena<TraceEvent>
+  struct Entry: BitwiseCopyable {
+    /// The first event of the run.
+    var event: TraceEvent
+    /// How many follow, each for the block of the same order behind the one before; negative when
+    /// it is the block in front.
+    var more: Int32
+  }
+
+  private var entries: Arena<Entry>
+  private var entryCount = 0
   /// Events since boot or since the last `clear()`.
   public private(set) var total = 0
 
-  init() throws(MemoryError) { events = try Arena(count: Self.capacity) }
+  init() throws(MemoryError) { entries = try Arena(count: Self.capacity) }
 
   mutating func assign(from other: borrowing TraceRing) {
-    events.assign(from: other.events)
+    entries.assign(from: other.entries)
+    entryCount = other.entryCount
     total = other.total
   }
 
   mutating func append(_ event: TraceEvent) {
-    events[total & (Self.capacity - 1)] = event
+    entries[entryCount & (Self.capacity - 1)] = Entry(event: event, more: 0)
+    entryCount &+= 1
     total &+= 1
   }
 
-  public mutating func clear() { total = 0 }
+  /// Appends `count` events that differ only in their blocks, which lie one behind the other or,
+  /// when they descend, one in front of the other.
+  ///
+  /// One store, however long the run: a fault handler that fills terabytes writes two events a page.
+  mutating func append(_ event: TraceEvent, run count: Int, descending: Bool = false) {
+    if count <= 0 { return }
+    entries[entryCount & (Self.capacity - 1)] = Entry(
+      event: event, more: Int32(descending ? 1 - count : count - 1))
+    entryCount &+= 1
+    total &+= count
+  }
+
+  public mutating func clear() {
+    entryCount = 0
+    total = 0
+  }
 
   /// Events that were overwritten before anybody read them.
   public var lost: Int { max(0, total - Self.capacity) }
 
   /// The events still held with a number of at least `first`, in order.
   public func events(from first: Int = 0) -> [TraceEvent] {
-    (max(first, lost)..<max(first, lost, total)).map { events[$0 & (Self.capacity - 1)] }
+    let first = max(first, lost)
+    if first >= total { return [] }
+    var entry = entryCount
+    var number = total
+    while number > first {
+      entry -= 1
+      number -= Int(entries[entry & (Self.capacity - 1)].more.magnitude) + 1
+    }
+    var result: [TraceEvent] = []
+    result.reserveCapacity(total - first)
+    while entry < entryCount {
+      let run = entries[entry & (Self.capacity - 1)]
+      let more = Int(run.more.magnitude)
+      for index in max(0, first - number)...more {
+        var event = run.event
+        let distance = UInt32(index) << UInt32(event.order)
+        event.pfn = run.more < 0 ? event.pfn - distance : event.pfn + distance
+        result.append(event)
+      }
+      number += more + 1
+      entry += 1
+    }
+    return result
   }
 }

@@ -1,0 +1,71 @@
+// Many single pages at once, the way back. The result is that of as many single calls, bit for bit.
+//
+// Why it can be: a page that goes onto a list changes nothing but that list until the list is so
+// long that it is flushed, and then the oldest pages go first; pages that are freed one by one merge
+// into the same blocks as the aligned blocks they make up.
+
+extension Machine {
+  /// Frees the single pages of `runs` in their order.
+  ///
+  /// The same as ``freePages(_:order:)`` for one page after the other (rules A5.10 to A5.20).
+  ///
+  /// - Throws: `.misuse` at the first page that is not an allocated single page; those before it are
+  ///   free then.
+  package mutating func freeRuns(_ runs: [PFNRun]) throws(MemoryError) {
+    for run in runs { try freeRun(run) }
+  }
+
+  /// Frees the single pages of `run` in its order, as ``freeRuns(_:)`` does.
+  package mutating func freeRun(_ run: PFNRun) throws(MemoryError) {
+    var left = run
+    while !left.isEmpty {
+      var freed = left.count > 1 ? freeWithinPageblock(left) : 0
+      if freed == 0 {
+        try freePages(left.first, order: 0)
+        freed = 1
+      }
+      left = left.dropFirst(freed)
+    }
+  }
+
+  /// Frees the pages at the beginning of `run` that lie in one pageblock, up to the first flush, that
+  /// one included.
+  ///
+  /// - Returns: How many; 0 when the first page needs a single call.
+  private mutating func freeWithinPageblock(_ run: PFNRun) -> Int {
+    let pfn = run.first
+    guard handlesRuns, pfn.index < frames.count, let zone = frames.zone(of: pfn) else { return 0 }
+    let type = frames.migrateType(pfn)
+    // An isolated pageblock takes its pages at once, past the lists.
+    guard type != .isolate else { return 0 }
+    let local = zone * cpuCount + currentCPU
+    // Below the high mark and while the node reclaims, every page moves `pcp->high`.
+    guard zoneTable[zone].flags.isDisjoint(with: [.belowHigh, .reclaimActive]) else { return 0 }
+    let high = clamp(perCPU[local].high, perCPU[local].highMin, perCPU[local].highMax)
+    let room = max(1, high - perCPU[local].count)
+    let inside = pfn.index & (geometry.pageblockPages - 1)
+    let inPageblock = run.isDescending ? inside + 1 : geometry.pageblockPages - inside
+    let pages = frames.allocatedPrefix(of: run.prefix(min(room, inPageblock)))
+    guard pages > 0 else { return 0 }
+    let freed = run.prefix(pages)
+    if isInLRUBatch(anyOf: freed.range) { drainAllLRU() }
+
+    let listed = type.isMergeable ? type : .movable
+    let index = perCPUIndex(listed, order: 0)
+    perCPU[local].allocFactor >>= pages
+    count(.pgfree, pages)
+    trace.append(
+      TraceEvent(.pageFree, pfn, order: 0), run: pages, descending: run.isDescending)
+    frames.pushHead(&perCPU[local].lists[index], run: freed)
+    frames.setHeads(freed, FrameState(.perCPU, order: 0, listed: type))
+    perCPU[local].count += pages
+    perCPU[local].flags.remove(.previousFreeHighOrder)
+    let limit = perCPU[local].batch << Self.batchScaleMax
+    if perCPU[local].freeCount < limit {
+      perCPU[local].freeCount = min(limit, perCPU[local].freeCount + pages)
+    }
+    // All but the last page only found the list short enough.
+    flushIfFull(zone, local, index, freesHigh: false)
+    return pages
+  }
+}
