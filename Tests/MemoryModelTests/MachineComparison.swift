@@ -14,6 +14,10 @@ func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String?
   if !one.lruBatches.isEqual(to: other.lruBatches) { return "LRU batches" }
   if !one.events.isEqual(to: other.events) { return "event counters" }
   if !one.numaItems.isEqual(to: other.numaItems) { return "NUMA counters" }
+  if !one.hugeFlags.isEqual(to: other.hugeFlags) { return "flags of huge pages" }
+  for (left, right) in zip(one.hugePools, other.hugePools) where left != right {
+    return "huge pages of order \(left.order)"
+  }
   if one.settings != other.settings { return "settings" }
   if one.currentCPU != other.currentCPU { return "running CPU" }
   if one.totalReserve != other.totalReserve { return "totalreserve_pages" }

@@ -65,6 +65,8 @@ public enum VMEvent: Int, Sendable {
   case pgallocDMA = 4
   case pgfree = 19
   case pgfault = 23
+  case hugeAllocation = 65
+  case hugeAllocationFail = 66
 }
 
 /// The NUMA counters, as indices into ``VMStatNames/numaItems``.

@@ -15,6 +15,8 @@ public struct FrameState: BitwiseCopyable, Sendable, Equatable {
     case perCPU = 2
     /// Handed out.
     case allocated = 3
+    /// A free huge page on a list of hugetlb's pool; the buddy handed it out.
+    case hugePool = 4
   }
 
   public var rawValue: UInt32
