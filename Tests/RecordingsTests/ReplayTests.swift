@@ -28,7 +28,8 @@ import Testing
     expectAgreement(replayer.report)
     let broken = replayer.machine.check()
     #expect(broken == nil)
-    #expect(replayer.report.stopped == nil)
+    // Class D pins, which migrates.
+    #expect((replayer.report.stopped != nil) == Self.name(path).hasPrefix("D"))
     #expect(replayer.report.operations > 0)
   }
 

@@ -126,6 +126,17 @@ extension Machine {
     }
   }
 
+  /// Ends a write early, as a signal does: pages allocated so far enter the pool, and pages already
+  /// taken out of it are freed.
+  public mutating func interrupt(_ resize: inout HugePoolResize) {
+    switch resize.phase {
+    case .growing: addToHugePool(&resize)
+    case .shrinking: while case .freed = advance(&resize) {}
+    case .done: return
+    }
+    end(&resize)
+  }
+
   private mutating func end(_ resize: inout HugePoolResize) {
     hugePools[resize.pool].maximum = hugePools[resize.pool].persistent
     resize.phase = .done

@@ -193,7 +193,7 @@ public struct Replayer: ~Copyable {
 
   // MARK: One operation
 
-  private mutating func step(_ record: RecordingRecord) {
+  mutating func step(_ record: RecordingRecord) {
     let index = record.i ?? next
     if let reason = Self.boundary(record) {
       report.stopped = (index, reason)
