@@ -39,7 +39,7 @@ extension Machine {
       for start in source.free.reversed() {
         let pfn = PFN(start)
         guard source.order <= geometry.maxOrder, start + 1 << source.order <= frames.count,
-          frames.zone(of: pfn) != nil, frames.head(pfn).kind == .none
+          isNobodys(pfn, order: source.order)
         else {
           throw MemoryError(
             .configuration, "the free huge page at \(pfn) is no memory, or held by others")
@@ -48,6 +48,17 @@ extension Machine {
       }
       try loadCounters(pool, source)
     }
+  }
+
+  /// Whether a block is memory of one zone in which no block starts, and that lies in none.
+  private func isNobodys(_ pfn: PFN, order: Int) -> Bool {
+    let range = PFNRange(pfn.index, pfn.index + 1 << order)
+    guard let zone = frames.zone(of: pfn), frames.zone(of: PFN(range.end - 1)) == zone,
+      memory.contains(where: { $0.intersection(range).count == range.count }),
+      !reserved.contains(where: { $0.start < range.end && range.start < $0.end }),
+      block(containing: pfn) == nil
+    else { return false }
+    return (range.start..<range.end).allSatisfy { frames.head(PFN($0)).kind == .none }
   }
 
   private mutating func loadCounters(
