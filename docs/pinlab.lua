@@ -44,6 +44,23 @@ function machine:fold(cpu) end
 ---@param seconds? integer 
 function machine:tick(seconds) end
 
+---@class machine.hugepages.fields
+---@field count? integer Pages that the pool shall have: what is written to nr_hugepages.
+---@field size? integer|number|string Which pool: 2M or 1G on x86_64, 16M or 16G on ppc64.
+---@field node? integer Set or read the part of the pool on this node; without it, nodes take turns.
+---@field overcommit? integer Surplus pages that may exist: what is written to nr_overcommit_hugepages.
+
+---Sets the size of a pool of huge pages, or only reads it.
+---
+---As in the kernel, the write succeeds when there are too few free blocks: see what nr says. Blocks in use stay; they become surplus, and leave the pool when they are returned. No block is made by reclaim or compaction in this version, and so there are no gigantic pages.
+---@param fields? machine.hugepages.fields
+---@return table? # nr, free, reserved, surplus, max and overcommit, in huge pages, and size in bytes; nr, free and surplus of the node if one is given.
+function machine:hugepages(fields) end
+
+---/proc/meminfo, the lines that the model can tell: memory, CMA and huge pages.
+---@return string # Lines of the file, byte for byte.
+function machine:meminfo() end
+
 ---The zones that have memory.
 ---@return table # The zones with memory, node by node.
 function machine:zones() end
@@ -195,7 +212,7 @@ local pageblock = {}
 ---@class page
 ---@field pfn integer Its page frame number.
 ---@field address integer Its physical address.
----@field state string free (buddy), pcp (a per-CPU list), allocated, reserved, or hole.
+---@field state string free (buddy), pcp (a per-CPU list), allocated, pool (a free huge page), reserved, or hole.
 ---@field order integer The order of the block it lies in; nil in none.
 ---@field block page The first page of its block; nil in none.
 ---@field migratetype string The type of its pageblock.
@@ -219,6 +236,7 @@ function page:free() end
 ---@field min_free_kbytes? integer vm.min_free_kbytes, written right after boot.
 ---@field config_cma? boolean CONFIG_CMA; stock Debian kernels lack it.
 ---@field distances? table NUMA distances, a list of lists.
+---@field hugepages? any Huge pages that boot takes, as `hugepages=`: a count, or a list with one for each node.
 ---@field from? string A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`.
 
 ---Boots a modelled machine, or takes one from a file.

@@ -27,6 +27,10 @@ func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String?
   if one.files != other.files { return "files" }
   if one.regions != other.regions { return "regions" }
   if one.deferredSplits != other.deferredSplits { return "deferred splits" }
+  if !one.hugeFlags.isEqual(to: other.hugeFlags) { return "flags of huge pages" }
+  for (left, right) in zip(one.hugePools, other.hugePools) where left != right {
+    return "huge pages of order \(left.order)"
+  }
   if one.settings != other.settings { return "settings" }
   if one.currentCPU != other.currentCPU { return "running CPU" }
   if one.totalReserve != other.totalReserve { return "totalreserve_pages" }

@@ -22,6 +22,14 @@ import Testing
     #expect(ProcText.vmstat(machine).contains("\nnr_free_cma 0\n"))
   }
 
+  @Test func meminfo() throws {
+    var machine = try Machines.booted([1 << 30])
+    try machine.setHugePages(order: 9, count: 12)
+    _ = machine.takeHugePage(order: 9)
+    _ = try machine.reserveHugePages(order: 9, 5)
+    expectGolden(ProcText.meminfo(machine), "huge-meminfo")
+  }
+
   /// A8.1 and A8.2, checked against the numbers in the lists rather than against a recording.
   @Test func countsAreThoseOfTheLists() throws {
     let machine = try Machines.busy()

@@ -5,6 +5,7 @@ public import MemoryModel
 //   0 … 9, A   the first frame of a free block of that order; dots follow for the rest of it
 //   a … e      the first frame of a block on a per-CPU list, order 0 to 3 and a pageblock's
 //   #          allocated
+//   =          free in the pool of huge pages
 //   -          nobody's: a hole, or reserved
 
 extension Machine {
@@ -20,6 +21,7 @@ extension Machine {
       }
       let end = min(start.index + 1 << state.order, range.upperBound)
       switch state.kind {
+      case .hugePool: line += String(repeating: "=", count: end - at)
       case .allocated: line += String(repeating: "#", count: end - at)
       case .free, .perCPU, .none:
         let name = Self.name(of: state)

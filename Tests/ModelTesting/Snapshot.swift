@@ -21,6 +21,10 @@ public struct ListSnapshot: Equatable {
         }
       }
     }
+    for pool in machine.allHugePools {
+      let pages = machine.freeHugePages(order: pool.order)
+      if !pages.isEmpty { lists["huge pages of order \(pool.order)"] = pages.map(\.index) }
+    }
     guard wantsTypes else { return }
     let order = machine.geometry.pageblockOrder
     types = (0..<machine.frames.pageblockCount).map {

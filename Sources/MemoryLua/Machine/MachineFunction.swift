@@ -37,6 +37,9 @@ extension MemoryLibrary {
         LuaParameter(
           "distances", .table, optional: true, "NUMA distances, a list of lists."),
         LuaParameter(
+          "hugepages", .any, optional: true,
+          "Huge pages that boot takes, as `hugepages=`: a count, or a list with one for each node."),
+        LuaParameter(
           "from", .file, optional: true,
           "A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`."),
       ],
@@ -66,7 +69,7 @@ struct MachineOptions {
   init(_ context: MemoryContext) { self.context = context }
 
   func machine(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
-    if call.isGiven(12) { return try restored(&call) }
+    if call.isGiven(13) { return try restored(&call) }
     var configuration = MachineConfiguration()
     configuration.geometry = Geometry.all[call.integer(3, default: 0)]
     configuration.kernel =
@@ -96,6 +99,7 @@ struct MachineOptions {
       configuration.kernelcore = try movableSize(call.value(5), "kernelcore", page)
       configuration.movablecore = try movableSize(call.value(6), "movablecore", page)
       if call.isGiven(11) { configuration.distances = try distances(call.value(11)) }
+      configuration.hugePages = try hugePages(call.value(12), nodes: sizes.count)
       return try Machine.boot(configuration)
     } catch let error as MemoryError {
       throw LuaFailure("machine: \(error.message)")
@@ -107,16 +111,16 @@ struct MachineOptions {
   }
 
   private func restored(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
-    for position in 0..<12 where position != 7 && call.isGiven(position) {
+    for position in 0..<13 where position != 7 && call.isGiven(position) {
       throw LuaFailure(
         "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
     }
-    guard !call.string(12).isEmpty else {
+    guard !call.string(13).isEmpty else {
       throw LuaFailure("bad field 'from' in 'machine' (expected the name of a file, got \"\")")
     }
     do {
       var text = ""
-      var machine = try MachineFile.load(call.string(12)) { text = $0.text }
+      var machine = try MachineFile.load(call.string(13)) { text = $0.text }
       call.write(text)
       if call.isGiven(7) { machine.setKernel(Kernel.presets[call.integer(7)]) }
       return machine
@@ -183,6 +187,33 @@ struct MachineOptions {
       return .percent(percent)
     }
     return .pages(try ByteSize.bytes(value, field) / page)
+  }
+
+  private func hugePages(
+    _ value: LuaValue, nodes: Int
+  ) throws(LuaFailure) -> [MachineConfiguration.HugePageRequest] {
+    if value.isNil { return [] }
+    if let pages = value.integer {
+      guard (0...1 << 31).contains(pages) else {
+        throw LuaFailure("bad field 'hugepages' (expected a number of pages, got \(pages))")
+      }
+      return [.init(pages: Int(pages))]
+    }
+    guard let table = value.table, table.elements.count <= nodes else {
+      throw LuaFailure(
+        "bad field 'hugepages' (expected a count, or a list with a count for each of the \(nodes) "
+          + "node\(nodes == 1 ? "" : "s"), got \(ByteSize.describe(value)))")
+    }
+    var requests: [MachineConfiguration.HugePageRequest] = []
+    for (node, element) in table.elements.enumerated() {
+      guard let pages = element.integer, (0...1 << 31).contains(pages) else {
+        throw LuaFailure(
+          "bad field 'hugepages[\(node + 1)]' (expected a number of pages, got "
+            + "\(ByteSize.describe(element)))")
+      }
+      requests.append(.init(pages: Int(pages), node: node))
+    }
+    return requests
   }
 
   private func distances(_ value: LuaValue) throws(LuaFailure) -> [[Int]] {

@@ -24,13 +24,14 @@ extension MemoryLibrary {
       })
   }
 
-  /// What a frame is: `free`, `pcp`, `allocated`, `reserved` or `hole`.
+  /// What a frame is: `free`, `pcp`, `allocated`, `pool`, `reserved` or `hole`.
   static func state(_ pfn: PFN, _ object: MachineObject) -> String {
     guard object.machine.isMemory(pfn) else { return "hole" }
     switch object.machine.block(containing: pfn)?.state.kind {
     case .free: return "free"
     case .perCPU: return "pcp"
     case .allocated: return "allocated"
+    case .hugePool: return "pool"
     case .some(FrameState.Kind.none), nil: return "reserved"
     }
   }
@@ -43,7 +44,8 @@ extension MemoryLibrary {
           call.index << call.object(as: MachineObject.self).machine.geometry.pageShift)
       },
       LuaProperty(
-        "state", .string, "free (buddy), pcp (a per-CPU list), allocated, reserved, or hole."
+        "state", .string,
+        "free (buddy), pcp (a per-CPU list), allocated, pool (a free huge page), reserved, or hole."
       ) { call in
         call.returns(state(PFN(call.index), call.object(as: MachineObject.self)))
       },

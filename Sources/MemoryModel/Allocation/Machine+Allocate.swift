@@ -118,6 +118,12 @@ extension Machine {
         "\(pfn) was allocated with order \(state.order), not \(order); "
           + "free it with order \(state.order)")
     }
+    guard hugePageFlags(pfn).isEmpty else {
+      throw MemoryError(
+        .misuse,
+        "\(pfn) is a huge page in use; its last user returns it to the pool, and a smaller "
+          + "nr_hugepages to the buddy")
+    }
     let folio = Folio(pfn, order: order)
     if folios.references(folio) > 0 {
       // The batches hold references, and whoever unmaps pages empties them first.
@@ -125,6 +131,11 @@ extension Machine {
       if folios.references(folio) > 1 { return folios.addReferences(folio, -1) }
       return freeFolio(folio)
     }
+    freeBlock(zone, pfn, order: order)
+  }
+
+  /// Frees a block that is known to be allocated.
+  mutating func freeBlock(_ zone: Int, _ pfn: PFN, order: Int) {
     trace.append(TraceEvent(.pageFree, pfn, order: order))
     frames.clearHead(pfn, order: order)
     freePerCPU(zone, pfn, order: order)
@@ -134,6 +145,7 @@ extension Machine {
     switch state.kind {
     case .free: return "\(pfn) is free already (order \(state.order)): a double free?"
     case .perCPU: return "\(pfn) is free already, on a per-CPU list: a double free?"
+    case .hugePool: return "\(pfn) is a free huge page of the pool; make nr_hugepages smaller"
     case .allocated, .none: break
     }
     if let (start, block) = block(containing: pfn) {

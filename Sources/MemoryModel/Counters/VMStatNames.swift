@@ -74,6 +74,8 @@ public enum VMEvent: Int, Sendable {
   case thpMigrationSuccess = 53
   case thpMigrationFail = 54
   case thpMigrationSplit = 55
+  case hugeAllocation = 65
+  case hugeAllocationFail = 66
   case unevictableCulled = 69
   case unevictableRescued = 71
   case unevictableMlocked = 72

@@ -1,7 +1,7 @@
 /// What the model knows of one block, kept at its first frame.
 ///
 /// ```
-/// bit  31     24 23     16 15            10   9    8 7      4 3      0
+/// bit  31     24 23     16 15            10   9    8 7      3 2      0
 ///     [ flags  ][ owner  ][ type or flags ][mv][lru][ order  ][  kind  ]
 /// ```
 /// Bits 10 to 12 of a free block are the type of its list; of an allocated one they are flags.
@@ -17,6 +17,8 @@ public struct FrameState: BitwiseCopyable, Sendable, Equatable {
     case perCPU = 2
     /// Handed out.
     case allocated = 3
+    /// A free huge page on a list of hugetlb's pool; the buddy handed it out.
+    case hugePool = 4
   }
 
   public var rawValue: UInt32
@@ -24,15 +26,15 @@ public struct FrameState: BitwiseCopyable, Sendable, Equatable {
   public init(rawValue: UInt32 = 0) { self.rawValue = rawValue }
 
   public init(_ kind: Kind, order: Int) {
-    rawValue = UInt32(kind.rawValue) | UInt32(order) << 4
+    rawValue = UInt32(kind.rawValue) | UInt32(order) << 3
   }
 
   init(_ kind: Kind, order: Int, listed type: MigrateType) {
-    rawValue = UInt32(kind.rawValue) | UInt32(order) << 4 | UInt32(type.rawValue) << 10
+    rawValue = UInt32(kind.rawValue) | UInt32(order) << 3 | UInt32(type.rawValue) << 10
   }
 
-  public var kind: Kind { Kind(rawValue: UInt8(rawValue & 15)) ?? .none }
-  public var order: Int { Int(rawValue >> 4 & 15) }
+  public var kind: Kind { Kind(rawValue: UInt8(rawValue & 7)) ?? .none }
+  public var order: Int { Int(rawValue >> 3 & 31) }
 
   /// The type of the free list that a free block is on; on a per-CPU list, the type that kernels up
   /// to 6.9 remember for it (rule A9.6).

@@ -33,7 +33,10 @@ extension Machine {
     }
     machine.bringUpCPUs()
     machine.activateCMAAreas()
-    machine.sizeAsAtBoot()
+    machine.bringUpCPUs()
+    machine.initPerZoneWatermarks()
+    machine.allocateBootHugePages(configuration.hugePages)
+    machine.sizeForTransparentHugePages()
     if let kbytes = configuration.minFreeKbytes { try machine.write(.minFreeKbytes, "\(kbytes)") }
     machine.trace.clear()
     return machine
@@ -42,10 +45,17 @@ extension Machine {
   /// Computes watermarks, reserves, thresholds and per-CPU marks from the zones' `managed`, and
   /// raises them for huge pages on machines of 512 MiB and more (rules A1.15 to A1.24).
   ///
-  /// Kernel: `init_per_zone_wmark_min()`, `hugepage_init()`, `start_stop_khugepaged()`.
+  /// Kernel: `init_per_zone_wmark_min()`, `hugepage_init()`.
   public mutating func sizeAsAtBoot() {
     bringUpCPUs()
     initPerZoneWatermarks()
+    sizeForTransparentHugePages()
+  }
+
+  /// Rule A1.20.
+  ///
+  /// Kernel: `hugepage_init()`, `start_stop_khugepaged()`.
+  private mutating func sizeForTransparentHugePages() {
     let pages = (0..<zoneCount).reduce(0) { $0 + zoneTable[$1].managed }
     if pages * geometry.pageSize < 512 << 20 {
       settings.transparentHugePages = false
@@ -286,6 +296,7 @@ extension MachineConfiguration {
       throw MemoryError(
         .configuration, "a CMA area on a kernel without CONFIG_CMA; drop `cma` or set config_cma")
     }
+    try validateHugePages()
     if let kbytes = minFreeKbytes, !(0...(1 << 31)).contains(kbytes) {
       throw MemoryError(.configuration, "min_free_kbytes = \(kbytes) is not a size in KiB")
     }

@@ -1,6 +1,6 @@
 extension Machine {
   /// Checks the invariants of the specification that a state can show: AI.1 to AI.8, AI.10 to
-  /// AI.13, AI.19 and AI.23.
+  /// AI.13, AI.19 and AI.23, and the counters of the huge page pools.
   ///
   /// The others speak of transitions, and the tests watch those.
   ///
@@ -13,7 +13,7 @@ extension Machine {
         return "\(zoneTable[zone].index.name) of node \(zoneTable[zone].node): " + broken
       }
     }
-    return nil
+    return checkHugePools()
   }
 
   private func checkFreeLists(_ zone: Int) -> String? {

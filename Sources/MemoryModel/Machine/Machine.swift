@@ -75,6 +75,10 @@ public struct Machine: ~Copyable {
   public internal(set) var trace: TraceRing
   /// How often a node's kswapd would have been woken; it does not run in this version.
   public internal(set) var kswapdWakeups = 0
+  /// Gigantic pages first.
+  var hugePools: [HugePool]
+  /// One a pageblock, ``HugePageFlags``.
+  var hugeFlags: Arena<UInt8>
   /// The n-th page allocation from now on fails, for fault injection; 0 is off.
   public var failAllocation = 0
 
@@ -130,6 +134,7 @@ public struct Machine: ~Copyable {
     let numaItems = try Arena<Int>(count: zones * VMStatNames.numaItems.count)
     let nodeItems = try Arena<Int>(count: nodeCount * VMStatNames.nodeItems.count)
     let events = try Arena<Int>(count: VMStatNames.events.count)
+    let hugeFlags = try Arena<UInt8>(count: frames.pageblockCount)
     let trace = try TraceRing()
     self.geometry = geometry
     self.kernel = kernel
@@ -155,6 +160,10 @@ public struct Machine: ~Copyable {
     self.numaItems = numaItems
     self.nodeItems = nodeItems
     self.events = events
+    hugePools = [geometry.giganticOrder, geometry.hugeOrder].map {
+      HugePool(order: $0, nodeCount: nodeCount)
+    }
+    self.hugeFlags = hugeFlags
     self.trace = trace
   }
 
@@ -184,6 +193,8 @@ public struct Machine: ~Copyable {
     currentCPU = other.currentCPU
     kswapdWakeups = other.kswapdWakeups
     failAllocation = other.failAllocation
+    hugePools = other.hugePools
+    hugeFlags.assign(from: other.hugeFlags)
     frames.assign(from: other.frames)
     zoneTable.assign(from: other.zoneTable)
     perCPU.assign(from: other.perCPU)

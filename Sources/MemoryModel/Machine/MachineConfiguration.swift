@@ -13,6 +13,8 @@ public struct MachineConfiguration: Sendable {
   public var kernelcore: MovableSize?
   public var movablecore: MovableSize?
   public var cmaAreas: [CMARequest] = []
+  /// Huge pages that boot takes for hugetlbfs.
+  public var hugePages: [HugePageRequest] = []
   /// CONFIG_CMA.
   ///
   /// Stock Debian kernels do not have it (rule P0.3).

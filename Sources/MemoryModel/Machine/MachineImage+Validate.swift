@@ -32,6 +32,14 @@ extension MachineImage {
           && area.pages <= Self.frameLimit - area.base, "CMA area at \(area.base)",
         "frames of the machine")
     }
+    for pool in hugePools {
+      for pfn in pool.free {
+        try checkBlock(pfn, order: min(pool.order, geometry.maxOrder), "free huge page")
+      }
+      for value in [pool.total, pool.reserved, pool.maximum, pool.overcommit] + pool.surplus {
+        try check((0...Self.numberLimit).contains(value), "\(value)", "a number of huge pages")
+      }
+    }
     for pfn in lruAddBatches.joined() { try checkBlock(pfn, order: 0, "page of an LRU batch") }
   }
 

@@ -14,6 +14,7 @@ public struct MachineImage {
   public var allocations: [Allocation] = []
   /// Pages that wait for the LRU lists, by CPU, oldest first.
   public var lruAddBatches: [[Int]] = []
+  public var hugePools: [HugePoolImage] = []
   public var isMobilityGroupingDisabled = false
   public var events: [String: Int] = [:]
   public var nodeItems: [String: Int] = [:]
@@ -126,6 +127,7 @@ extension Machine {
       machine.frames.setHead(pfn, state)
       machine.adopt(Folio(pfn, order: block.order), state)
     }
+    try machine.loadHugePools(image)
     for (cpu, pages) in image.lruAddBatches.enumerated() where cpu < machine.cpuCount {
       for pfn in pages.prefix(LRUBatch.capacity - 1) {
         guard pfn < machine.frames.count, machine.frames.head(PFN(pfn)).kind == .allocated else {

@@ -44,6 +44,7 @@ public enum Errno: Int, Sendable {
   case EBUSY = 16
   case EEXIST = 17
   case EINVAL = 22
+  case ENOSPC = 28
   case EMLINK = 31
   case EOPNOTSUPP = 95
   case EHWPOISON = 133

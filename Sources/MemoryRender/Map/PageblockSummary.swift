@@ -57,7 +57,7 @@ public struct PageblockSummary: Equatable, Sendable {
       free += pages
       largestFreeOrder = max(largestFreeOrder ?? 0, state.order)
     case .perCPU: perCPU += pages
-    case .allocated:
+    case .allocated, .hugePool:
       allocated += pages
       if state.isLRU { lru += pages }
       if state.isDriverMovable { driverMovable += pages }

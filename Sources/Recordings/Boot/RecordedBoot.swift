@@ -12,6 +12,8 @@ struct RecordedBoot {
   private(set) var movablecore: MachineConfiguration.MovableSize?
   private(set) var cmaPages = 0
   private(set) var hasHugePages = true
+  /// `hugepages=` of the default size.
+  private(set) var hugePages: [MachineConfiguration.HugePageRequest] = []
   /// Pages that boot gave back after the watermarks were computed (rule A1.3).
   private(set) var freedLate = 0
 
@@ -27,6 +29,7 @@ struct RecordedBoot {
         freedLate += (words.last.flatMap { Int($0.dropLast()) } ?? 0) / 4
       }
     }
+    var isDefaultSize = true
     for word in recording.header.cmdline.split(separator: " ") {
       let parts = word.split(separator: "=", maxSplits: 1)
       guard parts.count == 2 else { continue }
@@ -35,6 +38,8 @@ struct RecordedBoot {
       case "movablecore": movablecore = Self.size(parts[1])
       case "cma":
         if case .pages(let pages) = Self.size(parts[1]) { cmaPages = pages }
+      case "hugepagesz": isDefaultSize = parts[1] == "2M"
+      case "hugepages" where isDefaultSize: hugePages += Self.hugePages(parts[1])
       case "transparent_hugepage": hasHugePages = parts[1] != "never"
       default: break
       }
@@ -50,6 +55,17 @@ struct RecordedBoot {
     case "M": return .pages(number << 8)
     case "G": return .pages(number << 18)
     default: return nil
+    }
+  }
+
+  /// `N`, or `node:N,node:N`.
+  private static func hugePages(
+    _ text: Substring
+  ) -> [MachineConfiguration.HugePageRequest] {
+    text.split(separator: ",").compactMap { part in
+      let numbers = part.split(separator: ":").map { Int($0) }
+      guard let pages = numbers.last ?? nil else { return nil }
+      return .init(pages: pages, node: numbers.count == 2 ? numbers[0] : nil)
     }
   }
 
@@ -70,6 +86,7 @@ struct RecordedBoot {
     configuration.movablecore = movablecore
     configuration.reserved = reserved
     configuration.transparentHugePages = hasHugePages
+    configuration.hugePages = hugePages
     if cmaPages > 0 {
       configuration.cmaAreas = [
         MachineConfiguration.CMARequest(name: "reserved", pages: cmaPages)
@@ -112,6 +129,7 @@ struct RecordedBoot {
       checker.check("CMA base", recorded.base_pfn, model.base)
       checker.check("CMA pages", recorded.count, model.pages)
     }
+    compareHugePages(dump, machine, &checker)
     let order = machine.geometry.maxOrder
     for zone in dump.zones ?? [] {
       guard let area = zone.free_area.first(where: { $0.order == order }) else { continue }
@@ -128,12 +146,55 @@ struct RecordedBoot {
     }
   }
 
+  /// The pool that boot filled.
+  ///
+  /// In ZONE_MOVABLE nobody was before the pool, so there each page is derived. Elsewhere the kernel
+  /// had taken pages for itself by then, and no recording shows which: of the pages that both pools
+  /// hold, it is compared in which order they were allocated.
+  private func compareHugePages(
+    _ dump: RecordingRecord, _ machine: borrowing Machine, _ checker: inout Checker
+  ) {
+    let order = machine.geometry.hugeOrder
+    guard let recorded = dump.hstates?.first(where: { $0.order == order }),
+      let pool = machine.hugePool(order: order)
+    else { return }
+    checker.check("boot nr_huge_pages", recorded.nr_huge_pages, pool.total)
+    checker.check("boot max_huge_pages", recorded.max_huge_pages, pool.maximum)
+    checker.check("boot surplus_huge_pages", recorded.surplus_huge_pages, pool.surplus)
+    let model = machine.freeHugePages(order: order).map(\.index)
+    let movable = machine.zone(ZoneIndex.movable.rawValue).range
+    checker.check(
+      "boot pool in ZONE_MOVABLE", recorded.free.filter { movable.contains(PFN($0)) },
+      model.filter { movable.contains(PFN($0)) })
+    let chunk = Machine.bootHugePageChunk(pages: pool.maximum, nodes: machine.nodeCount)
+    let first = Self.inOrderOfAllocation(recorded.free, chunk: chunk)
+    let second = Self.inOrderOfAllocation(model, chunk: chunk)
+    let here = Set(first)
+    let there = Set(second)
+    checker.check(
+      "boot order of allocation for the pool", first.filter(there.contains),
+      second.filter(here.contains))
+  }
+
+  /// Chunks were added one before the other, the last of which may be a shorter one.
+  private static func inOrderOfAllocation(_ list: [Int], chunk: Int) -> [Int] {
+    var result: [Int] = []
+    var end = list.count
+    while end > 0 {
+      let start = max(0, end - chunk)
+      result += list[start..<end]
+      end = start
+    }
+    return result
+  }
+
   /// Watermarks and everything else that follows from `managed` as it was when they were computed.
   private func compareSizes(
     _ dump: RecordingRecord, _ image: MachineImage, _ checker: inout Checker
   ) throws(MemoryError) {
     var sized = image
     sized.allocations = []
+    sized.hugePools = []
     sized.lruAddBatches = []
     sized.settings = Machine.Settings()
     sized.settings.transparentHugePages = hasHugePages

@@ -106,6 +106,18 @@ public struct DumpCMA: Decodable, Sendable {
   public let set_runs: [[Int]]
 }
 
+/// One pool of huge pages; `free` runs in list order.
+public struct DumpHugePool: Decodable, Sendable {
+  public let order: Int
+  public let nr_huge_pages: Int
+  public let free_huge_pages: Int
+  public let resv_huge_pages: Int
+  public let surplus_huge_pages: Int
+  public let max_huge_pages: Int
+  public let nr_overcommit: Int
+  public let free: [Int]
+}
+
 public struct DumpLRUBatch: Decodable, Sendable {
   public let cpu: Int
   public let b: [String: [Int]]

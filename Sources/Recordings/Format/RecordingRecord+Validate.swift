@@ -34,6 +34,18 @@ extension RecordingRecord {
     if let sys, !(1...256).contains(sys.online_cpus) {
       return "online_cpus = \(sys.online_cpus) is not between 1 and 256"
     }
+    for run in map ?? [] {
+      guard (0..<Self.frameLimit).contains(run.index), (-1..<Self.frameLimit).contains(run.pfn),
+        run.count > -Self.frameLimit, run.count < Self.frameLimit
+      else { return "map of \(run.count) pages at \(run.index), pfn \(run.pfn)" }
+    }
+    if let addr, !(0..<1 << 56).contains(addr) { return "addr \(addr)" }
+    for pool in hstates ?? [] {
+      guard (0..<32).contains(pool.order) else { return "hstate of order \(pool.order)" }
+      guard pool.free.count == pool.free_huge_pages else {
+        return "free_huge_pages = \(pool.free_huge_pages), but \(pool.free.count) are listed"
+      }
+    }
     for batch in lru_batches ?? [] where !(0..<256).contains(batch.cpu) {
       return "lru_batches of CPU \(batch.cpu)"
     }

@@ -17,13 +17,40 @@ public struct RecordingRecord: Decodable, Sendable {
   public let pfn: Int?
   public let skipped: Int?
 
+  public let addr: Int?
+  public let len: Int?
+  public let type: String?
+  public let ret: Int?
+  public let step: Int?
+  public let done: Int?
+  public let map: [MappedRun]?
+
   public let tag: String?
   public let zones: [DumpZone]?
   public let cma: [DumpCMA]?
   public let lru_batches: [DumpLRUBatch]?
+  public let hstates: [DumpHugePool]?
   public let sys: DumpSystem?
   public let vmstat: [String: Int]?
   public let pages: [String: [PageRun]]?
+}
+
+/// `[index, pfn, length, level]` of a page table, in base pages; pfns go down if length is negative.
+public struct MappedRun: Decodable, Sendable {
+  public let index: Int
+  /// -1 where nothing is mapped.
+  public let pfn: Int
+  public let count: Int
+  /// `p` a PTE, `m` a PMD, `s` an entry for swap or migration, `-` nothing.
+  public let level: String
+
+  public init(from decoder: any Decoder) throws {
+    var container = try decoder.unkeyedContainer()
+    index = try container.decode(Int.self)
+    pfn = try container.decode(Int.self)
+    count = try container.decode(Int.self)
+    level = try container.decode(String.self)
+  }
 }
 
 /// The first line.

@@ -16,6 +16,7 @@ struct DumpComparer {
         "lru_add of CPU \(batch.cpu)", batch.b["lru_add"] ?? [],
         machine.lruBatch(cpu: batch.cpu).map(\.index))
     }
+    for pool in dump.hstates ?? [] { comparer.compare(pool, machine) }
     comparer.compareEvents(dump.vmstat ?? [:], machine)
     if let system = dump.sys {
       comparer.checker.check(
@@ -101,9 +102,27 @@ struct DumpComparer {
     }
   }
 
+  private mutating func compare(_ dump: DumpHugePool, _ machine: borrowing Machine) {
+    let name = "huge pages of order \(dump.order)"
+    guard let pool = machine.hugePool(order: dump.order) else {
+      return checker.check(name, dump.nr_huge_pages, 0)
+    }
+    checker.check("\(name): nr_huge_pages", dump.nr_huge_pages, pool.total)
+    checker.check("\(name): free_huge_pages", dump.free_huge_pages, pool.free)
+    checker.check("\(name): resv_huge_pages", dump.resv_huge_pages, pool.reserved)
+    checker.check("\(name): surplus_huge_pages", dump.surplus_huge_pages, pool.surplus)
+    checker.check("\(name): max_huge_pages", dump.max_huge_pages, pool.maximum)
+    checker.check("\(name): nr_overcommit_huge_pages", dump.nr_overcommit, pool.overcommit)
+    checker.check(
+      "\(name): free list", dump.free, machine.freeHugePages(order: dump.order).map(\.index))
+  }
+
   /// The allocator's own counters of /proc/vmstat.
   private mutating func compareEvents(_ dump: [String: Int], _ machine: borrowing Machine) {
-    for name in ["pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "pgfree"] {
+    for name in [
+      "pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "pgfree",
+      "htlb_buddy_alloc_success", "htlb_buddy_alloc_fail",
+    ] {
       checker.check(name, dump[name] ?? 0, machine.event(named: name))
     }
   }

@@ -26,6 +26,7 @@ extension MachineImage {
     events = dump.vmstat ?? [:]
     nodeItems = dump.vmstat ?? [:]
     for zone in zones { self.zones.append(try ZoneImage(zone, recording)) }
+    for pool in dump.hstates ?? [] { hugePools.append(HugePoolImage(pool)) }
     for zone in zones {
       let listed = Self.listedFrames(zone)
       addPages(pages[zone.name] ?? [], listed: listed)
@@ -47,6 +48,7 @@ extension MachineImage {
   /// A frame of class 0 that is on no per-CPU list was freed by an interrupt while the dump was
   /// written: its lists came first, so there it was still allocated.
   private mutating func addPages(_ runs: [PageRun], listed: Set<Int>) {
+    let isHugePool = !hugePools.isEmpty
     // What no run covers is a hole or belongs to another zone.
     for run in runs where run.classLetter != "-" {
       memory.append(PFNRange(run.pfn, run.pfn + run.count << run.order))
@@ -55,6 +57,9 @@ extension MachineImage {
       case "R":
         reserved.append(PFNRange(run.pfn, run.pfn + run.count << run.order))
       case "B", "O":
+        break
+      case "h" where isHugePool:
+        // The list says more: its order.
         break
       case "0":
         addInFlight(run, listed)
@@ -89,6 +94,18 @@ extension MachineImage {
       for start in list { frames.formUnion(start..<start + 1 << order) }
     }
     return frames
+  }
+}
+
+extension MachineImage.HugePoolImage {
+  fileprivate init(_ pool: DumpHugePool) {
+    self.init(order: pool.order)
+    total = pool.nr_huge_pages
+    reserved = pool.resv_huge_pages
+    surplus = [pool.surplus_huge_pages]
+    maximum = pool.max_huge_pages
+    overcommit = pool.nr_overcommit
+    free = pool.free
   }
 }
 

@@ -7,8 +7,9 @@ public import MemoryModel
 /// Runs the operations of a recording on the model and compares everything that they yield.
 public struct Replayer: ~Copyable {
   private let recording: Recording
-  public private(set) var machine: Machine
-  public private(set) var report: ReplayReport
+  public internal(set) var machine: Machine
+  public internal(set) var report: ReplayReport
+  var hugeMappings = HugeMappings()
   private var choices = Choices()
   private var recent: [(index: Int, command: String)] = []
   private var next: Int
@@ -32,8 +33,8 @@ public struct Replayer: ~Copyable {
     RecordingEvent.key("kc"): "kcompactd runs", RecordingEvent.key("cs"): "cma_alloc starts",
     RecordingEvent.key("ms"): "migration starts",
   ]
-  private static let allocation = RecordingEvent.key("a")
-  private static let free = RecordingEvent.key("f")
+  static let allocation = RecordingEvent.key("a")
+  static let free = RecordingEvent.key("f")
 
   private static func boundary(_ record: RecordingRecord) -> String? {
     switch record.op {
@@ -146,6 +147,7 @@ public struct Replayer: ~Copyable {
       let scanBefore = awaitsScan
       let workerBefore = hasStatisticsWorker
       let tickBefore = lastTick
+      let mappingsBefore = hugeMappings
       choices = Choices()
       var best: ReplayReport?
       for _ in 0..<Self.attemptLimit {
@@ -161,6 +163,7 @@ public struct Replayer: ~Copyable {
         awaitsScan = scanBefore
         hasStatisticsWorker = workerBefore
         lastTick = tickBefore
+        hugeMappings = mappingsBefore
         if !choices.advance() { break }
       }
       choices = Choices()
@@ -190,7 +193,7 @@ public struct Replayer: ~Copyable {
 
   // MARK: One operation
 
-  private mutating func step(_ record: RecordingRecord) {
+  mutating func step(_ record: RecordingRecord) {
     let index = record.i ?? next
     if let reason = Self.boundary(record) {
       report.stopped = (index, reason)
@@ -227,7 +230,7 @@ public struct Replayer: ~Copyable {
     let workerFirst = worker && choices.choose(2) == 0
     if worker { workerRan = true }
     if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
-    if let difference = applyEvents(of: record) { return difference }
+    if let difference = applyHugeMapping(record) ?? applyEvents(of: record) { return difference }
     if worker && !workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     switch record.op {
     case "sleep_ms" where hasStatisticsWorker:
@@ -277,6 +280,12 @@ public struct Replayer: ~Copyable {
     while trailing > 0, events[trailing - 1].key == Self.free, events[trailing - 1].comm == nil {
       trailing -= 1
     }
+    var resize: HugePoolResize?
+    do throws(MemoryError) {
+      resize = try beginHugeWrite(record)
+    } catch {
+      return (record.cmd ?? record.op, error.message)
+    }
     var previousComm: String?
     for (index, event) in events.enumerated() {
       if index == trailing, let difference = writeSetting(record) { return difference }
@@ -292,10 +301,15 @@ public struct Replayer: ~Copyable {
           machine.run(onCPU: (home + choices.choose(machine.cpuCount)) % machine.cpuCount)
         }
       }
-      if let difference = apply(event, in: record) { return difference }
+      if resize != nil, Self.isPoolEvent(event) {
+        if let difference = step(&resize!, against: event) { return difference }
+      } else if let difference = apply(event, in: record) {
+        return difference
+      }
     }
     for _ in 0..<stacks { allocateKernelStack() }
     machine.run(onCPU: home)
+    if resize != nil, let difference = finish(&resize!) { return difference }
     return trailing == events.count ? writeSetting(record) : nil
   }
 
@@ -395,7 +409,7 @@ public struct Replayer: ~Copyable {
       + " for order \(order), \(gfp.description)"
   }
 
-  private func hex(_ value: Int) -> String { String(value, radix: 16) }
+  func hex(_ value: Int) -> String { String(value, radix: 16) }
 
   /// `zf` holds the exact free counts of the zones that an operation changed.
   private func compareFreePages(_ record: RecordingRecord) -> Difference? {

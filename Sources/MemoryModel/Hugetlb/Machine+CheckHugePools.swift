@@ -1,0 +1,57 @@
+extension Machine {
+  /// That the pools' counters say what the lists and the pages' flags say.
+  ///
+  /// - Returns: The first that does not hold, in words; nil if all do.
+  func checkHugePools() -> String? {
+    var used: [Int: Int] = [:]
+    for block in 0..<hugeFlags.count where hugeFlags[block] != 0 {
+      let pfn = PFN(block << geometry.pageblockOrder)
+      let state = frames.head(pfn)
+      guard hugePageFlags(pfn).contains(.hugetlb), hugePoolIndex(order: state.order) != nil,
+        state.kind == .allocated || state.kind == .hugePool, frames.zone(of: pfn) != nil
+      else { return "\(pfn) is marked as a huge page, but no block of such a size is there" }
+      if state.kind == .allocated {
+        used[state.order * 64 + node(of: pfn), default: 0] += 1
+      } else if hugePageFlags(pfn) != .hugetlb {
+        return "the free huge page at \(pfn) carries flags of a page in use"
+      }
+    }
+    for pool in hugePools {
+      if let broken = check(pool, used) { return "huge pages of order \(pool.order): " + broken }
+    }
+    return nil
+  }
+
+  private func check(_ pool: HugePool, _ used: [Int: Int]) -> String? {
+    for (id, node) in pool.nodes.enumerated() {
+      let listed = frames.blocks(node.list, order: pool.order)
+      for pfn in listed {
+        guard frames.head(pfn).kind == .hugePool, frames.head(pfn).order == pool.order,
+          hugePageFlags(pfn).contains(.hugetlb), self.node(of: pfn) == id
+        else { return "\(pfn) is on the list of node \(id), but not a free huge page of it" }
+      }
+      if listed.count != node.free || listed.count != Int(node.list.count) {
+        return "node \(id) counts \(node.free) free pages, its list holds \(listed.count)"
+      }
+      let inUse = used[pool.order * 64 + id, default: 0]
+      if node.total != node.free + inUse {
+        return
+          "node \(id) counts \(node.total) pages, but \(node.free) are free and \(inUse) in use"
+      }
+      if !(0...node.total).contains(node.surplus) {
+        return "\(node.surplus) of the \(node.total) pages of node \(id) are surplus"
+      }
+    }
+    let sums = pool.nodes.reduce((0, 0, 0)) {
+      ($0.0 + $1.total, $0.1 + $1.free, $0.2 + $1.surplus)
+    }
+    if sums != (pool.total, pool.free, pool.surplus) {
+      return "\(pool.total) pages, \(pool.free) free, \(pool.surplus) surplus; the nodes have "
+        + "\(sums.0), \(sums.1), \(sums.2)"
+    }
+    if !(0...pool.free).contains(pool.reserved) {
+      return "\(pool.reserved) pages are promised, \(pool.free) are free"
+    }
+    return nil
+  }
+}
