@@ -110,6 +110,7 @@ private struct BulkPair: ~Copyable {
 
   init(_ machine: consuming Machine, seed: UInt64, longest: Int = 3000) throws {
     single = try machine.fork()
+    single.drainsRuns = false
     bulk = machine
     random = SplitMix64(seed: seed)
     self.seed = seed

@@ -73,6 +73,9 @@ public struct Machine: ~Copyable {
   var events: Arena<Int>
 
   public internal(set) var trace: TraceRing
+  /// Whether single pages are drained in runs; a test that compares with pages drained one by one
+  /// turns it off.
+  var drainsRuns = true
   /// How often a node's kswapd would have been woken; it does not run in this version.
   public internal(set) var kswapdWakeups = 0
   /// Gigantic pages first.
