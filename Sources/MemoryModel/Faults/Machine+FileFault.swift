@@ -174,7 +174,7 @@ extension Machine {
     let first = max(page & ~15, area.start)
     let end = min(page & ~15 + 16, area.end)
     var isShown = false
-    for other in first..<end {
+    for other in first..<end where area.filePage(other) < files[file].pages {
       guard let pfn = cachedFrame(file, page: area.filePage(other)), let folio = folio(of: pfn),
         !frames.head(folio.head).flags.contains(.locked)
       else { continue }

@@ -100,7 +100,7 @@ extension Machine {
   private func collectCaches(_ counts: inout MemoryCounts) -> String? {
     for (file, value) in files.enumerated() {
       var cached = 0
-      for page in 0..<value.pages where value.chunks[page >> 9] != 0 {
+      for page in 0..<value.chunks.count << 9 where value.chunks[page >> 9] != 0 {
         guard let pfn = cachedFrame(file, page: page) else { continue }
         cached += 1
         guard let folio = folio(of: pfn) else {
