@@ -62,7 +62,8 @@ import Testing
       if choose(3) == 0 {
         if files.isEmpty || choose(3) == 0 {
           let kind: MemoryFile.Kind = choose(3) == 0 ? .regular : .shmem
-          if case .success(let file) = machine.createFile(kind, name: "f", pages: 1 + choose(1500)) {
+          if case .success(let file) = machine.createFile(kind, name: "f", pages: 1 + choose(1500))
+          {
             files.append(file)
             machine.files[file].hugePages = [.never, .always, .withinSize, .advise][choose(4)]
           }
@@ -72,7 +73,8 @@ import Testing
       }
       if choose(5) == 0 { flags.remove(.write) }
       last = "mmap of \(pages) pages, \(backing), flags \(flags.rawValue)"
-      _ = machine.mapArea(space, start: start, pages: pages, flags, backing, replacing: choose(2) == 0)
+      _ = machine.mapArea(
+        space, start: start, pages: pages, flags, backing, replacing: choose(2) == 0)
     }
 
     private mutating func range(_ space: Int) -> Range<Int> {
@@ -194,7 +196,9 @@ import Testing
           if state.flags.contains(.swapBacked) { shmem += folio.pages }
         }
         var pages = 0
-        for offset in 0..<folio.pages where machine.pageMappings(folio.head + offset) > 0 { pages += 1 }
+        for offset in 0..<folio.pages where machine.pageMappings(folio.head + offset) > 0 {
+          pages += 1
+        }
         if machine.entireMappings(folio) > 0 { pages = folio.pages }
         if owner.isAnonymous { anonymous += pages } else { mapped += pages }
       }
@@ -213,7 +217,8 @@ import Testing
       var program = try Program(seed: seed)
       for step in 0..<Seeds.steps(120) {
         program.step()
-        let broken = program.machine.checkMemory() ?? program.countersAreWrong()
+        let broken =
+          program.machine.checkMemory() ?? program.countersAreWrong()
           ?? (step % 20 == 0 ? program.machine.check() : nil)
         if let broken {
           Issue.record("seed \(seed), step \(step), \(program.last): \(broken)")
@@ -222,7 +227,8 @@ import Testing
       }
       for space in program.alive { program.machine.exit(space) }
       for file in program.files { program.machine.dropUser(file) }
-      let broken = program.machine.check() ?? program.machine.checkMemory()
+      let broken =
+        program.machine.check() ?? program.machine.checkMemory()
         ?? program.countersAreWrong()
       #expect(broken == nil, "seed \(seed), after the end")
       #expect(program.machine.total(.pageTable) == 0, "seed \(seed)")

@@ -4,8 +4,8 @@
 /// Which frame holds which page of each file, in chunks of 512 pages.
 ///
 /// Kernel: `address_space->i_pages`, an xarray.
-struct PageCache: ~Copyable {
-  var entries: Arena<UInt32>
+package struct PageCache: ~Copyable {
+  package var entries: Arena<UInt32>
   private var used = 0
   private var firstFree = 0
 

@@ -17,9 +17,9 @@ public struct Machine: ~Copyable {
 
   public internal(set) var frames: FrameTable
   /// Zone `node * ZoneIndex.count + index`, populated or not.
-  var zoneTable: Arena<Zone>
+  package var zoneTable: Arena<Zone>
   /// Entry `zone * cpuCount + cpu`.
-  var perCPU: Arena<PerCPUPages>
+  package var perCPU: Arena<PerCPUPages>
   /// For each node, the populated zones in the order in which a request tries them (rule A1.13).
   var zonelists: [[Int]]
 
@@ -39,17 +39,17 @@ public struct Machine: ~Copyable {
   public internal(set) var currentCPU = 0
 
   /// `LRUBatchKind.count` a CPU.
-  var lruBatches: Arena<LRUBatch>
+  package var lruBatches: Arena<LRUBatch>
   /// Entry `node * LRUList.count + list`.
-  var lruLists: Arena<FrameList>
+  package var lruLists: Arena<FrameList>
   /// Raised while every page goes to the LRU lists at once (rule P1.25).
   ///
   /// Kernel: `lru_disable_count`.
   public package(set) var lruDisableCount = 0
 
-  var folios: FolioTable
-  var pageTables: PageTables
-  var pageCache: PageCache
+  package var folios: FolioTable
+  package var pageTables: PageTables
+  package var pageCache: PageCache
   public var pinWords: PinWords
   public package(set) var spaces: [AddressSpace] = []
   public package(set) var regions: [AnonymousRegion] = []
@@ -67,10 +67,10 @@ public struct Machine: ~Copyable {
   public package(set) var deferredSplits: [PFN] = []
   /// The list that the last block was taken from, which kernels up to 6.9 remember (rule A9.6).
   var lastTaken = MigrateType.movable
-  var zoneItems: Arena<Int>
-  var numaItems: Arena<Int>
-  var nodeItems: Arena<Int>
-  var events: Arena<Int>
+  package var zoneItems: Arena<Int>
+  package var numaItems: Arena<Int>
+  package var nodeItems: Arena<Int>
+  package var events: Arena<Int>
 
   public internal(set) var trace: TraceRing
   /// Whether single pages are drained in runs; a test that compares with pages drained one by one
@@ -79,9 +79,9 @@ public struct Machine: ~Copyable {
   /// How often a node's kswapd would have been woken; it does not run in this version.
   public internal(set) var kswapdWakeups = 0
   /// Gigantic pages first.
-  var hugePools: [HugePool]
+  package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
-  var hugeFlags: Arena<UInt8>
+  package var hugeFlags: Arena<UInt8>
   /// The n-th page allocation from now on fails, for fault injection; 0 is off.
   public var failAllocation = 0
 
