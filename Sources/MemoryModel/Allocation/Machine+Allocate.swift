@@ -99,6 +99,10 @@ extension Machine {
         "\(pfn) was allocated with order \(state.order), not \(order); "
           + "free it with order \(state.order)")
     }
+    guard state.owner != FrameState.cmaOwner else {
+      throw MemoryError(
+        .misuse, "\(pfn) is part of a cma_alloc buffer; release the whole buffer instead")
+    }
     if isInLRUBatch(pfn) {
       // The batch holds a reference, and whoever unmaps pages empties the batches first.
       drainAllLRU()

@@ -65,6 +65,9 @@ public enum VMEvent: Int, Sendable {
   case pgallocDMA = 4
   case pgfree = 19
   case pgfault = 23
+  case compactIsolated = 58
+  case cmaAllocSuccess = 67
+  case cmaAllocFail = 68
 }
 
 /// The NUMA counters, as indices into ``VMStatNames/numaItems``.

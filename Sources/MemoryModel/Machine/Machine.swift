@@ -25,6 +25,14 @@ public struct Machine: ~Copyable {
   public internal(set) var memory: [PFNRange]
   public internal(set) var reserved: [PFNRange]
   public internal(set) var cmaAreas: [CMAArea] = []
+  var cmaBitmap: CMABitmap
+  /// Whether a `cma_alloc()` is between c2 and c12 of P10.4.
+  ///
+  /// Kernel: `cma_mutex`.
+  var isCMAMutexHeld = false
+  /// Contiguous allocations that have begun and not ended; while there are any, pageblocks may be
+  /// isolated and bits of areas set for pages that nobody has (I10).
+  var operationsInProgress = 0
   /// Rule A1.12.
   ///
   /// Kernel: `page_group_by_mobility_disabled`.
@@ -45,6 +53,8 @@ public struct Machine: ~Copyable {
   var events: Arena<Int>
 
   public internal(set) var trace: TraceRing
+  /// What the kernel has printed since boot, as far as the model says it.
+  public internal(set) var log = KernelLog()
   /// How often a node's kswapd would have been woken; it does not run in this version.
   public internal(set) var kswapdWakeups = 0
   /// The n-th page allocation from now on fails, for fault injection; 0 is off.
@@ -66,20 +76,6 @@ public struct Machine: ~Copyable {
     public init() {}
   }
 
-  public struct CMAArea: Sendable, Equatable {
-    public var name: String
-    public var base: Int
-    public var pages: Int
-    public var orderPerBit: Int
-
-    public init(name: String, base: Int, pages: Int, orderPerBit: Int) {
-      self.name = name
-      self.base = base
-      self.pages = pages
-      self.orderPerBit = orderPerBit
-    }
-  }
-
   init(
     geometry: Geometry, kernel: Kernel, nodeCount: Int, cpuNodes: [Int], hasCMA: Bool,
     distances: [[Int]]?, memory: [PFNRange], reserved: [PFNRange], settings: Settings
@@ -94,6 +90,7 @@ public struct Machine: ~Copyable {
     let nodeItems = try Arena<Int>(count: nodeCount * VMStatNames.nodeItems.count)
     let events = try Arena<Int>(count: VMStatNames.events.count)
     let trace = try TraceRing()
+    let cmaBitmap = try CMABitmap(frames: frames.count)
     self.geometry = geometry
     self.kernel = kernel
     self.nodeCount = nodeCount
@@ -114,6 +111,7 @@ public struct Machine: ~Copyable {
     self.nodeItems = nodeItems
     self.events = events
     self.trace = trace
+    self.cmaBitmap = cmaBitmap
   }
 
   /// A second machine in the same state.
@@ -137,6 +135,9 @@ public struct Machine: ~Copyable {
     memory = other.memory
     reserved = other.reserved
     cmaAreas = other.cmaAreas
+    isCMAMutexHeld = other.isCMAMutexHeld
+    operationsInProgress = other.operationsInProgress
+    log = other.log
     isMobilityGroupingDisabled = other.isMobilityGroupingDisabled
     totalReserve = other.totalReserve
     currentCPU = other.currentCPU
@@ -151,6 +152,7 @@ public struct Machine: ~Copyable {
     nodeItems.assign(from: other.nodeItems)
     events.assign(from: other.events)
     trace.assign(from: other.trace)
+    cmaBitmap.assign(from: other.cmaBitmap)
   }
 
   // MARK: Reading

@@ -34,6 +34,14 @@ extension RecordingRecord {
     if let sys, !(1...256).contains(sys.online_cpus) {
       return "online_cpus = \(sys.online_cpus) is not between 1 and 256"
     }
+    for area in cma ?? [] {
+      for run in area.set_runs {
+        guard run.count >= 2, (0..<Self.frameLimit).contains(run[0]),
+          (0..<Self.frameLimit).contains(run[1])
+        else { return "set_runs of CMA area \(area.name): \(run) is not [first bit, bits]" }
+      }
+    }
+    if let count, !(0...Self.countLimit).contains(count) { return "count \(count)" }
     for batch in lru_batches ?? [] where !(0..<256).contains(batch.cpu) {
       return "lru_batches of CPU \(batch.cpu)"
     }

@@ -17,6 +17,15 @@ public struct RecordingRecord: Decodable, Sendable {
   public let pfn: Int?
   public let skipped: Int?
 
+  public let area: Int?
+  public let count: Int?
+  public let align: Int?
+  public let no_warn: Int?
+  public let ok: Int?
+  public let mt: MigrateTypeField?
+  public let ret: Int?
+  public let log: [String]?
+
   public let tag: String?
   public let zones: [DumpZone]?
   public let cma: [DumpCMA]?
@@ -24,6 +33,21 @@ public struct RecordingRecord: Decodable, Sendable {
   public let sys: DumpSystem?
   public let vmstat: [String: Int]?
   public let pages: [String: [PageRun]]?
+}
+
+/// A migratetype: a number in `acr`, a name in `page`.
+public enum MigrateTypeField: Decodable, Sendable, Equatable {
+  case number(Int)
+  case name(String)
+
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    if let number = try? container.decode(Int.self) {
+      self = .number(number)
+    } else {
+      self = .name(try container.decode(String.self))
+    }
+  }
 }
 
 /// The first line.

@@ -16,6 +16,11 @@ struct DumpComparer {
         "lru_add of CPU \(batch.cpu)", batch.b["lru_add"] ?? [],
         machine.lruBatch(cpu: batch.cpu).map(\.index))
     }
+    for (index, area) in (dump.cma ?? []).enumerated() where index < machine.cmaAreas.count {
+      comparer.checker.check(
+        "bits set in CMA area \(area.name)", area.set_runs.flatMap { $0 },
+        machine.cmaSetRuns(area: index).flatMap { [$0.lowerBound, $0.count] })
+    }
     comparer.compareEvents(dump.vmstat ?? [:], machine)
     if let system = dump.sys {
       comparer.checker.check(
@@ -103,7 +108,10 @@ struct DumpComparer {
 
   /// The allocator's own counters of /proc/vmstat.
   private mutating func compareEvents(_ dump: [String: Int], _ machine: borrowing Machine) {
-    for name in ["pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "pgfree"] {
+    for name in [
+      "pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "pgfree",
+      "compact_isolated", "cma_alloc_success", "cma_alloc_fail",
+    ] {
       checker.check(name, dump[name] ?? 0, machine.event(named: name))
     }
   }
