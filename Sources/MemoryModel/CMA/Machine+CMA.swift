@@ -46,7 +46,8 @@ extension Machine {
     try checkArea(index)
     let area = cmaAreas[index]
     guard pages > 0, pfn.index >= area.base, pages <= area.range.end,
-      pfn.index + pages <= area.range.end, (pfn.index - area.base) & (1 << area.orderPerBit - 1) == 0
+      pfn.index + pages <= area.range.end,
+      (pfn.index - area.base) & (1 << area.orderPerBit - 1) == 0
     else {
       throw MemoryError(
         .misuse,

@@ -23,11 +23,13 @@ extension Machine {
     if let page = firstUnmovable(in: checked, mode) {
       return Refusal(.EBUSY, "\(page) cannot move: \(obstacle(page, mode))", rule: "A6.5")
     }
+    let wasHighAtomic = frames.migrateType(pageblock) == .highAtomic
     guard moveFreePagesIsolating(zone, pageblock, to: .isolate) else {
       return Refusal(
         .EBUSY, "the zone does not span the whole pageblock at \(pageblock)", rule: "A3.17")
     }
     zoneTable[zone].isolatedPageblocks += 1
+    if wasHighAtomic { zoneTable[zone].lostHighAtomic += geometry.pageblockPages }
     return nil
   }
 

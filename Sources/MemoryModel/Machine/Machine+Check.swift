@@ -295,8 +295,7 @@ extension Machine {
         if frames.migrateType(PFN(at)) == .highAtomic { highAtomic += geometry.pageblockPages }
         at += geometry.pageblockPages
       }
-      // Isolation gives such a pageblock back as Movable and leaves the counter as it is.
-      if highAtomic > zoneTable[zone].reservedHighAtomic {
+      if highAtomic + zoneTable[zone].lostHighAtomic != zoneTable[zone].reservedHighAtomic {
         return "AI.19: nr_reserved_highatomic is \(zoneTable[zone].reservedHighAtomic), "
           + "the pageblocks hold \(highAtomic)"
       }

@@ -196,6 +196,8 @@ public struct Machine: ~Copyable {
 
   public mutating func clearTrace() { trace.clear() }
 
+  public mutating func clearLog() { log.clear() }
+
   /// Chooses the CPU that runs the next operation.
   public mutating func run(onCPU cpu: Int) {
     precondition(cpu >= 0 && cpu < cpuCount, "no such CPU")

@@ -37,7 +37,8 @@ extension MachineImage {
         area.base >= 0 && area.pages >= 0 && area.base <= end && area.pages <= end - area.base,
         "CMA area at \(area.base)", "frames of the machine")
       try check(
-        (0...geometry.maxOrder).contains(area.orderPerBit), "CMA area at \(area.base) with bits of "
+        (0...geometry.maxOrder).contains(area.orderPerBit),
+        "CMA area at \(area.base) with bits of "
           + "order \(area.orderPerBit)", "0 to \(geometry.maxOrder)")
       // The bitmaps lie side by side in words of 64 bits.
       try check(

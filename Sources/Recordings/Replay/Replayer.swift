@@ -51,7 +51,9 @@ public struct Replayer: ~Copyable {
     default: return "\(record.op) is not modelled yet"
     }
     for event in record.ev ?? [] where event.key != allocation && event.key != free {
-      if ownEvents.contains(event.key), ContiguousComparer.operations.contains(record.op) { continue }
+      if ownEvents.contains(event.key), ContiguousComparer.operations.contains(record.op) {
+        continue
+      }
       if let reason = boundaries[event.key] { return reason }
     }
     return nil
