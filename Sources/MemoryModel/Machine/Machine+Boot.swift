@@ -212,7 +212,7 @@ extension Machine {
           name: request.name, base: base, pages: pages, orderPerBit: request.orderPerBit))
       let address = hex(base << geometry.pageShift)
       log.append(
-        "cma: Reserved \(pages * geometry.pageSize >> 20) MiB at 0x"
+        "cma: Reserved \((pages << geometry.pageShift) >> 20) MiB at 0x"
           + String(repeating: "0", count: max(0, 16 - address.count)) + address + " on node -1")
     }
   }

@@ -190,7 +190,7 @@ extension Machine {
     var owned = 0
     var marked = (free: 0, perCPU: 0)
     var cma = 0
-    var isolated = 0
+    let isolated = isolatedPageblocks(zone)
     var at = zoneTable[zone].start & ~(size - 1)
     while at < zoneTable[zone].end {
       let pageblock = PFN(at)
@@ -200,7 +200,6 @@ extension Machine {
         continue
       }
       let type = frames.migrateType(pageblock)
-      if type == .isolate { isolated += 1 }
       if zoneTable[zone].index == .movable, type == .unmovable || type == .reclaimable,
         isMemory(pageblock), !isMobilityGroupingDisabled
       {
@@ -251,6 +250,12 @@ extension Machine {
         "AI.10: the zone has \(zoneTable[zone].cmaPages) CMA pages, its CMA pageblocks hold \(cma)"
     }
     return nil
+  }
+
+  private func isolatedPageblocks(_ zone: Int) -> Int {
+    let size = geometry.pageblockPages
+    return stride(from: zoneTable[zone].start & ~(size - 1), to: zoneTable[zone].end, by: size)
+      .count { frames.zone(of: PFN($0)) == zone && frames.migrateType(PFN($0)) == .isolate }
   }
 
   private func checkNumbers(_ zone: Int) -> String? {
