@@ -70,7 +70,8 @@ import Testing
 
   @Test("A6.3, A3.17: small blocks go to the tails, ascending, and come back so")
   func smallBlocks() throws {
-    var machine = try restored(.drawn("1.0#2...#0######3......." + String(repeating: "#", count: 999)))
+    var machine = try restored(
+      .drawn("1.0#2...#0######3......." + String(repeating: "#", count: 999)))
     #expect(machine.setIsolate(PFN(4096), .contiguousPages, checking: PFNRange(4096, 4098)) == nil)
     #expect(lists(machine, .isolate) == ["0:4098", "0:4105", "1:4096", "2:4100", "3:4112"])
     #expect(machine.freePagesSnapshot(zone) == 0)

@@ -6,7 +6,8 @@ extension MemoryLibrary {
   static func areaType() -> LuaType {
     LuaType(
       "cma_area", MachineObject.self,
-      doc: "A contiguous memory area: pageblocks that movable pages borrow until a device wants them.",
+      doc:
+        "A contiguous memory area: pageblocks that movable pages borrow until a device wants them.",
       properties: areaProperties, methods: [releasePages],
       display: { handle in
         let object = handle.owner(as: MachineObject.self)

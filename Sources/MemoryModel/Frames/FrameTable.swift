@@ -111,8 +111,9 @@ public struct FrameTable: ~Copyable {
     return zone == 0 ? nil : Int(zone) - 1
   }
 
-  mutating func assignZone(_ zone: Int, blocks: Range<Int>) {
-    blockZones.fill(blocks, with: UInt8(zone + 1))
+  /// - Parameter zone: nil for pageblocks that are offline.
+  mutating func assignZone(_ zone: Int?, blocks: Range<Int>) {
+    blockZones.fill(blocks, with: UInt8((zone ?? -1) + 1))
   }
 
   func sameZone(_ one: PFN, _ other: PFN) -> Bool {

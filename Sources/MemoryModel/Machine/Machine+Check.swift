@@ -174,9 +174,12 @@ extension Machine {
       if !(0...Self.batchScaleMax).contains(pages.allocFactor) {
         return "AI.7: alloc_factor of CPU \(cpu) is \(pages.allocFactor)"
       }
+      // The batch is 1 while memory goes offline, and may be smaller than before afterwards.
+      let batch =
+        offlineMemory.isEmpty && operationsInProgress == 0
+        ? max(1, pages.batch) : Self.largestBatch
       if pages.freeCount < 0
-        || pages.freeCount >= max(1, pages.batch) << Self.batchScaleMax
-          + geometry.pageblockPages
+        || pages.freeCount >= batch << Self.batchScaleMax + geometry.pageblockPages
       {
         return "AI.7: free_count of CPU \(cpu) is \(pages.freeCount)"
       }

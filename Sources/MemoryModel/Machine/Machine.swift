@@ -24,6 +24,8 @@ public struct Machine: ~Copyable {
   /// Frames that are memory at all, and those among them that boot kept back.
   public internal(set) var memory: [PFNRange]
   public internal(set) var reserved: [PFNRange]
+  /// Memory blocks that were taken offline; they are no part of ``memory``.
+  public internal(set) var offlineMemory: [PFNRange] = []
   public internal(set) var cmaAreas: [CMAArea] = []
   var cmaBitmap: CMABitmap
   /// Whether a `cma_alloc()` is between c2 and c12 of P10.4.
@@ -78,10 +80,11 @@ public struct Machine: ~Copyable {
 
   init(
     geometry: Geometry, kernel: Kernel, nodeCount: Int, cpuNodes: [Int], hasCMA: Bool,
-    distances: [[Int]]?, memory: [PFNRange], reserved: [PFNRange], settings: Settings
+    distances: [[Int]]?, memory: [PFNRange], reserved: [PFNRange], settings: Settings,
+    frameCount: Int? = nil
   ) throws(MemoryError) {
     let zones = nodeCount * ZoneIndex.count
-    let frames = try FrameTable(count: memory.last?.end ?? 0, geometry: geometry)
+    let frames = try FrameTable(count: frameCount ?? memory.last?.end ?? 0, geometry: geometry)
     let zoneTable = try Arena<Zone>(count: zones)
     let perCPU = try Arena<PerCPUPages>(count: zones * cpuNodes.count)
     let lruBatches = try Arena<LRUBatch>(count: cpuNodes.count)
@@ -120,7 +123,8 @@ public struct Machine: ~Copyable {
   public func fork() throws(MemoryError) -> Machine {
     var copy = try Machine(
       geometry: geometry, kernel: kernel, nodeCount: nodeCount, cpuNodes: cpuNodes, hasCMA: hasCMA,
-      distances: distances, memory: memory, reserved: reserved, settings: settings)
+      distances: distances, memory: memory, reserved: reserved, settings: settings,
+      frameCount: frames.count)
     copy.assign(from: self)
     return copy
   }
@@ -134,6 +138,7 @@ public struct Machine: ~Copyable {
     settings = other.settings
     memory = other.memory
     reserved = other.reserved
+    offlineMemory = other.offlineMemory
     cmaAreas = other.cmaAreas
     isCMAMutexHeld = other.isCMAMutexHeld
     operationsInProgress = other.operationsInProgress

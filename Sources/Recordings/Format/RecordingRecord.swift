@@ -25,6 +25,7 @@ public struct RecordingRecord: Decodable, Sendable {
   public let mt: MigrateTypeField?
   public let ret: Int?
   public let log: [String]?
+  public let start_pfn: Int?
 
   public let tag: String?
   public let zones: [DumpZone]?

@@ -46,6 +46,8 @@ public struct Replayer: ~Copyable {
       break
     case "cma_alloc", "cma_release", "acr", "acr_free":
       if let reason = ContiguousComparer.boundary(record) { return reason }
+    case "offline", "online":
+      if let reason = HotplugComparer.boundary(record) { return reason }
     case "user":
       if record.cmd?.hasPrefix("fork") == true { return "fork is not modelled yet" }
     default: return "\(record.op) is not modelled yet"
@@ -236,6 +238,8 @@ public struct Replayer: ~Copyable {
     if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     if ContiguousComparer.operations.contains(record.op) {
       if let difference = ContiguousComparer.run(record, &machine) { return difference }
+    } else if HotplugComparer.operations.contains(record.op) {
+      if let difference = HotplugComparer.run(record, &machine) { return difference }
     } else if let difference = applyEvents(of: record) {
       return difference
     }
