@@ -22,6 +22,7 @@ func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String?
   if one.cmaAreas != other.cmaAreas || !one.cmaBitmap.isEqual(to: other.cmaBitmap) {
     return "CMA areas"
   }
+  if one.memory != other.memory || one.offlineMemory != other.offlineMemory { return "memory" }
   if one.operationsInProgress != other.operationsInProgress { return "operations under way" }
   if one.isCMAMutexHeld != other.isCMAMutexHeld { return "cma_mutex" }
   if one.log.lines != other.log.lines { return "kernel log" }

@@ -95,8 +95,9 @@ public struct MemoryOffline: Sendable {
     }
   }
 
-  /// One round of getting pages out of the block. Nothing can be migrated yet, so pages in use stay.
+  /// One round of getting pages out of the block.
   ///
+  /// Nothing can be migrated yet, so pages in use stay.
   /// Kernel: `scan_movable_pages()`, `do_migrate_range()`, mm/memory_hotplug.c.
   ///
   /// - Returns: Whether a page was found that can move.
