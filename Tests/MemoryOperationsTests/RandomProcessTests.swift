@@ -40,7 +40,7 @@ import Testing
         return
       }
       let space = alive[choose(alive.count)]
-      switch choose(16) {
+      switch choose(18) {
       case 0...2: map(space)
       case 3...7: touch(space)
       case 8: unmap(space)
@@ -49,6 +49,8 @@ import Testing
       case 12: lock(space)
       case 13: fork(space)
       case 14: hold(space)
+      case 15: fill()
+      case 16: punch()
       default: end(space)
       }
     }
@@ -62,7 +64,8 @@ import Testing
       if choose(3) == 0 {
         if files.isEmpty || choose(3) == 0 {
           let kind: MemoryFile.Kind = choose(3) == 0 ? .regular : .shmem
-          if case .success(let file) = machine.createFile(kind, name: "f", pages: 1 + choose(1500)) {
+          let size = 1 + choose(1500)
+          if case .success(let file) = machine.createFile(kind, name: "f", pages: size) {
             files.append(file)
             machine.files[file].hugePages = [.never, .always, .withinSize, .advise][choose(4)]
           }
@@ -72,7 +75,8 @@ import Testing
       }
       if choose(5) == 0 { flags.remove(.write) }
       last = "mmap of \(pages) pages, \(backing), flags \(flags.rawValue)"
-      _ = machine.mapArea(space, start: start, pages: pages, flags, backing, replacing: choose(2) == 0)
+      let replaces = choose(2) == 0
+      _ = machine.mapArea(space, start: start, pages: pages, flags, backing, replacing: replaces)
     }
 
     private mutating func range(_ space: Int) -> Range<Int> {
@@ -170,6 +174,23 @@ import Testing
           id: machine.lastTemporaryReference, page: pfn, holder: "test", operation: 0))
     }
 
+    private mutating func fill() {
+      guard !files.isEmpty else { return }
+      let file = files[choose(files.count)]
+      let first = choose(machine.files[file].pages)
+      last = "write of file \(file) from page \(first)"
+      let end = min(machine.files[file].pages, first + 1 + choose(300))
+      _ = machine.fillFile(file, first..<end, writes: choose(2) == 0)
+    }
+
+    private mutating func punch() {
+      guard !files.isEmpty else { return }
+      let file = files[choose(files.count)]
+      let first = choose(machine.files[file].pages)
+      last = "hole in file \(file) from page \(first)"
+      _ = machine.punchHole(file, first..<first + 1 + choose(700))
+    }
+
     private mutating func end(_ space: Int) {
       last = "exit of process \(space)"
       machine.exit(space)
@@ -194,7 +215,9 @@ import Testing
           if state.flags.contains(.swapBacked) { shmem += folio.pages }
         }
         var pages = 0
-        for offset in 0..<folio.pages where machine.pageMappings(folio.head + offset) > 0 { pages += 1 }
+        for offset in 0..<folio.pages where machine.pageMappings(folio.head + offset) > 0 {
+          pages += 1
+        }
         if machine.entireMappings(folio) > 0 { pages = folio.pages }
         if owner.isAnonymous { anonymous += pages } else { mapped += pages }
       }
@@ -213,7 +236,8 @@ import Testing
       var program = try Program(seed: seed)
       for step in 0..<Seeds.steps(120) {
         program.step()
-        let broken = program.machine.checkMemory() ?? program.countersAreWrong()
+        let broken =
+          program.machine.checkMemory() ?? program.countersAreWrong()
           ?? (step % 20 == 0 ? program.machine.check() : nil)
         if let broken {
           Issue.record("seed \(seed), step \(step), \(program.last): \(broken)")
@@ -222,7 +246,8 @@ import Testing
       }
       for space in program.alive { program.machine.exit(space) }
       for file in program.files { program.machine.dropUser(file) }
-      let broken = program.machine.check() ?? program.machine.checkMemory()
+      let broken =
+        program.machine.check() ?? program.machine.checkMemory()
         ?? program.countersAreWrong()
       #expect(broken == nil, "seed \(seed), after the end")
       #expect(program.machine.total(.pageTable) == 0, "seed \(seed)")

@@ -88,7 +88,8 @@ extension Machine {
         if let broken = counts.claim(table: next, self) { return broken }
         let list = pageTables.deposits[table].others
         if position + 1 < leaves {
-          next = (position == 0 ? frames.first(list, order: 0) : frames.next(next, order: 0)) ?? next
+          next =
+            (position == 0 ? frames.first(list, order: 0) : frames.next(next, order: 0)) ?? next
         }
       }
     }
@@ -166,9 +167,13 @@ extension Machine {
       else { continue }
       let entire = counts.entire[folio.head.index]
       let entries = counts.pages[index] + entire
-      let exclusive = counts.exclusive[index] + (index == folio.head.index || entire == 0 ? 0 : counts.exclusive[folio.head.index])
+      // A leaf's bit counts for all of its pages.
+      let isInside = index != folio.head.index && entire > 0
+      let exclusive =
+        counts.exclusive[index] + (isInside ? counts.exclusive[folio.head.index] : 0)
       if entries > 1 || exclusive != entries {
-        return "I15: \(PFN(index)) is pinned, but \(entries) entries map it, \(exclusive) exclusively"
+        return "I15: \(PFN(index)) is pinned, but \(entries) entries map it, \(exclusive) of them "
+          + "exclusively"
       }
     }
     return nil
@@ -200,8 +205,8 @@ extension Machine {
       }
       let entire = Int(counts.entire[at])
       if entire != folios.entireMappings(folio) || entire + pageMappings != folios.mappings(folio) {
-        return "I8: the folio at \(folio.head) is mapped \(entire) + \(pageMappings) times, it counts "
-          + "\(folios.entireMappings(folio)), \(folios.mappings(folio)) in all"
+        return "I8: the folio at \(folio.head) is mapped \(entire) + \(pageMappings) times, it "
+          + "counts \(folios.entireMappings(folio)), \(folios.mappings(folio)) in all"
       }
       let pins = Int(counts.pins[at])
       if folio.order > 0, pins != folios.pins(folio) {
