@@ -23,7 +23,7 @@ import Testing
       configuration.cpuNodes = [0, 0]
       if seed % 3 == 0 { configuration.cmaAreas = [.init(name: "reserved", pages: 4096)] }
       var booted = try Machine.boot(configuration)
-      booted.settings.transparentHugePages = seed % 2 == 0
+      booted.settings.transparentHugePages = seed % 4 != 1
       booted.settings.hugePagesOnlyAdvised = seed % 4 == 0
       if let first = booted.createSpace(name: "p0") { alive = [first] }
       machine = booted
@@ -40,7 +40,7 @@ import Testing
         return
       }
       let space = alive[choose(alive.count)]
-      switch choose(18) {
+      switch choose(20) {
       case 0...2: map(space)
       case 3...7: touch(space)
       case 8: unmap(space)
@@ -51,13 +51,14 @@ import Testing
       case 14: hold(space)
       case 15: fill()
       case 16: punch()
+      case 17...18: fork(space)
       default: end(space)
       }
     }
 
     private mutating func map(_ space: Int) {
       var pages = 1 + choose(400)
-      if choose(3) == 0 { pages = 512 * (1 + choose(4)) }
+      if choose(2) == 0 { pages = 512 * (1 + choose(4)) }
       let start = choose(3) == 0 ? 0x10_0000 + choose(4096) : nil
       var flags: MemoryArea.Flags = [.read, .write]
       var backing = MemoryArea.Backing.anonymous
@@ -232,9 +233,9 @@ import Testing
 
   @Test("All invariants hold after every operation of random programs")
   func invariants() throws {
-    for seed in Seeds.list(1...12) {
+    for seed in Seeds.list(1...24) {
       var program = try Program(seed: seed)
-      for step in 0..<Seeds.steps(120) {
+      for step in 0..<Seeds.steps(150) {
         program.step()
         let broken =
           program.machine.checkMemory() ?? program.countersAreWrong()
