@@ -92,6 +92,7 @@ extension Machine {
     }
     if state.flags.contains(.partiallyMapped) { deferredSplits.removeAll { $0 == folio.head } }
     folios.clear(folio)
+    serveForeign()
     trace.append(TraceEvent(.pageFree, folio.head, order: folio.order))
     frames.clearHead(folio.head, order: folio.order)
     if let zone = frames.zone(of: folio.head) { freePerCPU(zone, folio.head, order: folio.order) }
