@@ -53,7 +53,8 @@ extension Machine {
 
   private mutating func serveDue() {
     let position = foreign.requests[foreign.next].position
-    while foreign.next < foreign.requests.count, foreign.requests[foreign.next].position == position {
+    while foreign.next < foreign.requests.count, foreign.requests[foreign.next].position == position
+    {
       let request = foreign.requests[foreign.next]
       foreign.next += 1
       // Its own events are not the operation's.

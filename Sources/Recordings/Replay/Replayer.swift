@@ -228,8 +228,8 @@ public struct Replayer: ~Copyable {
     runTimers(before: record)
     switch record.op {
     case "drain_pcp": machine.drainAllPages()
-    case "drain_lru": machine.drainAllLRU()
-    case "drain_lru_local": machine.drainLRU(cpu: machine.currentCPU)
+    case "drain_lru" where !isTaskOperation(record): machine.drainAllLRU()
+    case "drain_lru_local" where !isTaskOperation(record): machine.drainLRU(cpu: machine.currentCPU)
     case "madvise" where !isTaskOperation(record) && record.cmd?.hasSuffix("dontneed") == true,
       "munmap" where !isTaskOperation(record):
       // zap_page_range_single() and unmap_region() empty the local batches first.

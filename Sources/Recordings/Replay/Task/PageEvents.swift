@@ -81,8 +81,10 @@ struct PageEvents {
     }
   }
 
-  /// What the memory manager asks for itself: user pages (__GFP_HARDWALL), page tables with and
-  /// without __GFP_COMP, and bundles of gathered pages. All others are slab pages and the like.
+  /// Whether the memory manager asks for a page itself.
+  ///
+  /// It does so for user pages (__GFP_HARDWALL), page tables with and without __GFP_COMP, and bundles
+  /// of gathered pages. All others are slab pages and the like.
   private static func isUserMemory(_ gfp: UInt32) -> Bool {
     gfp & 0x10_0000 != 0 || gfp == 0x44_0dc0 || gfp == 0x40_0dc0 || gfp == 0x2800
   }

@@ -9,8 +9,9 @@ struct RecordedTask {
 
   let space: Int
   var pins: [Int: HeldPin] = [:]
-  /// Files of shared mappings by first page. Nothing drops the last reference: the kernel does that
-  /// when the system call returns, and the script is one call.
+  /// Files of shared mappings by first page.
+  ///
+  /// The kernel drops the last reference when the system call returns, and the script is one call.
   var files: [Int: Int] = [:]
   /// Folios taken off the LRU by handle.
   var isolated: [Int: PFN] = [:]

@@ -9,11 +9,15 @@ extension Replayer {
 
   /// Whether the model executes this record instead of taking its requests to the allocator.
   func isTaskOperation(_ record: RecordingRecord) -> Bool {
-    if let address = record.addr ?? record.uaddr, hugeMappings.place(address) != nil { return false }
+    if let address = record.addr ?? record.uaddr, hugeMappings.place(address) != nil {
+      return false
+    }
     switch record.op {
     case "mmap":
       return record.ret ?? -1 >= 0 && (record.type == "anon" || record.type == "shared")
     case "munmap", "touch", "pin", "pfns": return true
+    case "page", "sel", "tempref", "putref", "drain_lru", "drain_lru_local":
+      return !hugeMappings.isInUse
     case "madvise": return [4, 9, 14, 15].contains(record.adv)
     case "unpin": return record.h.map { task?.pins[$0] != nil } ?? false
     default: return false
@@ -45,8 +49,15 @@ extension Replayer {
     case "pin": return pin(record, &events)
     case "unpin": return unpin(record)
     case "pfns": return comparePages(record)
-    default: return nil
+    case "page": return comparePage(record)
+    case "sel": return compareSelection(record)
+    case "tempref": return changeReference(record, 1)
+    case "putref": return changeReference(record, -1)
+    case "drain_lru": machine.drainAllLRU()
+    case "drain_lru_local": machine.drainLRU(cpu: machine.currentCPU)
+    default: break
     }
+    return nil
   }
 
   private func range(_ record: RecordingRecord) -> Range<Int> {
@@ -62,7 +73,8 @@ extension Replayer {
     var backing = MemoryArea.Backing.anonymous
     var flags: MemoryArea.Flags = [.read, .write]
     if record.type == "shared" {
-      guard case .success(let file) = machine.createFile(.shmem, name: "dev/zero", pages: pages.count)
+      guard
+        case .success(let file) = machine.createFile(.shmem, name: "dev/zero", pages: pages.count)
       else { return ("a shared mapping", "no file") }
       task?.files[pages.lowerBound] = file
       backing = .file(file, offset: 0)
