@@ -18,6 +18,8 @@ extension Replayer {
     let isAnonymous = machine.owner(folio).mapping.isAnonymous
     var letter = isAnonymous ? "a" : "f"
     if state.isLRU { letter = letter.uppercased() }
+    // Pages behind the head show no flags of their own.
+    if pfn != folio.head { letter = "t" }
     let references = machine.references(folio)
     var checks: [(String, Int?, Int)] = [
       ("folio_ref", record.folio_ref, references),
@@ -26,10 +28,7 @@ extension Replayer {
       ("pincount", record.pincount, machine.pinCount(folio)),
       ("maybe_pinned", record.maybe_pinned, machine.maybePinned(folio) ? 1 : 0),
       ("lt_pinnable", record.lt_pinnable, machine.isLongTermPinnable(folio) ? 1 : 0),
-      (
-        "mapcount", record.mapcount,
-        machine.pageMappings(pfn) + machine.entireMappings(folio)
-      ),
+      ("mapcount", record.mapcount, machine.pageMappings(pfn)),
     ]
     if let flags = record.flags {
       func add(_ name: String, _ value: Bool) {
