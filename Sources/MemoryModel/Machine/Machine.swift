@@ -79,6 +79,8 @@ public struct Machine: ~Copyable {
   var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
   var hugeFlags: Arena<UInt8>
+  /// Promises to private hugetlb mappings; areas name them by index.
+  var hugeReservations: [HugeReservation] = []
   /// The n-th page allocation from now on fails, for fault injection; 0 is off.
   public var failAllocation = 0
 
@@ -195,6 +197,7 @@ public struct Machine: ~Copyable {
     failAllocation = other.failAllocation
     hugePools = other.hugePools
     hugeFlags.assign(from: other.hugeFlags)
+    hugeReservations = other.hugeReservations
     frames.assign(from: other.frames)
     zoneTable.assign(from: other.zoneTable)
     perCPU.assign(from: other.perCPU)
