@@ -9,6 +9,7 @@ public enum MemoryLibrary {
       "pinlab", doc: "A model of the Linux memory manager.",
       types: [
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
+        areaType(), bufferType(),
       ],
       functions: [machineFunction(context), kernelsFunction(), sizeFunction()])
   }

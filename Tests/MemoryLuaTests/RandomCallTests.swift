@@ -17,7 +17,7 @@ import Testing
     "{ 1, 2 }", "{ '16M', '16M' }", "{ '16M', -1 }", "{ { 10, 20 }, { 20, 10 } }",
     "{ { size = '4M' } }", "{ { size = '4M', base = 0x1000 } }", "{ ram = 1 }", "cycle",
     "setmetatable({}, { __index = error })", "print", "error", "coroutine.create(print)", "m", "n",
-    "p", "q", "z", "b", "d", "m.alloc_pages", "held[1]",
+    "p", "q", "z", "b", "d", "a", "u", "m.alloc_pages", "held[1]",
   ]
 
   /// Statements that run before: a small machine, another, and one of each kind of object.
@@ -27,6 +27,7 @@ import Testing
     n = n or machine{ ram = "16M" }
     p, q = m:alloc_pages(1) or p or m:page(0), n:alloc_pages(0) or q or n:page(0)
     z, b, d = m:zones()[1], m:pageblock(0), m:node(1)
+    a, u = m:cma(), m:cma_alloc(3) or u
     held = {}
     """
 
@@ -49,7 +50,10 @@ import Testing
   }
 
   private func statement(_ library: LuaLibrary, _ random: inout Random) -> String {
-    let objects = ["machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p"]
+    let objects = [
+      "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
+      "cma_buffer": "u",
+    ]
     if random.below(10) == 0, let function = library.functions.randomElement(using: &random) {
       return "local x = \(function.name)\(arguments(function, &random))"
     }

@@ -8,7 +8,7 @@ extension MemoryLibrary {
       "machine", MachineObject.self,
       doc: "A modelled machine: nodes, zones, per-CPU lists, and the pages in them.",
       properties: machineProperties,
-      methods: allocationMethods + hugePageMethods + readingMethods(context)
+      methods: allocationMethods + hugePageMethods + areaMethods + readingMethods(context)
         + stateMethods(context),
       display: { handle in
         describe(handle.owner(as: MachineObject.self))

@@ -124,6 +124,10 @@ extension Machine {
         "\(pfn) is a huge page in use; its last user returns it to the pool, and a smaller "
           + "nr_hugepages to the buddy")
     }
+    guard state.owner != FrameState.cmaOwner else {
+      throw MemoryError(
+        .misuse, "\(pfn) is part of a cma_alloc buffer; release the whole buffer instead")
+    }
     let folio = Folio(pfn, order: order)
     if folios.references(folio) > 0 {
       // The batches hold references, and whoever unmaps pages empties them first.

@@ -8,7 +8,8 @@ extension Machine {
       return .finished
     }
     let area = spaces[space].areas[index]
-    guard area.flags.contains(fault.access == .write ? .write : .read) || area.flags.contains(.write)
+    guard
+      area.flags.contains(fault.access == .write ? .write : .read) || area.flags.contains(.write)
     else {
       refuse(
         &fault, .EFAULT, "the mapping does not allow the \(fault.access)", "P2.13")

@@ -19,7 +19,7 @@ extension Machine {
   /// Kernel: `iput()`, `shmem_evict_inode()`.
   package mutating func dropUser(_ file: Int) {
     files[file].users -= 1
-    if files[file].users == 0 { truncate(file, 0..<files[file].pages) }
+    if files[file].users == 0 { truncate(file, 0..<files[file].chunks.count << 9) }
   }
 
   /// Takes cached pages out of a file, folio by folio, ascending.

@@ -167,7 +167,8 @@ extension Machine {
   ///
   /// Kernel: `copy_huge_pmd()`; leaves of files come back by faults.
   private mutating func copyLeaf(
-    _ parent: Int, _ child: Int, _ area: MemoryArea, _ entry: PageTableEntry, _ slot: Int, _ level: PageTableLevel,
+    _ parent: Int, _ child: Int, _ area: MemoryArea, _ entry: PageTableEntry, _ slot: Int,
+    _ level: PageTableLevel,
     table: Int
   ) -> Result<Bool, Refusal> {
     let target = table * PageTables.entriesPerTable + slot % PageTables.entriesPerTable

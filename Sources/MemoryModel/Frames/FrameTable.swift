@@ -140,9 +140,10 @@ public struct FrameTable: ~Copyable {
     return zone == 0 ? nil : Int(zone) - 1
   }
 
-  mutating func assignZone(_ zone: Int, blocks: Range<Int>) {
-    blockZones.fill(blocks, with: UInt8(zone + 1))
-    let isMovable = zone % ZoneIndex.count == ZoneIndex.movable.rawValue
+  /// - Parameter zone: nil for pageblocks that are offline.
+  mutating func assignZone(_ zone: Int?, blocks: Range<Int>) {
+    blockZones.fill(blocks, with: UInt8((zone ?? -1) + 1))
+    let isMovable = zone.map { $0 % ZoneIndex.count == ZoneIndex.movable.rawValue } ?? false
     for block in blocks {
       let type = blockTypes[block] & 7
       blockTypes[block] = isMovable ? type | Self.inMovableZone : type

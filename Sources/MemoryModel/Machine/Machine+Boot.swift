@@ -148,7 +148,7 @@ extension Machine {
   /// the same block at the same place. Kernel: `memblock_free_all()`.
   private mutating func handOver() {
     let held =
-      (reserved + cmaAreas.map { PFNRange($0.base, $0.base + $0.pages) }).normalized()
+      (reserved + cmaAreas.map(\.range)).normalized()
     for range in memory.subtracting(held) {
       var at = range.start
       while at < range.end {
@@ -188,7 +188,13 @@ extension Machine {
             + "\(geometry.maxOrder)")
       }
       let pages = (request.pages + block - 1) / block * block
-      let taken = (reserved + cmaAreas.map { PFNRange($0.base, $0.base + $0.pages) }).normalized()
+      guard pages % (1 << request.orderPerBit) == 0 else {
+        throw MemoryError(
+          .configuration,
+          "cma area '\(request.name)' of \(pages) pages is not a multiple of the "
+            + "\(1 << request.orderPerBit) pages of a bit; round its size up")
+      }
+      let taken = (reserved + cmaAreas.map(\.range)).normalized()
       let free = memory.subtracting(taken)
       let base: Int
       if let wanted = request.base {
@@ -214,6 +220,10 @@ extension Machine {
       cmaAreas.append(
         CMAArea(
           name: request.name, base: base, pages: pages, orderPerBit: request.orderPerBit))
+      let address = hex(base << geometry.pageShift)
+      log.append(
+        "cma: Reserved \((pages << geometry.pageShift) >> 20) MiB at 0x"
+          + String(repeating: "0", count: max(0, 16 - address.count)) + address + " on node -1")
     }
   }
 

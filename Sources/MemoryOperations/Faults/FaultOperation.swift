@@ -18,6 +18,9 @@ public struct FaultOperation: Operation {
   }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    if fault.phase == .start, machine.spaces[fault.space].mmapLock < 0 {
+      return .waiting(.mmapLock(fault.space))
+    }
     repeat {
       switch machine.advance(&fault) {
       case .running: continue

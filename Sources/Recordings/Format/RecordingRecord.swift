@@ -24,6 +24,14 @@ public struct RecordingRecord: Decodable, Sendable {
   public let step: Int?
   public let done: Int?
   public let map: [MappedRun]?
+  public let area: Int?
+  public let count: Int?
+  public let align: Int?
+  public let no_warn: Int?
+  public let ok: Int?
+  public let mt: MigrateTypeField?
+  public let log: [String]?
+  public let start_pfn: Int?
 
   public let tag: String?
   public let zones: [DumpZone]?
@@ -50,6 +58,21 @@ public struct MappedRun: Decodable, Sendable {
     pfn = try container.decode(Int.self)
     count = try container.decode(Int.self)
     level = try container.decode(String.self)
+  }
+}
+
+/// A migratetype: a number in `acr`, a name in `page`.
+public enum MigrateTypeField: Decodable, Sendable, Equatable {
+  case number(Int)
+  case name(String)
+
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    if let number = try? container.decode(Int.self) {
+      self = .number(number)
+    } else {
+      self = .name(try container.decode(String.self))
+    }
   }
 }
 

@@ -33,6 +33,8 @@ public struct Replayer: ~Copyable {
     RecordingEvent.key("kc"): "kcompactd runs", RecordingEvent.key("cs"): "cma_alloc starts",
     RecordingEvent.key("ms"): "migration starts",
   ]
+  /// Those of them that belong to a contiguous allocation.
+  private static let ownEvents: Set<UInt16> = [RecordingEvent.key("cs"), RecordingEvent.key("ms")]
   static let allocation = RecordingEvent.key("a")
   static let free = RecordingEvent.key("f")
 
@@ -43,11 +45,18 @@ public struct Replayer: ~Copyable {
       "tempref", "putref", "tempref_ns", "lruiso", "lruput", "lruiso_ms", "sel", "drain_pcp",
       "drain_lru", "drain_lru_local", "blocks", "cpu", "sleep_ms", "trace", "note", "error", "idle":
       break
+    case "cma_alloc", "cma_release", "acr", "acr_free":
+      if let reason = ContiguousComparer.boundary(record) { return reason }
+    case "offline", "online":
+      if let reason = HotplugComparer.boundary(record) { return reason }
     case "user":
       if record.cmd?.hasPrefix("fork") == true { return "fork is not modelled yet" }
     default: return "\(record.op) is not modelled yet"
     }
     for event in record.ev ?? [] where event.key != allocation && event.key != free {
+      if ownEvents.contains(event.key), ContiguousComparer.operations.contains(record.op) {
+        continue
+      }
       if let reason = boundaries[event.key] { return reason }
     }
     return nil
@@ -230,7 +239,13 @@ public struct Replayer: ~Copyable {
     let workerFirst = worker && choices.choose(2) == 0
     if worker { workerRan = true }
     if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
-    if let difference = applyHugeMapping(record) ?? applyEvents(of: record) { return difference }
+    if ContiguousComparer.operations.contains(record.op) {
+      if let difference = ContiguousComparer.run(record, &machine) { return difference }
+    } else if HotplugComparer.operations.contains(record.op) {
+      if let difference = HotplugComparer.run(record, &machine) { return difference }
+    } else if let difference = applyHugeMapping(record) ?? applyEvents(of: record) {
+      return difference
+    }
     if worker && !workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     switch record.op {
     case "sleep_ms" where hasStatisticsWorker:
