@@ -38,6 +38,9 @@ extension Machine {
   }
 }
 extension Machine {
-  package mutating func addArea(_ space: Int, _ a: Int, _ b: Int) { spaces[space].areas.append(MemoryArea(start: a, end: b, flags: [.read, .write, .mayWrite], backing: .anonymous)) }
+  package mutating func addArea(_ space: Int, _ a: Int, _ b: Int) {
+    spaces[space].areas.append(
+      MemoryArea(start: a, end: b, flags: [.read, .write, .mayWrite], backing: .anonymous))
+  }
   package func pinWordsForBench(_ id: Int) -> Range<Int> { pinWords(id) }
 }

@@ -5,10 +5,10 @@
 
 /// The page tables of all address spaces, 4 KiB each.
 public struct PageTables: ~Copyable {
-  var entries: Arena<UInt64>
-  var frames: Arena<UInt32>
+  package var entries: Arena<UInt64>
+  package var frames: Arena<UInt32>
   /// Of each PMD table, the frames of PTE tables that wait for the splits of its leaves.
-  var deposits: Arena<TableDeposits>
+  package var deposits: Arena<TableDeposits>
   /// Tables ever used.
   private(set) var used = 1
   private var firstFree = 0

@@ -3,7 +3,7 @@
 // begins at word base / 64 of one table for all, and none reaches into another's.
 
 /// The bitmaps of all CMA areas (rule P5.1).
-struct CMABitmap: ~Copyable {
+package struct CMABitmap: ~Copyable {
   private var words: Arena<UInt64>
 
   /// - Parameter frames: Frames of the machine, a multiple of 64.
@@ -11,7 +11,7 @@ struct CMABitmap: ~Copyable {
 
   mutating func assign(from other: borrowing CMABitmap) { words.assign(from: other.words) }
 
-  func isEqual(to other: borrowing CMABitmap) -> Bool { words.isEqual(to: other.words) }
+  package func isEqual(to other: borrowing CMABitmap) -> Bool { words.isEqual(to: other.words) }
 
   func isSet(_ bit: Int, _ area: Machine.CMAArea) -> Bool {
     words[area.base >> 6 + bit >> 6] >> UInt64(bit & 63) & 1 != 0

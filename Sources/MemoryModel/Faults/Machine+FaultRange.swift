@@ -116,7 +116,8 @@ extension Machine {
     let base = regions[region].base
     var state = FrameState(.allocated, order: 0)
     state.owner = UInt8(ascii: "A")
-    state.flags = writes ? [.folio, .swapBacked, .active, .written] : [.folio, .swapBacked, .active]
+    state.flags =
+      writes ? [.folio, .swapBacked, .active, .written] : [.folio, .swapBacked, .active]
     let flags: PageTableEntry.Flags = [.present, .write, .dirty, .young, .exclusive]
     var filled = 0
     while filled < limit, pageTables[first + filled].isNone {

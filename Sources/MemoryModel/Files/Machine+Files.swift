@@ -19,7 +19,7 @@ extension Machine {
   /// Kernel: `iput()`, `shmem_evict_inode()`.
   package mutating func dropUser(_ file: Int) {
     files[file].users -= 1
-    if files[file].users == 0 { truncate(file, 0..<files[file].pages) }
+    if files[file].users == 0 { truncate(file, 0..<files[file].chunks.count << 9) }
   }
 
   /// Takes cached pages out of a file, folio by folio, ascending.
@@ -28,6 +28,7 @@ extension Machine {
   ///
   /// Kernel: `truncate_inode_pages_range()`.
   package mutating func truncate(_ file: Int, _ pages: Range<Int>) {
+    if files[file].isHugetlb { return truncateHugetlb(file, pages) }
     drainLRU(cpu: currentCPU)
     var page = pages.lowerBound
     while page < pages.upperBound {
@@ -53,7 +54,6 @@ extension Machine {
   /// Takes a folio that leaves a cache out of the counters.
   private mutating func uncountCached(_ folio: Folio) {
     let flags = frames.head(folio.head).flags
-    if flags.contains(.hugetlb) { return }
     count(.filePages, -folio.pages, at: folio.head)
     if flags.contains(.swapBacked) {
       count(.shmem, -folio.pages, at: folio.head)

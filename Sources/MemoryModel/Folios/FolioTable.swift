@@ -17,7 +17,7 @@ public struct FrameCounts: BitwiseCopyable, Sendable, Equatable {
 }
 
 /// The counts of a folio of at least a pageblock, kept for its first pageblock.
-struct LargeFolioCounts: BitwiseCopyable {
+package struct LargeFolioCounts: BitwiseCopyable {
   var references: UInt32 = 0
   var pins: UInt32 = 0
   /// PMD or PUD leaves that map it whole (`entire_mapcount`).
@@ -31,8 +31,8 @@ struct LargeFolioCounts: BitwiseCopyable {
 /// Reference, map and pin counts of all folios, and what they belong to.
 public struct FolioTable: ~Copyable {
   let pageblockOrder: Int
-  var frames: Arena<FrameCounts>
-  var large: Arena<LargeFolioCounts>
+  package var frames: Arena<FrameCounts>
+  package var large: Arena<LargeFolioCounts>
 
   /// GUP_PIN_COUNTING_BIAS.
   public static let pinBias = 1024

@@ -17,9 +17,9 @@ public struct Machine: ~Copyable {
 
   public internal(set) var frames: FrameTable
   /// Zone `node * ZoneIndex.count + index`, populated or not.
-  var zoneTable: Arena<Zone>
+  package var zoneTable: Arena<Zone>
   /// Entry `zone * cpuCount + cpu`.
-  var perCPU: Arena<PerCPUPages>
+  package var perCPU: Arena<PerCPUPages>
   /// For each node, the populated zones in the order in which a request tries them (rule A1.13).
   var zonelists: [[Int]]
 
@@ -30,14 +30,14 @@ public struct Machine: ~Copyable {
   /// Memory blocks that were taken offline; they are no part of ``memory``.
   public internal(set) var offlineMemory: [PFNRange] = []
   public internal(set) var cmaAreas: [CMAArea] = []
-  var cmaBitmap: CMABitmap
+  package var cmaBitmap: CMABitmap
   /// Whether a `cma_alloc()` is between c2 and c12 of P10.4.
   ///
   /// Kernel: `cma_mutex`.
-  var isCMAMutexHeld = false
+  package var isCMAMutexHeld = false
   /// Contiguous allocations that have begun and not ended; while there are any, pageblocks may be
   /// isolated and bits of areas set for pages that nobody has (I10).
-  var operationsInProgress = 0
+  package var operationsInProgress = 0
   /// Rule A1.12.
   ///
   /// Kernel: `page_group_by_mobility_disabled`.
@@ -49,17 +49,17 @@ public struct Machine: ~Copyable {
   public internal(set) var currentCPU = 0
 
   /// `LRUBatchKind.count` a CPU.
-  var lruBatches: Arena<LRUBatch>
+  package var lruBatches: Arena<LRUBatch>
   /// Entry `node * LRUList.count + list`.
-  var lruLists: Arena<FrameList>
+  package var lruLists: Arena<FrameList>
   /// Raised while every page goes to the LRU lists at once (rule P1.25).
   ///
   /// Kernel: `lru_disable_count`.
   public package(set) var lruDisableCount = 0
 
-  var folios: FolioTable
-  var pageTables: PageTables
-  var pageCache: PageCache
+  package var folios: FolioTable
+  package var pageTables: PageTables
+  package var pageCache: PageCache
   public var pinWords: PinWords
   public package(set) var spaces: [AddressSpace] = []
   public package(set) var regions: [AnonymousRegion] = []
@@ -77,20 +77,25 @@ public struct Machine: ~Copyable {
   public package(set) var deferredSplits: [PFN] = []
   /// The list that the last block was taken from, which kernels up to 6.9 remember (rule A9.6).
   var lastTaken = MigrateType.movable
-  var zoneItems: Arena<Int>
-  var numaItems: Arena<Int>
-  var nodeItems: Arena<Int>
-  var events: Arena<Int>
+  package var zoneItems: Arena<Int>
+  package var numaItems: Arena<Int>
+  package var nodeItems: Arena<Int>
+  package var events: Arena<Int>
 
   public internal(set) var trace: TraceRing
+  /// Whether single pages are drained in runs; a test that compares with pages drained one by one
+  /// turns it off.
+  var drainsRuns = true
   /// What the kernel has printed since boot, as far as the model says it.
   public internal(set) var log = KernelLog()
   /// How often a node's kswapd would have been woken; it does not run in this version.
   public internal(set) var kswapdWakeups = 0
   /// Gigantic pages first.
-  var hugePools: [HugePool]
+  package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
-  var hugeFlags: Arena<UInt8>
+  package var hugeFlags: Arena<UInt8>
+  /// Promises to private hugetlb mappings; areas name them by index.
+  var hugeReservations: [HugeReservation] = []
   /// The n-th page allocation from now on fails, for fault injection; 0 is off.
   public var failAllocation = 0
   /// Requests of others in the middle of an operation; only a replay has them.
@@ -204,6 +209,7 @@ public struct Machine: ~Copyable {
     foreign = other.foreign
     hugePools = other.hugePools
     hugeFlags.assign(from: other.hugeFlags)
+    hugeReservations = other.hugeReservations
     frames.assign(from: other.frames)
     zoneTable.assign(from: other.zoneTable)
     perCPU.assign(from: other.perCPU)

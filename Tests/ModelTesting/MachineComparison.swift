@@ -1,9 +1,7 @@
-import ModelTesting
-
-@testable import MemoryModel
+public import MemoryModel
 
 /// The first thing in which two machines differ: lists, types, frames, counters, trace; nil if none.
-func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String? {
+public func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String? {
   if let lists = ListSnapshot(one).difference(from: ListSnapshot(other)) { return lists }
   for frame in 0..<one.frames.count
   where one.frames.head(PFN(frame)) != other.frames.head(PFN(frame)) {
