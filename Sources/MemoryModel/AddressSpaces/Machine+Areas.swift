@@ -61,13 +61,15 @@ extension Machine {
     }
     var area = MemoryArea(start: place, end: place + pages, flags: flags, backing: backing)
     if flags.contains(.write) || !flags.contains(.shared) { area.flags.insert(.mayWrite) }
+    if isHugetlb(area) { area.flags.remove(.locked) }
+    if let refusal = reserveHugePages(for: &area) { return .failure(refusal) }
     if let file = area.file {
       if !files[file].spaces.contains(space) { files[file].spaces.append(space) }
       files[file].users += 1
     }
     let index = spaces[space].firstArea(endingAfter: place)
     spaces[space].areas.insert(area, at: index)
-    if flags.contains(.locked) { spaces[space].lockedPages += pages }
+    if area.flags.contains(.locked) { spaces[space].lockedPages += pages }
     mergeAreas(space, around: index..<index + 1)
     return .success(place)
   }
@@ -155,6 +157,7 @@ extension Machine {
           .EINVAL, "0x\(hex(page << 12)) lies inside a hugetlb page of \(unit) pages", rule: "P2.2")
       }
       files[file].users += 1
+      if let reservation = area.reservation { hugeReservations[reservation].areas += 1 }
     }
     if page & 511 != 0 { splitLeaf(space, page: page) }
     spaces[space].areas[index] = area.part(area.start, page)

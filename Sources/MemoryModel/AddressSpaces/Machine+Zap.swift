@@ -24,7 +24,7 @@ extension Machine {
             splitLeaf(space, page: page)
             continue
           }
-          zapLeaf(area, entry, slot, level, &gather)
+          zapLeaf(area, start, entry, slot, level, &gather)
         }
         page = end
         continue
@@ -42,7 +42,7 @@ extension Machine {
   ///
   /// Kernel: `zap_huge_pmd()`, `__unmap_hugepage_range()`.
   private mutating func zapLeaf(
-    _ area: MemoryArea, _ entry: PageTableEntry, _ slot: Int, _ level: PageTableLevel,
+    _ area: MemoryArea, _ page: Int, _ entry: PageTableEntry, _ slot: Int, _ level: PageTableLevel,
     _ gather: inout PageGather
   ) {
     let space = gather.space
@@ -61,6 +61,10 @@ extension Machine {
       if mapping.isAnonymous { freeTableFrame(withdrawTable(slot: slot)) }
       countResident(space, folio, -(1 << level.order))
       if entry.flags.contains(.dirty), mapping.isFile { setFlags(folio.head, insert: .dirty) }
+    } else if entry.isPresent {
+      if entry.flags.contains(.dirty) { setFlags(folio.head, insert: .dirty) }
+      spaces[space].hugetlbPages -= folio.pages
+      restorePromiseOnUnmap(area, page, folio)
     }
     guard entry.isPresent else { return }
     if area.flags.contains(.locked), frames.head(folio.head).flags.contains(.mlocked) {

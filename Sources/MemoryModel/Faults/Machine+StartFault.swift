@@ -16,7 +16,7 @@ extension Machine {
     }
     count(.pgfault, 1)
     if isHugetlb(area) {
-      startHugetlbFault(&fault, area, index)
+      if let head = startHugetlbFault(&fault, area, index) { return .waiting(head) }
     } else {
       let (entry, slot, level) = pageTables.leaf(spaces[space].root, page: fault.page)
       if entry.isMigration { return .waiting(folio(of: entry.pfn)?.head ?? entry.pfn) }

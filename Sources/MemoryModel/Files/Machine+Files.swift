@@ -82,6 +82,7 @@ extension Machine {
   ///
   /// Kernel: `truncate_inode_pages_range()`.
   package mutating func truncate(_ file: Int, _ pages: Range<Int>) {
+    if files[file].isHugetlb { return truncateHugetlb(file, pages) }
     drainLRU(cpu: currentCPU)
     var page = pages.lowerBound
     while page < pages.upperBound {
@@ -107,7 +108,6 @@ extension Machine {
   /// Takes a folio that leaves a cache out of the counters.
   private mutating func uncountCached(_ folio: Folio) {
     let flags = frames.head(folio.head).flags
-    if flags.contains(.hugetlb) { return }
     count(.filePages, -folio.pages, at: folio.head)
     if flags.contains(.swapBacked) {
       count(.shmem, -folio.pages, at: folio.head)

@@ -68,12 +68,14 @@ extension Machine {
   static func usedHugePage(_ order: Int) -> FrameState {
     var state = FrameState(.allocated, order: order)
     state.owner = UInt8(ascii: "H")
+    state.flags = .hugetlb
     return state
   }
 
   /// Kernel: `__prep_account_new_huge_page()`.
   mutating func accountNewHugePage(_ pool: Int, _ pfn: PFN) {
     setHugePageFlags(pfn, .hugetlb)
+    setFlags(pfn, insert: .hugetlb)
     hugePools[pool].total += 1
     hugePools[pool].nodes[node(of: pfn)].total += 1
   }
@@ -89,6 +91,7 @@ extension Machine {
       hugePools[pool].nodes[node].surplus -= 1
     }
     setHugePageFlags(pfn, [])
+    setFlags(pfn, remove: .hugetlb)
     hugePools[pool].total -= 1
     hugePools[pool].nodes[node].total -= 1
   }

@@ -19,7 +19,7 @@ extension FrameState {
   /// A huge page of hugetlbfs, in use or in its pool: not on an LRU list, yet movable.
   ///
   /// Kernel: `PageHuge`.
-  var isHugetlb: Bool { owner == UInt8(ascii: "H") || owner == UInt8(ascii: "h") }
+  var isHugetlb: Bool { kind == .hugePool || kind == .allocated && flags.contains(.hugetlb) }
 }
 
 extension Machine {

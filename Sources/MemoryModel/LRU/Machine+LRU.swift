@@ -99,6 +99,10 @@ extension Machine {
       }
       state.isLRU = true
       frames.setHead(pfn, state)
+      // Among the youngest generation an access says nothing more; kernel: `lru_gen_add_folio()`.
+      if state.flags.contains(.active), !state.flags.contains(.unevictable) {
+        clearReferenced(folio)
+      }
       linkLRU(folio, state)
       return
     }

@@ -94,8 +94,12 @@ public struct Machine: ~Copyable {
   package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
   package var hugeFlags: Arena<UInt8>
+  /// Promises to private hugetlb mappings; areas name them by index.
+  var hugeReservations: [HugeReservation] = []
   /// The n-th page allocation from now on fails, for fault injection; 0 is off.
   public var failAllocation = 0
+  /// Requests of others in the middle of an operation; only a replay has them.
+  var foreign = ForeignRequests()
 
   /// The values under /proc/sys/vm that the allocator reads.
   public struct Settings: Sendable, Equatable {
@@ -202,8 +206,10 @@ public struct Machine: ~Copyable {
     currentCPU = other.currentCPU
     kswapdWakeups = other.kswapdWakeups
     failAllocation = other.failAllocation
+    foreign = other.foreign
     hugePools = other.hugePools
     hugeFlags.assign(from: other.hugeFlags)
+    hugeReservations = other.hugeReservations
     frames.assign(from: other.frames)
     zoneTable.assign(from: other.zoneTable)
     perCPU.assign(from: other.perCPU)
