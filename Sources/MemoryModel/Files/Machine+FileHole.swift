@@ -1,9 +1,11 @@
 extension Machine {
   /// Fills a page of a shmem or hugetlb file that its cache lacks, for a pin of the file.
   ///
-  /// Kernel: `memfd_alloc_folio()`, mm/memfd.c (rule P3.70). A hugetlb page is one that some shared
-  /// mapping was promised, and is asked for without __GFP_MOVABLE; no promise is refused, where the
-  /// kernel's count would fall below 0.
+  /// A hugetlb page is asked for without __GFP_MOVABLE and uses up a promise, no matter whose: 6.12
+  /// does not look whether the file has one. Then the pool's count is too small, below 0 even, until
+  /// the page leaves the file.
+  ///
+  /// Kernel: `memfd_alloc_folio()`, mm/memfd.c, and `alloc_hugetlb_folio_reserve()` (rule P3.70).
   package mutating func fillHole(
     _ file: Int, page: Int, inPinScope: Bool
   ) -> Result<PFN, Refusal> {
@@ -12,7 +14,7 @@ extension Machine {
       return cachePage(file, page, area: nil, at: 0, inPinScope: inPinScope)
     }
     let gfp = hugePageGFP(pool).subtracting([.highMem, .movable])
-    guard let pfn = takeReservedHugePage(order: order, gfp: gfp, inPinScope: inPinScope) else {
+    guard let pfn = takeHugePage(order: order, gfp: gfp, inPinScope: inPinScope) else {
       return .failure(
         Refusal(
           .ENOMEM,
@@ -20,6 +22,7 @@ extension Machine {
             + "\(hugePools[pool].reserved) promised"
             + (inPinScope ? ", and none that may be pinned for long" : ""), rule: "P3.70"))
     }
+    hugePools[pool].reserved -= 1
     let folio = Folio(pfn, order: order)
     makeFolio(folio, .none, index: 0, owner: UInt8(ascii: "H"), .hugetlb)
     addHugeToCache(folio, file, page: page)
