@@ -23,7 +23,7 @@ import Testing
       configuration.cpuNodes = [0, 0]
       if seed % 3 == 0 { configuration.cmaAreas = [.init(name: "reserved", pages: 4096)] }
       var booted = try Machine.boot(configuration)
-      booted.settings.transparentHugePages = seed % 2 == 0
+      booted.settings.transparentHugePages = seed % 4 != 1
       booted.settings.hugePagesOnlyAdvised = seed % 4 == 0
       if let first = booted.createSpace(name: "p0") { alive = [first] }
       machine = booted
@@ -40,7 +40,7 @@ import Testing
         return
       }
       let space = alive[choose(alive.count)]
-      switch choose(16) {
+      switch choose(20) {
       case 0...2: map(space)
       case 3...7: touch(space)
       case 8: unmap(space)
@@ -49,21 +49,24 @@ import Testing
       case 12: lock(space)
       case 13: fork(space)
       case 14: hold(space)
+      case 15: fill()
+      case 16: punch()
+      case 17...18: fork(space)
       default: end(space)
       }
     }
 
     private mutating func map(_ space: Int) {
       var pages = 1 + choose(400)
-      if choose(3) == 0 { pages = 512 * (1 + choose(4)) }
+      if choose(2) == 0 { pages = 512 * (1 + choose(4)) }
       let start = choose(3) == 0 ? 0x10_0000 + choose(4096) : nil
       var flags: MemoryArea.Flags = [.read, .write]
       var backing = MemoryArea.Backing.anonymous
       if choose(3) == 0 {
         if files.isEmpty || choose(3) == 0 {
           let kind: MemoryFile.Kind = choose(3) == 0 ? .regular : .shmem
-          if case .success(let file) = machine.createFile(kind, name: "f", pages: 1 + choose(1500))
-          {
+          let size = 1 + choose(1500)
+          if case .success(let file) = machine.createFile(kind, name: "f", pages: size) {
             files.append(file)
             machine.files[file].hugePages = [.never, .always, .withinSize, .advise][choose(4)]
           }
@@ -73,8 +76,8 @@ import Testing
       }
       if choose(5) == 0 { flags.remove(.write) }
       last = "mmap of \(pages) pages, \(backing), flags \(flags.rawValue)"
-      _ = machine.mapArea(
-        space, start: start, pages: pages, flags, backing, replacing: choose(2) == 0)
+      let replaces = choose(2) == 0
+      _ = machine.mapArea(space, start: start, pages: pages, flags, backing, replacing: replaces)
     }
 
     private mutating func range(_ space: Int) -> Range<Int> {
@@ -172,6 +175,23 @@ import Testing
           id: machine.lastTemporaryReference, page: pfn, holder: "test", operation: 0))
     }
 
+    private mutating func fill() {
+      guard !files.isEmpty else { return }
+      let file = files[choose(files.count)]
+      let first = choose(machine.files[file].pages)
+      last = "write of file \(file) from page \(first)"
+      let end = min(machine.files[file].pages, first + 1 + choose(300))
+      _ = machine.fillFile(file, first..<end, writes: choose(2) == 0)
+    }
+
+    private mutating func punch() {
+      guard !files.isEmpty else { return }
+      let file = files[choose(files.count)]
+      let first = choose(machine.files[file].pages)
+      last = "hole in file \(file) from page \(first)"
+      _ = machine.punchHole(file, first..<first + 1 + choose(700))
+    }
+
     private mutating func end(_ space: Int) {
       last = "exit of process \(space)"
       machine.exit(space)
@@ -213,9 +233,9 @@ import Testing
 
   @Test("All invariants hold after every operation of random programs")
   func invariants() throws {
-    for seed in Seeds.list(1...12) {
+    for seed in Seeds.list(1...24) {
       var program = try Program(seed: seed)
-      for step in 0..<Seeds.steps(120) {
+      for step in 0..<Seeds.steps(150) {
         program.step()
         let broken =
           program.machine.checkMemory() ?? program.countersAreWrong()

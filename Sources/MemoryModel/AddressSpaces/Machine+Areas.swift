@@ -34,7 +34,8 @@ extension Machine {
       guard start + pages <= AddressSpace.endPage else {
         return .failure(
           Refusal(
-            .ENOMEM, "0x\(hex(start << 12)) + \(pages) pages ends behind user space", rule: "P2.1"))
+            .ENOMEM, "0x\(hex(start << 12)) + \(pages) pages ends behind user space",
+            rule: "P2.1"))
       }
       let next = spaces[space].firstArea(endingAfter: start)
       if next < spaces[space].areas.count, spaces[space].areas[next].start < start + pages {

@@ -4,8 +4,12 @@ extension Machine {
   /// Unmaps the pages of one area and gathers them.
   ///
   /// Kernel: `unmap_page_range()`, mm/memory.c.
+  ///
+  /// - Parameter keepsPrivate: Private copies stay, as a hole in the file leaves them
+  ///   (`should_zap_folio()`).
   package mutating func zap(
-    _ area: MemoryArea, _ pages: Range<Int>, _ gather: inout PageGather
+    _ area: MemoryArea, _ pages: Range<Int>, keepsPrivate: Bool = false,
+    _ gather: inout PageGather
   ) {
     let space = gather.space
     var page = pages.lowerBound
@@ -26,7 +30,7 @@ extension Machine {
         continue
       }
       let tableEnd = min((page | 511) + 1, pages.upperBound)
-      page = zapTable(area, page..<tableEnd, slot, &gather)
+      page = zapTable(area, page..<tableEnd, slot, keepsPrivate: keepsPrivate, &gather)
     }
   }
 
@@ -49,7 +53,10 @@ extension Machine {
     }
     guard let folio = folio(of: entry.pfn) else { return }
     let mapping = folios.owner(folio).mapping
-    if entry.isPresent { addEntireMapping(folio, -1) }
+    if entry.isPresent {
+      addEntireMapping(folio, -1)
+      notePartialMapping(folio, folio.head, pages: folio.pages)
+    }
     if !isHugetlb(area) {
       if mapping.isAnonymous { freeTableFrame(withdrawTable(slot: slot)) }
       countResident(space, folio, -(1 << level.order))
@@ -73,7 +80,8 @@ extension Machine {
   /// - Parameter first: The slot of the first page.
   /// - Returns: The page to go on at.
   private mutating func zapTable(
-    _ area: MemoryArea, _ pages: Range<Int>, _ first: Int, _ gather: inout PageGather
+    _ area: MemoryArea, _ pages: Range<Int>, _ first: Int, keepsPrivate: Bool,
+    _ gather: inout PageGather
   ) -> Int {
     let space = gather.space
     var page = pages.lowerBound
@@ -81,7 +89,7 @@ extension Machine {
     scan: while page < pages.upperBound {
       let slot = first + page - pages.lowerBound
       let entry = pageTables[slot]
-      if entry.isNone {
+      if entry.isNone || keepsPrivate && isPrivate(entry) {
         page += 1
         continue
       }
@@ -114,7 +122,7 @@ extension Machine {
         gather.isDelayed = true
         mustFlush = true
       }
-      notePartialMapping(folio)
+      if folio.order > 0 { notePartialMapping(folio, entry.pfn, pages: run) }
       if area.flags.contains(.locked), frames.head(folio.head).flags.contains(.mlocked) {
         munlock(folio)
       }
@@ -130,16 +138,23 @@ extension Machine {
     return page
   }
 
-  /// Queues an anonymous folio for a deferred split once some of its pages are unmapped and others
-  /// are not (rule P2.23).
+  private func isPrivate(_ entry: PageTableEntry) -> Bool {
+    guard !entry.flags.contains(.special), let folio = folio(of: entry.pfn) else { return false }
+    return folios.owner(folio).mapping.isAnonymous
+  }
+
+  /// Queues an anonymous folio for a deferred split when one of the pages just unmapped was mapped
+  /// nowhere else, and others of the folio still are (rule P2.23).
   ///
-  /// Kernel: `deferred_split_folio()` from `__folio_remove_rmap()`.
-  package mutating func notePartialMapping(_ folio: Folio) {
+  /// Kernel: `deferred_split_folio()` from `__folio_remove_rmap()`. Its queue also holds every new
+  /// huge page, which matters to reclaim alone.
+  package mutating func notePartialMapping(_ folio: Folio, _ first: PFN, pages: Int) {
     guard folio.order > 1, folios.owner(folio).mapping.isAnonymous,
       folios.entireMappings(folio) == 0, folios.mappings(folio) > 0
     else { return }
     let flags = frames.head(folio.head).flags
     if flags.contains(.partiallyMapped) || flags.contains(.hugetlb) { return }
+    guard (0..<pages).contains(where: { folios.pageMappings(first + $0) == 0 }) else { return }
     setFlags(folio.head, insert: .partiallyMapped)
     deferredSplits.append(folio.head)
     if folio.order == 9 { count(.thpDeferredSplitPage, 1) }

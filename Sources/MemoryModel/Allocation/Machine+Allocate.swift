@@ -10,6 +10,7 @@ extension Machine {
   public mutating func allocatePages(
     order: Int, gfp: GFPFlags, node: Int? = nil, inPinScope: Bool = false
   ) -> AllocationResult {
+    serveForeign()
     if order > geometry.maxOrder {
       return .refused(
         Refusal(
@@ -140,6 +141,7 @@ extension Machine {
 
   /// Frees a block that is known to be allocated.
   mutating func freeBlock(_ zone: Int, _ pfn: PFN, order: Int) {
+    serveForeign()
     trace.append(TraceEvent(.pageFree, pfn, order: order))
     frames.clearHead(pfn, order: order)
     freePerCPU(zone, pfn, order: order)

@@ -45,10 +45,11 @@ extension Machine {
     let room = max(1, high - perCPU[local].count)
     let inside = pfn.index & (geometry.pageblockPages - 1)
     let inPageblock = run.isDescending ? inside + 1 : geometry.pageblockPages - inside
-    let pages = frames.allocatedPrefix(of: run.prefix(min(room, inPageblock)))
+    // Folios are freed one by one: counts and LRU lists have to forget them.
+    let plain = folios.unreferencedPrefix(of: run.prefix(min(room, inPageblock)))
+    let pages = frames.allocatedPrefix(of: run.prefix(plain))
     guard pages > 0 else { return 0 }
     let freed = run.prefix(pages)
-    if isInLRUBatch(anyOf: freed.range) { drainAllLRU() }
 
     let listed = type.isMergeable ? type : .movable
     let index = perCPUIndex(listed, order: 0)

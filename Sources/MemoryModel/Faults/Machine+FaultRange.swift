@@ -120,6 +120,8 @@ extension Machine {
       writes ? [.folio, .swapBacked, .active, .written] : [.folio, .swapBacked, .active]
     let flags: PageTableEntry.Flags = [.present, .write, .dirty, .young, .exclusive]
     var filled = 0
+    // Added up for neighbours of one node.
+    var (counted, countedNode) = (0, 0)
     while filled < limit, pageTables[first + filled].isNone {
       guard
         let pfn = allocatePages(order: 0, gfp: .zeroedUserPage, inPinScope: scoped).pfn
@@ -133,17 +135,27 @@ extension Machine {
       folios.startMapped(
         pfn, .anonymous(region), index: pages.lowerBound + filled - base, references: 2)
       pageTables[first + filled] = PageTableEntry(pfn, flags)
-      count(.anonMapped, 1, at: pfn)
+      let node = node(of: pfn)
+      if node != countedNode {
+        countAnonymous(counted, node: countedNode)
+        (counted, countedNode) = (0, node)
+      }
+      counted += 1
       let waiting = lruBatches[batch].count
       lruBatches[batch].pages[waiting] = pfn
       lruBatches[batch].count = waiting + 1
       filled += 1
     }
+    countAnonymous(counted, node: countedNode)
     let faults = filled + (run.refusal == nil ? 0 : 1)
     count(.pgfault, faults)
     run.faults += faults
     spaces[space].anonymousPages += filled
     if lruBatches[batch].count >= lruBatchCapacity { flush(batch, .add) }
     return filled
+  }
+
+  private mutating func countAnonymous(_ pages: Int, node: Int) {
+    nodeItems[node * VMStatNames.nodeItems.count + NodeItem.anonMapped.rawValue] += pages
   }
 }

@@ -8,9 +8,8 @@ extension Machine {
       return .finished
     }
     let area = spaces[space].areas[index]
-    guard
-      area.flags.contains(fault.access == .write ? .write : .read) || area.flags.contains(.write)
-    else {
+    let needed: MemoryArea.Flags = fault.access == .write ? [.write] : [.read, .write]
+    guard !area.flags.isDisjoint(with: needed) else {
       refuse(
         &fault, .EFAULT, "the mapping does not allow the \(fault.access)", "P2.13")
       return .finished

@@ -70,6 +70,13 @@ public struct FolioTable: ~Copyable {
     }
   }
 
+  /// How many frames at the beginning of `run` have no counts.
+  func unreferencedPrefix(of run: PFNRun) -> Int {
+    frames.countPassing(from: run.first.index, step: run.step, limit: run.count) { counts, _ in
+      counts.references == 0
+    }
+  }
+
   // MARK: Pins
 
   /// The exact pin count of a large folio; for order 0, the pins that its references amount to.

@@ -97,6 +97,7 @@ extension Machine {
       _ = try? returnHugePage(folio.head)
       return
     }
+    serveForeign()
     trace.append(TraceEvent(.pageFree, folio.head, order: folio.order))
     frames.clearHead(folio.head, order: folio.order)
     if let zone = frames.zone(of: folio.head) { freePerCPU(zone, folio.head, order: folio.order) }

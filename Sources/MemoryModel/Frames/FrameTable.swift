@@ -215,12 +215,12 @@ public struct FrameTable: ~Copyable {
     frameState.fill(range.start..<range.end, with: state.rawValue)
   }
 
-  /// How many single pages at the beginning of `run` are handed out.
+  /// How many single pages at the beginning of `run` are handed out and of no more concern to
+  /// anybody: on no LRU list, without flags. Whose they are does not matter.
   func allocatedPrefix(of run: PFNRun) -> Int {
-    // Kind and order alone: owner and LRU bit do not matter here.
     let wanted = FrameState(.allocated, order: 0).rawValue
     return frameState.countPassing(from: run.first.index, step: run.step, limit: run.count) {
-      state, _ in state & 0xFF == wanted
+      state, _ in state & 0xFF00_FFFF == wanted
     }
   }
 

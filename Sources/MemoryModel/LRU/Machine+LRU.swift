@@ -20,16 +20,6 @@ extension Machine {
     }
   }
 
-  /// Whether a page of `run` waits in a batch of any CPU.
-  func isInLRUBatch(anyOf run: PFNRange) -> Bool {
-    for batch in 0..<cpuCount * LRUBatchKind.count {
-      for index in 0..<lruBatches[batch].count where run.contains(lruBatches[batch].pages[index]) {
-        return true
-      }
-    }
-    return false
-  }
-
   var lruBatchCapacity: Int { LRUBatch.capacity }
 
   /// Whether a folio waits in a batch of any CPU.
@@ -58,6 +48,8 @@ extension Machine {
         settleMlock(
           Folio(pfn, order: frames.head(pfn).order), isUnlock: unlocks >> UInt32(index) & 1 != 0)
       }
+    } else if kind == .add {
+      flushAdded(batch, count)
     } else {
       for index in 0..<count { move(lruBatches[batch].pages[index], kind) }
     }
@@ -65,6 +57,34 @@ extension Machine {
       let pfn = lruBatches[batch].pages[index]
       putReferences(Folio(pfn, order: frames.head(pfn).order), 1)
     }
+  }
+
+  /// Links the folios of an `add` batch; neighbours of one list and zone are counted together.
+  private mutating func flushAdded(_ batch: Int, _ count: Int) {
+    var pages = 0
+    var counted: (folio: Folio, list: LRUList, zone: Int?)?
+    for index in 0..<count {
+      let pfn = lruBatches[batch].pages[index]
+      var state = frames.head(pfn)
+      if state.flags.contains(.mlocked) {
+        move(pfn, .add)
+        continue
+      }
+      let folio = Folio(pfn, order: state.order)
+      let zone = frames.zone(of: pfn)
+      let list = state.lruList
+      if let last = counted, last.list != list || last.zone != zone {
+        countLRU(last.folio, last.list, pages)
+        pages = 0
+      }
+      counted = (folio, list, zone)
+      pages += folio.pages
+      state.isLRU = true
+      frames.setHead(pfn, state)
+      let node = zone.map { zoneTable[$0].node } ?? 0
+      frames.pushHead(&lruLists[node * LRUList.count + list.rawValue], pfn, order: 0)
+    }
+    if let last = counted { countLRU(last.folio, last.list, pages) }
   }
 
   private mutating func move(_ pfn: PFN, _ kind: LRUBatchKind) {
@@ -79,6 +99,10 @@ extension Machine {
       }
       state.isLRU = true
       frames.setHead(pfn, state)
+      // Among the youngest generation an access says nothing more; kernel: `lru_gen_add_folio()`.
+      if state.flags.contains(.active), !state.flags.contains(.unevictable) {
+        clearReferenced(folio)
+      }
       linkLRU(folio, state)
       return
     }

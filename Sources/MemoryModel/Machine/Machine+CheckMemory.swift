@@ -167,12 +167,13 @@ extension Machine {
       else { continue }
       let entire = counts.entire[folio.head.index]
       let entries = counts.pages[index] + entire
+      // A leaf's bit counts for all of its pages.
+      let isInside = index != folio.head.index && entire > 0
       let exclusive =
-        counts.exclusive[index]
-        + (index == folio.head.index || entire == 0 ? 0 : counts.exclusive[folio.head.index])
+        counts.exclusive[index] + (isInside ? counts.exclusive[folio.head.index] : 0)
       if entries > 1 || exclusive != entries {
-        return
-          "I15: \(PFN(index)) is pinned, but \(entries) entries map it, \(exclusive) exclusively"
+        return "I15: \(PFN(index)) is pinned, but \(entries) entries map it, \(exclusive) of them "
+          + "exclusively"
       }
     }
     return nil
@@ -204,9 +205,8 @@ extension Machine {
       }
       let entire = Int(counts.entire[at])
       if entire != folios.entireMappings(folio) || entire + pageMappings != folios.mappings(folio) {
-        return
-          "I8: the folio at \(folio.head) is mapped \(entire) + \(pageMappings) times, it counts "
-          + "\(folios.entireMappings(folio)), \(folios.mappings(folio)) in all"
+        return "I8: the folio at \(folio.head) is mapped \(entire) + \(pageMappings) times, it "
+          + "counts \(folios.entireMappings(folio)), \(folios.mappings(folio)) in all"
       }
       let pins = Int(counts.pins[at])
       if folio.order > 0, pins != folios.pins(folio) {

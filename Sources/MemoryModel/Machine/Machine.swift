@@ -98,6 +98,8 @@ public struct Machine: ~Copyable {
   var hugeReservations: [HugeReservation] = []
   /// The n-th page allocation from now on fails, for fault injection; 0 is off.
   public var failAllocation = 0
+  /// Requests of others in the middle of an operation; only a replay has them.
+  var foreign = ForeignRequests()
 
   /// The values under /proc/sys/vm that the allocator reads.
   public struct Settings: Sendable, Equatable {
@@ -204,6 +206,7 @@ public struct Machine: ~Copyable {
     currentCPU = other.currentCPU
     kswapdWakeups = other.kswapdWakeups
     failAllocation = other.failAllocation
+    foreign = other.foreign
     hugePools = other.hugePools
     hugeFlags.assign(from: other.hugeFlags)
     hugeReservations = other.hugeReservations

@@ -33,6 +33,28 @@ public struct RecordingRecord: Decodable, Sendable {
   public let log: [String]?
   public let start_pfn: Int?
 
+  public let h: Int?
+  public let nr: Int?
+  public let uaddr: Int?
+  public let foll: Int?
+  public let fast: Int?
+  public let pinned: Int?
+  /// `[pfn, n]`, going down if n is negative.
+  public let pfns: [[Int]]?
+  public let adv: Int?
+  public let va: Int?
+  public let delay_ns: Int?
+  public let `class`: String?
+  public let ref: Int?
+  public let mapcount: Int?
+  public let head_pfn: Int?
+  public let folio_ref: Int?
+  public let folio_mapcount: Int?
+  public let pincount: Int?
+  public let maybe_pinned: Int?
+  public let lt_pinnable: Int?
+  public let flags: [String]?
+
   public let tag: String?
   public let zones: [DumpZone]?
   public let cma: [DumpCMA]?

@@ -12,9 +12,11 @@ struct DumpComparer {
     comparer.checker.check(
       "zones with memory", (dump.zones ?? []).map(\.idx).sorted(), machine.populatedZones)
     for batch in dump.lru_batches ?? [] where batch.cpu < machine.cpuCount {
-      comparer.checker.check(
-        "lru_add of CPU \(batch.cpu)", batch.b["lru_add"] ?? [],
-        machine.lruBatch(cpu: batch.cpu).map(\.index))
+      for kind in LRUBatchKind.allCases {
+        comparer.checker.check(
+          "\(kind.name) of CPU \(batch.cpu)", batch.b[kind.name] ?? [],
+          machine.lruBatch(cpu: batch.cpu, kind).map(\.index))
+      }
     }
     for pool in dump.hstates ?? [] { comparer.compare(pool, machine) }
     for (index, area) in (dump.cma ?? []).enumerated() where index < machine.cmaAreas.count {
