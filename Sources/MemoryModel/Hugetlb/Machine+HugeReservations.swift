@@ -160,12 +160,18 @@ extension Machine {
       freed += 1
       addReferences(folio, 1)
       removeFromCache(folio, file, page: index << order)
-      if !toEnd { files[file].promised.remove(index..<index + 1) }
       putReferences(folio, 1)
+      if !toEnd { settlePromises(pool, files[file].promised.remove(index..<index + 1) - 1) }
     }
     if toEnd {
-      let unused = files[file].promised.remove(indices.lowerBound..<Int.max) - freed
-      if unused > 0 { takeBackPromises(pool, unused) }
+      settlePromises(pool, files[file].promised.remove(indices.lowerBound..<Int.max) - freed)
     }
+  }
+
+  /// Takes back promises that were not used, or makes up for those that ``fillHole(_:page:inPinScope:)``
+  /// took from others.
+  private mutating func settlePromises(_ pool: Int, _ unused: Int) {
+    if unused > 0 { takeBackPromises(pool, unused) }
+    if unused < 0 { _ = promiseHugePages(pool, -unused) }
   }
 }

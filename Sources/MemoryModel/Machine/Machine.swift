@@ -264,7 +264,7 @@ public struct Machine: ~Copyable {
 
   /// The block that `pfn` lies in, found at its first frame; nil when no block covers it.
   public func block(containing pfn: PFN) -> (start: PFN, state: FrameState)? {
-    for order in 0...geometry.maxOrder {
+    for order in 0...max(geometry.maxOrder, geometry.giganticOrder) {
       let start = pfn.roundedDown(toOrder: order)
       let state = frames.head(start)
       if state.kind != .none, state.order >= order { return (start, state) }
