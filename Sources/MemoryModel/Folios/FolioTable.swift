@@ -135,6 +135,18 @@ public struct FolioTable: ~Copyable {
       references: UInt32(references), mappings: 1, mapping: mapping.rawValue, index: UInt32(index))
   }
 
+  /// The same for the pages of a run, whose indices ascend in its order.
+  mutating func startMapped(_ run: PFNRun, _ mapping: MappingID, index: Int, references: Int) {
+    let range = run.range
+    let first = run.first.index
+    let step = run.step
+    frames.update(range.start..<range.end) {
+      FrameCounts(
+        references: UInt32(truncatingIfNeeded: references), mappings: 1, mapping: mapping.rawValue,
+        index: UInt32(truncatingIfNeeded: index &+ ($0 &- first) &* step))
+    }
+  }
+
   // MARK: What it belongs to
 
   func owner(_ folio: Folio) -> (mapping: MappingID, index: Int) {
