@@ -72,6 +72,8 @@ public struct PageTables: ~Copyable {
     }
   }
 
+  mutating func clear(_ slot: Int, count: Int) { entries.fill(slot..<slot + count, with: 0) }
+
   /// Gives a table back; all of its entries must be none.
   mutating func remove(_ table: Int) {
     entries[table * Self.entriesPerTable] = UInt64(firstFree)

@@ -130,7 +130,8 @@ extension Machine {
   /// - Parameter index: Of the first page in its mapping; the others follow.
   /// - Precondition: ``mayQueueRuns``.
   mutating func queueNew(
-    _ runs: [PFNRun], _ state: FrameState, _ mapping: MappingID, index: Int, references: Int
+    _ runs: [PFNRun], _ state: FrameState, _ mapping: MappingID, index: Int, references: Int,
+    accessed: UInt32 = 0
   ) {
     let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.add.rawValue
     let waiting = lruBatches[batch].count
@@ -152,7 +153,8 @@ extension Machine {
         let piece = frames.zonePrefix(of: isListed ? left.prefix(flushed - done) : left)
         frames.setHeads(piece, isListed ? listed : state)
         folios.startMapped(
-          piece, mapping, index: index + done, references: isListed ? references : references + 1)
+          piece, mapping, index: index + done, references: isListed ? references : references + 1,
+          accessed: accessed)
         if isListed { linkLRU(piece, listed) }
         done += piece.count
         left = left.dropFirst(piece.count)
