@@ -38,7 +38,7 @@ extension Machine {
   }
 
   private func isCached(_ file: MemoryFile, index: Int) -> Bool {
-    let chunk = index << file.hugeOrder >> 9
+    let chunk = (index << file.hugeOrder) >> 9
     return chunk < file.chunks.count && file.chunks[chunk] != 0
   }
 
