@@ -9,6 +9,8 @@ public enum MemoryLibrary {
       "pinlab", doc: "A model of the Linux memory manager.",
       types: [
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
+        guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
+        isolationType(), explanationType(), lruType(), listingType(),
       ],
       functions: [machineFunction(context), kernelsFunction(), sizeFunction()])
   }
