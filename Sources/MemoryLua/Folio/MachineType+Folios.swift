@@ -44,7 +44,7 @@ extension MemoryLibrary {
       returns: [LuaResult(.object("folio"), "nil for a page that is not allocated.")],
       doc: "The folio that a page belongs to.", kernel: ["page_folio"], rules: ["P1.1"],
       example: """
-        m = machine{ ram = "64M" }
+        m = machine{ ram = "1G" }
         vm = m:guest{ ram = "2M" }
         vm:touch()
         m:folio(vm:page(0)).order --> 9

@@ -94,7 +94,7 @@ extension MemoryLibrary {
         """,
         kernel: ["handle_mm_fault", "do_wp_page"], rules: ["P2.21", "P4.21"],
         example: """
-          vm = machine{ ram = "256M" }:guest{ ram = "16M" }
+          vm = machine{ ram = "1G" }:guest{ ram = "16M" }
           vm:write("2M", "2M").huge --> 512
           """),
       access(

@@ -76,7 +76,7 @@ extension MemoryLibrary {
         """,
       kernel: ["pagemap_read"], rules: ["P2.3"],
       example: """
-        vm = machine{ ram = "64M" }:guest{ ram = "4M" }
+        vm = machine{ ram = "1G" }:guest{ ram = "4M" }
         vm:touch("2M", "2M")
         vm:pagemap()[1].level --> "m"
         """

@@ -31,6 +31,10 @@ extension MemoryLibrary {
           "The form in which the caller keeps the pages: sets `bytes`."),
         LuaParameter(
           "holder", .string, default: "its number", "Who holds it, for why: \"vm0's NIC\"."),
+        LuaParameter(
+          "watch", .function, optional: true,
+          "Called before each atomic step with its name, the kernel function and what it does; it may "
+            + "do to the machine what another CPU could do just then."),
       ],
       returns: [LuaResult(.object("pin"), "The pages that are pinned; maybe fewer than asked for.")],
       errors: [
@@ -63,13 +67,17 @@ extension MemoryLibrary {
         space: space, startPage: pages.lowerBound, pages: pages.count, flags: flags(call),
         entryPoint: try entryPoint(call), holder: call.string(11, default: ""))
       var pin = Pin(request)
+      let spin: (Pin) -> String? = { pin in
+        pin.idleRounds > OperationRunner.idleRoundLimit
+          ? "it pinned, found pages that may not stay, and could isolate none of them, "
+            + "\(pin.idleRounds) times: somebody else has them isolated (see why)"
+          : nil
+      }
       let waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        OperationRunner.run(&pin, object, call) { pin in
-          pin.idleRounds > OperationRunner.idleRoundLimit
-            ? "it pinned, found pages that may not stay, and could isolate none of them, "
-              + "\(pin.idleRounds) times: somebody else has them isolated (see why)"
-            : nil
+        if call.isGiven(12) {
+          return try OperationRunner.watch(&pin, object, call, call.callback(12), spin: spin)
         }
+        return OperationRunner.run(&pin, object, call, spin: spin)
       }
       guard let outcome = pin.outcome else {
         return call.refuse(Refusal(.EINTR, waited ?? "killed", rule: "P3.20"))

@@ -36,6 +36,40 @@ enum OperationRunner {
     }
   }
 
+  /// Runs an operation step by step, and calls a Lua function before each step with its name, its
+  /// kernel function and its text.
+  ///
+  /// An error of the function ends the operation as a fatal signal does.
+  static func watch<O: Operation>(
+    _ operation: inout O, _ object: MachineObject, _ call: borrowing LuaCall,
+    _ watcher: LuaCallback, spin: (O) -> String? = { _ in nil }
+  ) throws(LuaFailure) -> String? {
+    while true {
+      let step = operation.nextStep(object.machine)
+      let result = call.invoke(
+        watcher, [.string(step.id), .string(step.function), .string(step.text)])
+      if case .failure(let error) = result {
+        operation.interrupt(&object.machine)
+        throw LuaCall.rethrow(error)
+      }
+      switch operation.advance(&object.machine, .step) {
+      case .finished: return nil
+      case .running: break
+      case .waiting(let wait):
+        operation.interrupt(&object.machine)
+        return "it waits for \(wait.description), which nobody else will give back"
+      }
+      if let reason = spin(operation) {
+        operation.interrupt(&object.machine)
+        return reason
+      }
+      if call.shouldStop() {
+        operation.interrupt(&object.machine)
+        return "the script was stopped"
+      }
+    }
+  }
+
   /// Counts one operation, and runs `body` on a CPU of the process's home node.
   static func perform<Result>(
     _ object: MachineObject, space: Int? = nil, _ body: () throws(LuaFailure) -> Result
