@@ -77,6 +77,9 @@ let package = Package(
       name: "MemoryOperationsTests",
       dependencies: ["MemoryModel", "MemoryOperations", "ModelTesting", "GoldenTesting"]),
     .testTarget(
+      name: "MemoryGuestsTests",
+      dependencies: ["MemoryGuests", "MemoryModel", "MemoryOperations"]),
+    .testTarget(
       name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),
     .testTarget(

@@ -104,6 +104,10 @@ function machine:folio(page) end
 ---@return temp_ref? # 
 function machine:temp_ref(page, holder) end
 
+---Every reference of temp_ref and isolate that is held; a fork of the machine has its own.
+---@return table # temp_ref and isolation objects, oldest first.
+function machine:temp_refs() end
+
 ---Takes a page's folio off its LRU list, as compaction does before it migrates.
 ---@param page any A page, a folio, or a pfn.
 ---@param holder? string Who holds it, for why.

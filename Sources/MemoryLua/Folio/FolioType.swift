@@ -109,7 +109,9 @@ extension MemoryLibrary {
   ) -> LuaProperty {
     LuaProperty(name, .boolean, doc) { call in
       let object = call.object(as: MachineObject.self)
-      guard let folio = object.machine.folio(of: PFN(call.index)) else { return call.returns(false) }
+      guard let folio = object.machine.folio(of: PFN(call.index)) else {
+        return call.returns(false)
+      }
       call.returns(object.machine.frames.head(folio.head).flags.contains(flag))
     }
   }

@@ -4,7 +4,7 @@ internal import MemoryModel
 
 extension MemoryLibrary {
   static var folioMethods: [LuaFunction] {
-    [why, folio, temporaryReference, isolate, lru, drainLRU, pins]
+    [why, folio, temporaryReference, temporaryReferences, isolate, lru, drainLRU, pins]
   }
 
   private static func pageParameter(_ doc: String = "A page, a folio, or a pfn.") -> LuaParameter {
@@ -90,6 +90,30 @@ extension MemoryLibrary {
       case .success(let id): call.returns(LuaHandle("temp_ref", object, index: id))
       case .failure(let refusal): call.refuse(refusal)
       }
+    }
+  }
+
+  private static var temporaryReferences: LuaFunction {
+    LuaFunction(
+      "temp_refs",
+      returns: [LuaResult(.table, "temp_ref and isolation objects, oldest first.")],
+      doc:
+        "Every reference of temp_ref and isolate that is held; a fork of the machine has its own.",
+      rules: ["P1.1"],
+      example: """
+        m = machine{ ram = "64M" }
+        vm = m:guest{ ram = "1M", thp = "never" }
+        vm:populate()
+        m:temp_ref(vm:page(0))
+        #m:fork():temp_refs() --> 1
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(
+          object.machine.temporaryReferences.map {
+            .object(LuaHandle($0.isIsolation ? "isolation" : "temp_ref", object, index: $0.id))
+          }))
     }
   }
 

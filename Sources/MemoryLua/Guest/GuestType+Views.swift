@@ -128,7 +128,8 @@ extension MemoryLibrary {
     LuaFunction(
       "vmas",
       returns: [
-        LuaResult(.object("listing"), "A row for each area: address, bytes, flags, backing, offset.")
+        LuaResult(
+          .object("listing"), "A row for each area: address, bytes, flags, backing, offset.")
       ],
       doc: "The areas of the guest, in the manner of /proc/PID/maps.", kernel: ["show_map_vma"],
       rules: ["P2.1"],

@@ -28,7 +28,8 @@ extension MemoryLibrary {
           "Whose rules apply; see kernels()."),
         LuaParameter(
           "thp", .choice(["always", "madvise", "never"]), default: "always",
-          "transparent_hugepage/enabled. Huge pages raise the watermarks; below 512 MiB they are off."),
+          "transparent_hugepage/enabled. Huge pages raise the watermarks; below 512 MiB they are off."
+        ),
         LuaParameter(
           "min_free_kbytes", .integer(0...Int64(Int32.max)), optional: true,
           "vm.min_free_kbytes, written right after boot."),

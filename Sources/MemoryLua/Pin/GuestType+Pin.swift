@@ -36,7 +36,9 @@ extension MemoryLibrary {
           "Called before each atomic step with its name, the kernel function and what it does; it may "
             + "do to the machine what another CPU could do just then."),
       ],
-      returns: [LuaResult(.object("pin"), "The pages that are pinned; maybe fewer than asked for.")],
+      returns: [
+        LuaResult(.object("pin"), "The pages that are pinned; maybe fewer than asked for.")
+      ],
       errors: [
         LuaErrno("EFAULT", "nothing is mapped there, or its memory may not be pinned so"),
         LuaErrno("ENOMEM", "a page that may not stay could not be moved: err.stuck has the folios"),

@@ -212,7 +212,7 @@ extension MemoryLibrary {
       "runs", .positional,
       [
         LuaParameter("first", .integer(1...Int64.max), default: "1", "Start at this run."),
-        LuaParameter("count", .integer(1...(1 << 20)), default: "4096", "How many at the most.")
+        LuaParameter("count", .integer(1...(1 << 20)), default: "4096", "How many at the most."),
       ],
       returns: [LuaResult(.object("listing"), "A row for each run: pfn, pages, offset.")],
       doc: "The frames of the pin as runs of neighbours, in the order of the addresses.",

@@ -257,6 +257,10 @@ struct MigrationBatch: Sendable {
     guard let folio else {
       return Step("m0", "migrate_pages_batch", "begin the next pass")
     }
+    if case .cleanup = phase {
+      return Step(
+        "m0", "migrate_folio_undo_src", "let the mappings of \(folio) show it again, unmoved")
+    }
     guard let move else {
       return Step("m1", "alloc_migration_target", "allocate a frame for \(folio)")
     }
