@@ -109,6 +109,8 @@ extension Replayer {
     var foreign = events.foreign
     if record.op == "user" { placeStacks(record, in: &foreign) }
     machine.expectForeign(foreign)
+    // A system call begins with its own memory.
+    if record.op == "user" { machine.serveFirstForeign() }
     var difference = perform(record, &events)
     machine.finishForeign()
     if let shot = task?.shot, !shot.isFired {
