@@ -44,6 +44,19 @@ extension Machine {
     return done
   }
 
+  /// Lets a process show an anonymous page of a recorded state, which it had mapped already.
+  package mutating func adoptAnonymous(_ space: Int, page: Int, _ pfn: PFN) {
+    guard let index = spaces[space].areaIndex(page),
+      let table = makeTable(space, page: page, level: .pte, charged: false)
+    else { return }
+    let region = prepareRegion(space, area: index)
+    folios.setOwner(
+      Folio(pfn, order: 0), .anonymous(region), index: page - regions[region].base)
+    pageTables[table * PageTables.entriesPerTable + page & 511] = PageTableEntry(
+      pfn, [.present, .write, .dirty, .young, .exclusive])
+    spaces[space].anonymousPages += 1
+  }
+
   package mutating func addRegion(base: Int, space: Int) -> Int {
     regions.append(AnonymousRegion(base: base, spaces: [space]))
     return regions.count - 1
