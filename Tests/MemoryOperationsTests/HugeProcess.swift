@@ -51,7 +51,8 @@ struct HugeProcess: ~Copyable {
   ) -> PinOutcome? {
     var pin = Pin(
       PinRequest(
-        space: id, startPage: pages.lowerBound, pages: pages.count, flags: flags, entryPoint: entry))
+        space: id, startPage: pages.lowerBound, pages: pages.count, flags: flags, entryPoint: entry)
+    )
     while true {
       switch pin.advance(&machine, pace) {
       case .running: continue

@@ -93,7 +93,8 @@ import Testing
     #expect(process.sound == nil, context)
     #expect(outcome.pages == pages || outcome.refusal != nil, context)
     // A short count is allowed, and then exactly those pages are pinned (I9).
-    #expect(process.machine.pins.map(\.pages) == (outcome.pages > 0 ? [outcome.pages] : []), context)
+    #expect(
+      process.machine.pins.map(\.pages) == (outcome.pages > 0 ? [outcome.pages] : []), context)
     if let id = outcome.pin {
       var unpin = Unpin(pin: id)
       unpin.run(&process.machine)

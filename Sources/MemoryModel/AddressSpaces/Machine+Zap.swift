@@ -88,6 +88,20 @@ extension Machine {
     var mustFlush = false
     scan: while page < pages.upperBound {
       let slot = first + page - pages.lowerBound
+      if !area.flags.contains(.locked), !keepsPrivate {
+        let run = ZapLoop.plainRun(
+          pageTables.entries.view(), from: slot,
+          count: min(pages.upperBound - page, gather.room), folios.frames.view())
+        if !run.isEmpty {
+          zapPlain(space, run, slot)
+          page += run.count
+          if self.gather(&gather, run) {
+            mustFlush = true
+            break scan
+          }
+          continue
+        }
+      }
       let entry = pageTables[slot]
       if entry.isNone || keepsPrivate && isPrivate(entry) {
         page += 1
@@ -141,6 +155,19 @@ extension Machine {
   private func isPrivate(_ entry: PageTableEntry) -> Bool {
     guard !entry.flags.contains(.special), let folio = folio(of: entry.pfn) else { return false }
     return folios.owner(folio).mapping.isAnonymous
+  }
+
+  /// Unmaps anonymous pages of order 0 that nobody else maps.
+  private mutating func zapPlain(_ space: Int, _ run: PFNRun, _ slot: Int) {
+    pageTables.clear(slot, count: run.count)
+    folios.clearMappings(run)
+    var left = run
+    while !left.isEmpty {
+      let piece = frames.zonePrefix(of: left)
+      count(.anonMapped, -piece.count, at: piece.first)
+      left = left.dropFirst(piece.count)
+    }
+    spaces[space].anonymousPages -= run.count
   }
 
   /// Queues an anonymous folio for a deferred split when one of the pages just unmapped was mapped
@@ -283,5 +310,33 @@ extension Machine {
     guard frame != 0 else { return }
     count(.pageTable, -1, at: PFN(frame))
     if self.gather(&gather, PFN(frame), order: -1) { flush(&gather) }
+  }
+}
+
+enum ZapLoop {
+  /// The pages of consecutive entries, as long as they are anonymous pages of order 0 in consecutive
+  /// frames, in either direction, that have no other mapping; empty when the first is not.
+  static func plainRun(
+    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, _ records: ArenaView<FrameCounts>
+  ) -> PFNRun {
+    let looked = UInt64(PageTableEntry.Flags([.present, .special, .part, .device]).rawValue)
+    let wanted = UInt64(PageTableEntry.Flags.present.rawValue)
+    func isPlain(_ raw: UInt64) -> Bool {
+      if raw & looked != wanted { return false }
+      let counts = records[Int(raw >> 32)]
+      return counts.mapping >= 0x8000_0000 && counts.mappings & FolioTable.mappingsMask == 1
+    }
+    let first = entries[slot]
+    guard count > 0, isPlain(first) else { return PFNRun(PFN(0), count: 0) }
+    let start = Int(first >> 32)
+    var step = 1
+    if count > 1, Int(entries[slot + 1] >> 32) == start - 1 { step = -1 }
+    var done = 1
+    while done < count {
+      let raw = entries[slot &+ done]
+      if Int(raw >> 32) != start &+ step &* done || !isPlain(raw) { break }
+      done &+= 1
+    }
+    return PFNRun(PFN(start), count: done, descending: step < 0 && done > 1)
   }
 }

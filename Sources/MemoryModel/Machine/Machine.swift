@@ -23,7 +23,7 @@ public struct Machine: ~Copyable {
   /// For each node, the populated zones in the order in which a request tries them (rule A1.13).
   var zonelists: [[Int]]
 
-  public internal(set) var settings: Settings
+  public package(set) var settings: Settings
   /// Frames that are memory at all, and those among them that boot kept back.
   public internal(set) var memory: [PFNRange]
   public internal(set) var reserved: [PFNRange]
