@@ -32,7 +32,9 @@ extension Machine {
       restoring[file.hugeOrder, default: 0] += (file.cachedPages >> file.hugeOrder) - entries
     }
     for pool in hugePools {
-      if let broken = check(pool, used, restoring[pool.order] ?? 0) { return "huge pages of order \(pool.order): " + broken }
+      if let broken = check(pool, used, restoring[pool.order] ?? 0) {
+        return "huge pages of order \(pool.order): " + broken
+      }
     }
     return nil
   }
