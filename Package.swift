@@ -81,7 +81,7 @@ let package = Package(
       name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),
     .testTarget(
-      name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel"],
+      name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel", "MemoryOperations"],
       resources: [.copy("Fixtures")]),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"]),
     .testTarget(

@@ -29,10 +29,12 @@ extension Machine {
       let entries = file.promised.ranges.reduce(0) { count, range in
         count + range.count { isCached(file, index: $0) }
       }
-      restoring[file.hugeOrder, default: 0] += file.cachedPages >> file.hugeOrder - entries
+      restoring[file.hugeOrder, default: 0] += (file.cachedPages >> file.hugeOrder) - entries
     }
     for pool in hugePools {
-      if let broken = check(pool, used, restoring[pool.order] ?? 0) { return "huge pages of order \(pool.order): " + broken }
+      if let broken = check(pool, used, restoring[pool.order] ?? 0) {
+        return "huge pages of order \(pool.order): " + broken
+      }
     }
     return nil
   }
@@ -70,7 +72,7 @@ extension Machine {
         + "\(sums.0), \(sums.1), \(sums.2)"
     }
     // Pages still held bring promises back that nobody has any more.
-    if !(-restoring...pool.free).contains(pool.reserved) {
+    if !(-restoring...pool.free + pool.homeless).contains(pool.reserved) {
       return "\(pool.reserved) pages are promised, \(pool.free) are free"
     }
     return nil

@@ -272,6 +272,7 @@ extension Machine {
       enqueueHugePage(pool, pfn)
       return true
     }
+    if flags.contains(.restoreReserve) { hugePools[pool].homeless += 1 }
     removeHugePage(pool, pfn, adjustSurplus: !flags.contains(.temporary))
     freeRemovedHugePage(pool, pfn)
     return false

@@ -150,8 +150,10 @@ extension Machine {
     let order = files[file].hugeOrder
     guard let pool = hugePoolIndex(order: order) else { return }
     let toEnd = pages.upperBound >= files[file].pages
-    let indices = (pages.lowerBound + 1 << order - 1) >> order..<max(
-      (pages.lowerBound + 1 << order - 1) >> order, pages.upperBound >> order)
+    let indices =
+      (pages.lowerBound + 1 << order - 1)
+      >> order..<max(
+        (pages.lowerBound + 1 << order - 1) >> order, pages.upperBound >> order)
     var freed = 0
     for index in indices {
       guard let pfn = cachedFrame(file, page: index << order) else { continue }
