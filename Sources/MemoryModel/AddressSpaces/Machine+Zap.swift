@@ -4,8 +4,11 @@ extension Machine {
   /// Unmaps the pages of one area and gathers them.
   ///
   /// Kernel: `unmap_page_range()`, mm/memory.c.
+  ///
+  /// - Parameter isPart: More of the same area follows, so that a flush that is due at the end of a
+  ///   page table may wait.
   package mutating func zap(
-    _ area: MemoryArea, _ pages: Range<Int>, _ gather: inout PageGather
+    _ area: MemoryArea, _ pages: Range<Int>, _ gather: inout PageGather, isPart: Bool = false
   ) {
     let space = gather.space
     var page = pages.lowerBound
@@ -27,6 +30,9 @@ extension Machine {
       }
       let tableEnd = min((page | 511) + 1, pages.upperBound)
       page = zapTable(area, page..<tableEnd, slot, &gather)
+      if gather.mustFlush, page & 511 == 0 || page == pages.upperBound && !isPart {
+        flush(&gather)
+      }
     }
   }
 
@@ -73,7 +79,6 @@ extension Machine {
   ) -> Int {
     let space = gather.space
     var page = pages.lowerBound
-    var mustFlush = false
     scan: while page < pages.upperBound {
       let slot = first + page - pages.lowerBound
       if !area.flags.contains(.locked) {
@@ -84,7 +89,7 @@ extension Machine {
           zapPlain(space, run, slot)
           page += run.count
           if self.gather(&gather, run) {
-            mustFlush = true
+            flush(&gather)
             break scan
           }
           continue
@@ -122,7 +127,7 @@ extension Machine {
       if isDirty, folios.owner(folio).mapping.isFile {
         setFlags(folio.head, insert: .dirty)
         gather.isDelayed = true
-        mustFlush = true
+        gather.mustFlush = true
       }
       notePartialMapping(folio)
       if area.flags.contains(.locked), frames.head(folio.head).flags.contains(.mlocked) {
@@ -132,11 +137,10 @@ extension Machine {
       if self.gather(
         &gather, folio.head, order: folio.order, references: run, slots: run > 1 ? 2 : 1)
       {
-        mustFlush = true
+        flush(&gather)
         break scan
       }
     }
-    if mustFlush { flush(&gather) }
     return page
   }
 

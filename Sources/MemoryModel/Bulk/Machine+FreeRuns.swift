@@ -19,7 +19,9 @@ extension Machine {
   package mutating func freeRun(_ run: PFNRun) throws(MemoryError) {
     var left = run
     while !left.isEmpty {
-      var freed = left.count > 1 ? freeWithinPageblock(left) : 0
+      // Folios have references, which a single call drops.
+      let plain = left.count > 1 ? left.prefix(folios.unreferencedPrefix(of: left)) : left
+      var freed = plain.count > 1 ? freeWithinPageblock(plain) : 0
       if freed == 0 {
         try freePages(left.first, order: 0)
         freed = 1
@@ -59,7 +61,7 @@ extension Machine {
     guard let zone = frames.zone(of: run.first) else { return }
     var left = run
     while !left.isEmpty {
-      var freed = freeWithinPageblock(left, checksBatches: false)
+      var freed = freeWithinPageblock(left)
       if freed == 0 {
         trace.append(TraceEvent(.pageFree, left.first, order: 0))
         frames.clearHead(left.first, order: 0)
@@ -74,7 +76,7 @@ extension Machine {
   /// one included.
   ///
   /// - Returns: How many; 0 when the first page needs a single call.
-  private mutating func freeWithinPageblock(_ run: PFNRun, checksBatches: Bool = true) -> Int {
+  private mutating func freeWithinPageblock(_ run: PFNRun) -> Int {
     let pfn = run.first
     guard handlesRuns, pfn.index < frames.count, let zone = frames.zone(of: pfn) else { return 0 }
     let type = frames.migrateType(pfn)
@@ -90,8 +92,6 @@ extension Machine {
     let pages = frames.allocatedPrefix(of: run.prefix(min(room, inPageblock)))
     guard pages > 0 else { return 0 }
     let freed = run.prefix(pages)
-    if checksBatches, isInLRUBatch(anyOf: freed.range) { drainAllLRU() }
-
     let listed = type.isMergeable ? type : .movable
     let index = perCPUIndex(listed, order: 0)
     perCPU[local].allocFactor >>= pages

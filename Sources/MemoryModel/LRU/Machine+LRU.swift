@@ -20,16 +20,6 @@ extension Machine {
     }
   }
 
-  /// Whether a page of `run` waits in a batch of any CPU.
-  func isInLRUBatch(anyOf run: PFNRange) -> Bool {
-    for batch in 0..<cpuCount * LRUBatchKind.count {
-      for index in 0..<lruBatches[batch].count where run.contains(lruBatches[batch].pages[index]) {
-        return true
-      }
-    }
-    return false
-  }
-
   var lruBatchCapacity: Int { LRUBatch.capacity }
 
   /// Whether a folio waits in a batch of any CPU.

@@ -253,7 +253,10 @@ public struct Pin: Operation {
       endWalk(refusal)
       return nil
     }
-    if pace == .slice, fault == nil, !unshare {
+    // A read of a private area shows pages that a pin has to unshare before the next fault.
+    if pace == .slice, fault == nil, !unshare,
+      access == .write || area?.isCopyOnWrite == false
+    {
       // Whole runs of absent pages at once: a grab allocates nothing, so the order of allocations is
       // that of fault, grab, fault, grab.
       let limit = min(area?.end ?? endPage, endPage, page + Self.slicePages)
