@@ -10,7 +10,7 @@ public struct PageExplanation: Sendable {
 
   public struct FolioFacts: Sendable {
     public var folio: Folio
-    /// "anonymous page", "shmem page of vm0-ram", …
+    /// In words, such as "anonymous page" or "shmem page of vm0-ram".
     public var kind: String
     public var references: Int
     /// What mappings and caches account for (rule P1.7).
