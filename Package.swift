@@ -64,8 +64,6 @@ let package = Package(
     .executableTarget(
       name: "pinlab-bench",
       dependencies: ["MemoryModel", "MemoryOperations", "Recordings", "LuaBridge", "MemoryLua"]),
-
-    .executableTarget(name: "walkbench", dependencies: ["MemoryModel", "MemoryOperations"]),
     // Compares what a test draws with a text file beside it.
     .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
     // What the test targets share: choices, seeds, drawn memory, naive models.

@@ -62,6 +62,31 @@ function machine:hugepages(fields) end
 ---@return string # Lines of the file, byte for byte.
 function machine:meminfo() end
 
+---A CMA area by its name.
+---@param name? string 
+---@return cma_area # 
+function machine:cma(name) end
+
+---All CMA areas.
+---@return table # The CMA areas, as they were declared at boot.
+function machine:cma_areas() end
+
+---Takes neighbouring pages out of a CMA area.
+---
+---Migration does not run in this version: a page in use in the way makes the call try the next candidate, as a page that cannot move does.
+---@param size any Pages, or a size such as "1M".
+---@param options? table area: a name, the first one unless given. align: log2 of what the first pfn is a multiple of, 0 unless given. no_warn: do not log a failure.
+---@return cma_buffer? # The pages.
+function machine:cma_alloc(size, options) end
+
+---@class machine.dmesg.fields
+---@field clear? boolean Forget the lines afterwards.
+
+---What the kernel has printed, as far as the model says it; the last 1024 lines.
+---@param fields? machine.dmesg.fields
+---@return string # One line a message, without time stamps.
+function machine:dmesg(fields) end
+
 ---@class machine.guest.fields
 ---@field name? string How messages and why name it.
 ---@field ram? integer|number|string Its RAM, mapped from 0x7f0000000000 on.
@@ -593,6 +618,38 @@ local lru = {}
 ---@class listing
 ---@field total integer How many there are in all, listed or not.
 local listing = {}
+
+---A contiguous memory area: pageblocks that movable pages borrow until a device wants them.
+---@class cma_area
+---@field name string Its name; `cma=` makes one called reserved.
+---@field base integer Its first frame.
+---@field pages integer Its size in pages.
+---@field order_per_bit integer log2 of the pages that one bit of its bitmap stands for.
+---@field zone zone The zone it lies in.
+---@field used integer Pages that cma_alloc has handed out, in whole bits.
+---@field maxchunk integer The most neighbouring pages that nobody was given.
+---@field bitmap table The runs of set bits, a list of { first = bit, count = bits }.
+---@field alloc_pages_success integer Pages handed out since boot.
+---@field alloc_pages_fail integer Pages asked for in vain since boot.
+---@field release_pages_success integer Pages given back since boot.
+local cma_area = {}
+
+---Gives a buffer back that this script has no object for, such as one that was there when the machine was forked.
+---@param page any The first page of a buffer, or its pfn.
+---@param pages integer Its size in pages.
+function cma_area:release(page, pages) end
+
+---Neighbouring pages from a CMA area; a `<close>` variable gives them back.
+---@class cma_buffer
+---@field pfn integer Its first frame.
+---@field pages integer Its size in pages.
+---@field page page Its first page.
+---@field area cma_area The area it is from.
+---@field released boolean Whether it was given back through this object.
+local cma_buffer = {}
+
+---Gives the pages back, one by one and ascending, to this CPU's lists, from which the next movable requests take them.
+function cma_buffer:release() end
 
 ---@class machine.fields
 ---@field ram? integer|number|string Memory of a machine with one node.

@@ -11,6 +11,7 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
+        areaType(), bufferType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), sizeFunction(), expectFunction(),

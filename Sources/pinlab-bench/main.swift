@@ -56,6 +56,7 @@ func row(_ name: String, _ value: String, _ target: String) {
   let padded = name + String(repeating: " ", count: max(0, 52 - name.count))
   let measured = String(repeating: " ", count: max(0, 16 - value.count)) + value
   print("\(padded)\(measured)   target \(target)")
+  fflush(nil)
 }
 
 func fixed(_ value: Double, _ digits: Int) -> String {
@@ -132,7 +133,16 @@ let probe = LuaLibrary(
 
 let isSmoke = CommandLine.arguments.contains("--smoke")
 
+let words = CommandLine.arguments.dropFirst().filter { !$0.hasPrefix("-") }
+/// GiB of the guest: the number among the arguments.
+let guestSize = words.compactMap { Int($0) }.first ?? (isSmoke ? 1 : 300)
+
 do {
+  if CommandLine.arguments.contains("--guest") {
+    try benchmarkFork()
+    try benchmarkGuest(gib: guestSize)
+    exit(0)
+  }
   let terabyte = try configuration(1 << 40)
   let before = resident()
   var after = 0.0
@@ -189,6 +199,30 @@ do {
     "m:free_pages(m:alloc_pages(0))", allocations, setUp: "local m = machine{ ram = '8G' }")
   row("alloc_pages + free_pages from Lua", fixed(fromLua, 0) + " ns", "(no target)")
 
+  // A guest of 300 GiB in huge pages, and one of 8 GiB in small ones.
+  for (isHuge, guest) in [(true, 300 << 18), (false, 8 << 18)] {
+    let pages = isSmoke ? 1 << 14 : guest
+    var host = try Machine.boot(try configuration(pages << 12 + 4 << 30))
+    guard let space = host.createSpace(name: "guest"),
+      case .success(let start) = host.mapArea(space, pages: pages, [.read, .write], .anonymous)
+    else { continue }
+    let advice: MemoryAdvice = isHuge ? .hugePage : .noHugePage
+    _ = host.advise(space, start..<start + pages, advice)
+    // The second round finds the model's own tables touched.
+    for round in ["first", "again"] {
+      let fill = seconds { _ = host.faultRange(space, start..<start + pages, .write) }
+      let drop = seconds { _ = host.advise(space, start..<start + pages, .dontNeed) }
+      let unit = isHuge ? " ms" : " ns a page"
+      func text(_ seconds: Double) -> String {
+        fixed(isHuge ? seconds * 1000 : seconds / Double(pages) * 1e9, 1) + unit
+      }
+      row(
+        "populate \(isHuge ? "300 GiB in 2 MiB" : "8 GiB in 4 KiB") pages, \(round)", text(fill),
+        isHuge ? "50 ms" : "20 ns a page")
+      row("  MADV_DONTNEED of it", text(drop), "(no target)")
+    }
+  }
+
   var source = try Machine.boot(try configuration(16 << 30))
   var held = 0
   for _ in 0..<(isSmoke ? 1000 : 2 << 20) {
@@ -198,7 +232,10 @@ do {
   row(
     "fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
 
-  if let folder = CommandLine.arguments.dropFirst().first(where: { !$0.hasPrefix("-") }) {
+  try benchmarkFork()
+  try benchmarkGuest(gib: guestSize)
+
+  if let folder = words.first(where: { Int($0) == nil }) {
     var operations = 0
     var spent = 0.0
     for letter in ["A-alloc-01-mixed", "A-alloc-11-steal", "A-alloc-15-watermark", "B-pcp-05"] {

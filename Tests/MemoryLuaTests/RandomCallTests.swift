@@ -17,7 +17,7 @@ import Testing
     "{ 1, 2 }", "{ '16M', '16M' }", "{ '16M', -1 }", "{ { 10, 20 }, { 20, 10 } }",
     "{ { size = '4M' } }", "{ { size = '4M', base = 0x1000 } }", "{ ram = 1 }", "cycle",
     "setmetatable({}, { __index = error })", "print", "error", "coroutine.create(print)", "m", "n",
-    "p", "q", "z", "b", "d", "m.alloc_pages", "held[1]",
+    "p", "q", "z", "b", "d", "a", "u", "m.alloc_pages", "held[1]",
     "vm", "pn", "fo", "0x7f0000000000", "0x7f0000100000", "'4K'", "'64K'", "'1M'", "'2M'", "'anon'",
     "'memfd'", "'hugetlb'", "'device'", "'shuffled'", "'dontneed'", "'rw'", "'r'", "'vm0'",
   ]
@@ -36,6 +36,7 @@ import Testing
     m:drain_lru()
     fo, tr, iso = m:folio(vm:page(0)), m:temp_ref(vm:page("4K")), m:isolate(vm:page("8K"))
     ex, lr, li = m:why(vm:page(0)), m:lru(), vm:vmas()
+    a, u = m:cma(), m:cma_alloc(3) or u
     held = {}
     """
 
@@ -59,9 +60,9 @@ import Testing
 
   private func statement(_ library: LuaLibrary, _ random: inout Random) -> String {
     let objects = [
-      "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "guest": "vm",
-      "population": "pop", "pin": "pn", "folio": "fo", "temp_ref": "tr", "isolation": "iso",
-      "explanation": "ex", "lru": "lr", "listing": "li",
+      "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
+      "cma_buffer": "u", "guest": "vm", "population": "pop", "pin": "pn", "folio": "fo",
+      "temp_ref": "tr", "isolation": "iso", "explanation": "ex", "lru": "lr", "listing": "li",
     ]
     if random.below(10) == 0, let function = library.functions.randomElement(using: &random) {
       return "local x = \(function.name)\(arguments(function, &random))"

@@ -110,6 +110,7 @@ private struct BulkPair: ~Copyable {
 
   init(_ machine: consuming Machine, seed: UInt64, longest: Int = 3000) throws {
     single = try machine.fork()
+    single.drainsRuns = false
     bulk = machine
     random = SplitMix64(seed: seed)
     self.seed = seed
@@ -143,7 +144,7 @@ private struct BulkPair: ~Copyable {
       && bulk.kswapdWakeups == single.kswapdWakeups && bulk.totalReserve == single.totalReserve
       && bulk.failAllocation == single.failAllocation && bulk.currentCPU == single.currentCPU
     if !isSame {
-      return MemoryModelTests.difference(bulk, single) ?? "bytes that no list or counter shows"
+      return ModelTesting.difference(bulk, single) ?? "bytes that no list or counter shows"
     }
     if bulk.trace.total != single.trace.total {
       return "\(bulk.trace.total) events instead of \(single.trace.total)"

@@ -181,4 +181,32 @@ import Testing
       }
     }
   }
+
+  @Test("I10, I11: bitmaps, isolated pageblocks, and the types of an area's pageblocks")
+  func contiguousAreas() throws {
+    try expect("I10: nr_isolate_pageblock is 1, 0 pageblocks are isolated") {
+      $0.zoneTable[zone].isolatedPageblocks = 1
+    }
+    try expect("I10: 1 pageblocks are isolated, and nobody is at it") {
+      _ = $0.setIsolate(PFN(12288), .cmaAllocation, checking: PFNRange(12288, 12800))
+    }
+    var machine = try machine()
+    let pfn = try machine.cmaAllocate(area: 0, pages: 512, alignment: 9).pfn!
+    #expect(machine.check() == nil)
+    let area = machine.cmaAreas[0]
+    let bits = area.bit(of: pfn)..<area.bit(of: pfn) + 512
+    machine.cmaBitmap.clear(bits, area)
+    #expect(
+      machine.check()
+        == "CMA area 'reserved': I10: 512 pages were given away, the set bits have 0")
+    machine.cmaBitmap.set(bits.lowerBound..<bits.upperBound + 1, area)
+    #expect(
+      machine.check() == "CMA area 'reserved': I10: bit \(bits.upperBound) is set, but nobody was "
+        + "given \(pfn + 512)")
+    machine.cmaBitmap.clear(bits.upperBound..<bits.upperBound + 1, area)
+    machine.frames.setMigrateType(pfn, .movable)
+    machine.zoneTable[zone].cmaPages -= 512
+    #expect(
+      machine.check() == "CMA area 'reserved': I11: the pageblock at \(pfn) is Movable")
+  }
 }

@@ -129,7 +129,8 @@ struct Process: ~Copyable {
     let created = process.machine.createSpace(name: "q")
     let other = try #require(created)
     let second = try process.machine.mapArea(
-      other, pages: 600, [.read, .shared], .file(file, offset: 0)).get()
+      other, pages: 600, [.read, .shared], .file(file, offset: 0)
+    ).get()
     // Sixteen pages a fault: they are cached already.
     let again = process.machine.faultRange(other, second..<second + 600, .read)
     #expect(again.faults == 38)
@@ -178,8 +179,9 @@ struct Process: ~Copyable {
       #expect(process.machine.total(.anonMapped) == 0 && process.machine.total(.pageTable) == 0)
       process.machine.drainAllPages()
       // All but the frame of the top table, which it had before.
-      #expect(process.machine.freePagesSnapshot(1) - before.freePagesSnapshot(1)
-        + process.machine.freePagesSnapshot(0) - before.freePagesSnapshot(0) >= 1)
+      #expect(
+        process.machine.freePagesSnapshot(1) - before.freePagesSnapshot(1)
+          + process.machine.freePagesSnapshot(0) - before.freePagesSnapshot(0) >= 1)
     }
   }
 

@@ -35,4 +35,23 @@ import Testing
     expectGolden(TraceText.lines(machine, header: true), "trace")
     #expect(TraceText.lines(machine, from: machine.trace.total).isEmpty)
   }
+
+  @Test func contiguousAreas() throws {
+    var machine = try Machines.booted([64 << 20], cma: 16 << 20)
+    let area = machine.cmaAreas[0]
+    let pages = (0..<16000).compactMap { _ in
+      machine.allocatePages(order: 0, gfp: .highUserMovable).pfn
+    }
+    let held = pages.first { $0.index > area.base + 600 && $0.index < area.base + 900 }!
+    for pfn in pages where pfn != held { try machine.freePages(pfn, order: 0) }
+    machine.drainAllPages()
+    machine.clearTrace()
+    let buffer = try machine.cmaAllocate(area: 0, pages: 1024, alignment: 9).pfn!
+    try machine.cmaRelease(area: 0, buffer, pages: 1)
+    _ = try machine.cmaAllocate(area: 0, pages: 4096)
+    let lines = TraceText.lines(machine).split(separator: "\n").filter {
+      $0.contains(": cma_") || $0.contains(": test_pages_isolated")
+    }
+    expectGolden(lines.map { $0 + "\n" }.joined(), "trace-cma")
+  }
 }

@@ -23,6 +23,10 @@ public struct AddressSpace: Sendable, Equatable {
   public package(set) var anonymousPages = 0
   public package(set) var filePages = 0
   public package(set) var shmemPages = 0
+  /// Pages that hugetlb leaves show.
+  ///
+  /// Kernel: `mm->hugetlb_usage`.
+  public package(set) var hugetlbPages = 0
   /// `mm->locked_vm` and `mm->pinned_vm`, in pages.
   public package(set) var lockedPages = 0
   public package(set) var pinnedPages = 0

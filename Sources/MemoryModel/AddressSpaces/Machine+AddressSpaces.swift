@@ -82,7 +82,7 @@ extension Machine {
   ///
   /// - Parameter charged: See ``createSpace(name:charged:)``; never applies to PTE tables.
   package mutating func makeTable(
-    _ space: Int, page: Int, level: PageTableLevel, inPinScope: Bool = false
+    _ space: Int, page: Int, level: PageTableLevel, inPinScope: Bool = false, charged: Bool = true
   ) -> Int? {
     var table = spaces[space].root
     var current = PageTableLevel.pgd.rawValue
@@ -92,7 +92,9 @@ extension Machine {
       if entry.isTable {
         table = entry.table
       } else {
-        guard entry.isNone, let lower = addTable(inPinScope: inPinScope) else { return nil }
+        guard entry.isNone,
+          let lower = addTable(charged: charged || current == 1, inPinScope: inPinScope)
+        else { return nil }
         pageTables[slot] = PageTableEntry(table: lower)
         table = lower
       }

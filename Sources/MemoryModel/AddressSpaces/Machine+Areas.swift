@@ -33,7 +33,9 @@ extension Machine {
       }
       guard start + pages <= AddressSpace.endPage else {
         return .failure(
-          Refusal(.ENOMEM, "0x\(hex(start << 12)) + \(pages) pages ends behind user space", rule: "P2.1"))
+          Refusal(
+            .ENOMEM, "0x\(hex(start << 12)) + \(pages) pages ends behind user space",
+            rule: "P2.1"))
       }
       let next = spaces[space].firstArea(endingAfter: start)
       if next < spaces[space].areas.count, spaces[space].areas[next].start < start + pages {
@@ -59,13 +61,15 @@ extension Machine {
     }
     var area = MemoryArea(start: place, end: place + pages, flags: flags, backing: backing)
     if flags.contains(.write) || !flags.contains(.shared) { area.flags.insert(.mayWrite) }
+    if isHugetlb(area) { area.flags.remove(.locked) }
+    if let refusal = reserveHugePages(for: &area) { return .failure(refusal) }
     if let file = area.file {
       if !files[file].spaces.contains(space) { files[file].spaces.append(space) }
       files[file].users += 1
     }
     let index = spaces[space].firstArea(endingAfter: place)
     spaces[space].areas.insert(area, at: index)
-    if flags.contains(.locked) { spaces[space].lockedPages += pages }
+    if area.flags.contains(.locked) { spaces[space].lockedPages += pages }
     mergeAreas(space, around: index..<index + 1)
     return .success(place)
   }
@@ -73,9 +77,12 @@ extension Machine {
   private func checkMapping(
     pages: Int, _ flags: MemoryArea.Flags, _ backing: MemoryArea.Backing
   ) -> Refusal? {
-    if pages <= 0 { return Refusal(.EINVAL, "a mapping of \(pages) pages; ask for one", rule: "P2.2") }
+    if pages <= 0 {
+      return Refusal(.EINVAL, "a mapping of \(pages) pages; ask for one", rule: "P2.2")
+    }
     if pages > Self.areaPagesLimit {
-      return Refusal(.ENOMEM, "\(pages) pages are more than the model's 8 TiB an area", rule: "P2.1")
+      return Refusal(
+        .ENOMEM, "\(pages) pages are more than the model's 8 TiB an area", rule: "P2.1")
     }
     guard case .file(let file, let offset) = backing else { return nil }
     if offset < 0 || offset + pages > Self.areaPagesLimit {
@@ -150,6 +157,7 @@ extension Machine {
           .EINVAL, "0x\(hex(page << 12)) lies inside a hugetlb page of \(unit) pages", rule: "P2.2")
       }
       files[file].users += 1
+      if let reservation = area.reservation { hugeReservations[reservation].areas += 1 }
     }
     if page & 511 != 0 { splitLeaf(space, page: page) }
     spaces[space].areas[index] = area.part(area.start, page)

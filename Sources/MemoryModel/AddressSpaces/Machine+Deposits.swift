@@ -5,7 +5,7 @@
 /// The deposited frames of one PMD table.
 ///
 /// Kernel: `pmd_huge_pte()`, with split page-table locks a ring for each PMD table.
-struct TableDeposits: BitwiseCopyable {
+package struct TableDeposits: BitwiseCopyable {
   /// Where the ring begins: what is withdrawn next; 0 when there is none.
   var next: UInt32
   /// The rest of the ring.

@@ -49,7 +49,3 @@ extension Machine {
     return regions.count - 1
   }
 }
-extension Machine {
-  package mutating func addArea(_ space: Int, _ a: Int, _ b: Int) { spaces[space].areas.append(MemoryArea(start: a, end: b, flags: [.read, .write, .mayWrite], backing: .anonymous)) }
-  package func pinWordsForBench(_ id: Int) -> Range<Int> { pinWords(id) }
-}

@@ -100,7 +100,7 @@ extension Machine {
       }
       let area = spaces[space].areas[index]
       if area.start > page { hole = hole ?? page }
-      let range = max(area.start, page)..<min(area.end, pages.upperBound)
+      var range = max(area.start, page)..<min(area.end, pages.upperBound)
       page = range.upperBound
       if !area.flags.isDisjoint(with: [.locked, .pfnMap]) {
         return .failure(
@@ -114,6 +114,9 @@ extension Machine {
           return .failure(
             Refusal(.EINVAL, "the range starts inside a hugetlb page", rule: "P2.2"))
         }
+        // What the range covers of its last huge page stays.
+        range = range.lowerBound..<range.upperBound & ~(unit - 1)
+        if range.isEmpty { continue }
       }
       drainLRU(cpu: currentCPU)
       var gather = PageGather(space: space)

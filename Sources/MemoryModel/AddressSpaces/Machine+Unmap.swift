@@ -132,7 +132,8 @@ extension Machine {
       let isHuge = isHugetlb(areas[index])
       var end = areas[index].end
       index += 1
-      while !isHuge, index < areas.count, areas[index].start <= end + 512, !isHugetlb(areas[index]) {
+      while !isHuge, index < areas.count, areas[index].start <= end + 512, !isHugetlb(areas[index])
+      {
         end = areas[index].end
         index += 1
       }
@@ -146,6 +147,7 @@ extension Machine {
   private mutating func forget(_ space: Int, _ area: MemoryArea) {
     if area.flags.contains(.locked) { spaces[space].lockedPages -= area.pages }
     guard let file = area.file else { return }
+    closeHugeArea(area)
     if !spaces[space].areas.contains(where: { $0.file == file }) {
       files[file].spaces.removeAll { $0 == space }
     }

@@ -4,8 +4,12 @@ extension Machine {
   /// Unmaps the pages of one area and gathers them.
   ///
   /// Kernel: `unmap_page_range()`, mm/memory.c.
+  ///
+  /// - Parameter keepsPrivate: Private copies stay, as a hole in the file leaves them
+  ///   (`should_zap_folio()`).
   package mutating func zap(
-    _ area: MemoryArea, _ pages: Range<Int>, _ gather: inout PageGather
+    _ area: MemoryArea, _ pages: Range<Int>, keepsPrivate: Bool = false,
+    _ gather: inout PageGather
   ) {
     let space = gather.space
     var page = pages.lowerBound
@@ -20,13 +24,13 @@ extension Machine {
             splitLeaf(space, page: page)
             continue
           }
-          zapLeaf(area, entry, slot, level, &gather)
+          zapLeaf(area, start, entry, slot, level, &gather)
         }
         page = end
         continue
       }
       let tableEnd = min((page | 511) + 1, pages.upperBound)
-      page = zapTable(area, page..<tableEnd, slot, &gather)
+      page = zapTable(area, page..<tableEnd, slot, keepsPrivate: keepsPrivate, &gather)
     }
   }
 
@@ -38,7 +42,7 @@ extension Machine {
   ///
   /// Kernel: `zap_huge_pmd()`, `__unmap_hugepage_range()`.
   private mutating func zapLeaf(
-    _ area: MemoryArea, _ entry: PageTableEntry, _ slot: Int, _ level: PageTableLevel,
+    _ area: MemoryArea, _ page: Int, _ entry: PageTableEntry, _ slot: Int, _ level: PageTableLevel,
     _ gather: inout PageGather
   ) {
     let space = gather.space
@@ -49,11 +53,18 @@ extension Machine {
     }
     guard let folio = folio(of: entry.pfn) else { return }
     let mapping = folios.owner(folio).mapping
-    if entry.isPresent { addEntireMapping(folio, -1) }
+    if entry.isPresent {
+      addEntireMapping(folio, -1)
+      notePartialMapping(folio, folio.head, pages: folio.pages)
+    }
     if !isHugetlb(area) {
       if mapping.isAnonymous { freeTableFrame(withdrawTable(slot: slot)) }
       countResident(space, folio, -(1 << level.order))
       if entry.flags.contains(.dirty), mapping.isFile { setFlags(folio.head, insert: .dirty) }
+    } else if entry.isPresent {
+      if entry.flags.contains(.dirty) { setFlags(folio.head, insert: .dirty) }
+      spaces[space].hugetlbPages -= folio.pages
+      restorePromiseOnUnmap(area, page, folio)
     }
     guard entry.isPresent else { return }
     if area.flags.contains(.locked), frames.head(folio.head).flags.contains(.mlocked) {
@@ -69,15 +80,30 @@ extension Machine {
   /// - Parameter first: The slot of the first page.
   /// - Returns: The page to go on at.
   private mutating func zapTable(
-    _ area: MemoryArea, _ pages: Range<Int>, _ first: Int, _ gather: inout PageGather
+    _ area: MemoryArea, _ pages: Range<Int>, _ first: Int, keepsPrivate: Bool,
+    _ gather: inout PageGather
   ) -> Int {
     let space = gather.space
     var page = pages.lowerBound
     var mustFlush = false
     scan: while page < pages.upperBound {
       let slot = first + page - pages.lowerBound
+      if !area.flags.contains(.locked), !keepsPrivate {
+        let run = ZapLoop.plainRun(
+          pageTables.entries.view(), from: slot,
+          count: min(pages.upperBound - page, gather.room), folios.frames.view())
+        if !run.isEmpty {
+          zapPlain(space, run, slot)
+          page += run.count
+          if self.gather(&gather, run) {
+            mustFlush = true
+            break scan
+          }
+          continue
+        }
+      }
       let entry = pageTables[slot]
-      if entry.isNone {
+      if entry.isNone || keepsPrivate && isPrivate(entry) {
         page += 1
         continue
       }
@@ -110,7 +136,7 @@ extension Machine {
         gather.isDelayed = true
         mustFlush = true
       }
-      notePartialMapping(folio)
+      if folio.order > 0 { notePartialMapping(folio, entry.pfn, pages: run) }
       if area.flags.contains(.locked), frames.head(folio.head).flags.contains(.mlocked) {
         munlock(folio)
       }
@@ -126,16 +152,36 @@ extension Machine {
     return page
   }
 
-  /// Queues an anonymous folio for a deferred split once some of its pages are unmapped and others
-  /// are not (rule P2.23).
+  private func isPrivate(_ entry: PageTableEntry) -> Bool {
+    guard !entry.flags.contains(.special), let folio = folio(of: entry.pfn) else { return false }
+    return folios.owner(folio).mapping.isAnonymous
+  }
+
+  /// Unmaps anonymous pages of order 0 that nobody else maps.
+  private mutating func zapPlain(_ space: Int, _ run: PFNRun, _ slot: Int) {
+    pageTables.clear(slot, count: run.count)
+    folios.clearMappings(run)
+    var left = run
+    while !left.isEmpty {
+      let piece = frames.zonePrefix(of: left)
+      count(.anonMapped, -piece.count, at: piece.first)
+      left = left.dropFirst(piece.count)
+    }
+    spaces[space].anonymousPages -= run.count
+  }
+
+  /// Queues an anonymous folio for a deferred split when one of the pages just unmapped was mapped
+  /// nowhere else, and others of the folio still are (rule P2.23).
   ///
-  /// Kernel: `deferred_split_folio()` from `__folio_remove_rmap()`.
-  package mutating func notePartialMapping(_ folio: Folio) {
+  /// Kernel: `deferred_split_folio()` from `__folio_remove_rmap()`. Its queue also holds every new
+  /// huge page, which matters to reclaim alone.
+  package mutating func notePartialMapping(_ folio: Folio, _ first: PFN, pages: Int) {
     guard folio.order > 1, folios.owner(folio).mapping.isAnonymous,
       folios.entireMappings(folio) == 0, folios.mappings(folio) > 0
     else { return }
     let flags = frames.head(folio.head).flags
     if flags.contains(.partiallyMapped) || flags.contains(.hugetlb) { return }
+    guard (0..<pages).contains(where: { folios.pageMappings(first + $0) == 0 }) else { return }
     setFlags(folio.head, insert: .partiallyMapped)
     deferredSplits.append(folio.head)
     if folio.order == 9 { count(.thpDeferredSplitPage, 1) }
@@ -205,7 +251,9 @@ extension Machine {
     let frame = withdrawTable(slot: slot)
     precondition(frame != 0, "a leaf without a deposited table")
     // Each table has a frame of its own, so the model has at least as much room for tables.
-    guard let table = pageTables.add(frame: frame) else { preconditionFailure("no room for a table") }
+    guard let table = pageTables.add(frame: frame) else {
+      preconditionFailure("no room for a table")
+    }
     pageTables[slot] = PageTableEntry(table: table)
     return table * PageTables.entriesPerTable
   }
@@ -262,5 +310,33 @@ extension Machine {
     guard frame != 0 else { return }
     count(.pageTable, -1, at: PFN(frame))
     if self.gather(&gather, PFN(frame), order: -1) { flush(&gather) }
+  }
+}
+
+enum ZapLoop {
+  /// The pages of consecutive entries, as long as they are anonymous pages of order 0 in consecutive
+  /// frames, in either direction, that have no other mapping; empty when the first is not.
+  static func plainRun(
+    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, _ records: ArenaView<FrameCounts>
+  ) -> PFNRun {
+    let looked = UInt64(PageTableEntry.Flags([.present, .special, .part, .device]).rawValue)
+    let wanted = UInt64(PageTableEntry.Flags.present.rawValue)
+    func isPlain(_ raw: UInt64) -> Bool {
+      if raw & looked != wanted { return false }
+      let counts = records[Int(raw >> 32)]
+      return counts.mapping >= 0x8000_0000 && counts.mappings & FolioTable.mappingsMask == 1
+    }
+    let first = entries[slot]
+    guard count > 0, isPlain(first) else { return PFNRun(PFN(0), count: 0) }
+    let start = Int(first >> 32)
+    var step = 1
+    if count > 1, Int(entries[slot + 1] >> 32) == start - 1 { step = -1 }
+    var done = 1
+    while done < count {
+      let raw = entries[slot &+ done]
+      if Int(raw >> 32) != start &+ step &* done || !isPlain(raw) { break }
+      done &+= 1
+    }
+    return PFNRun(PFN(start), count: done, descending: step < 0 && done > 1)
   }
 }

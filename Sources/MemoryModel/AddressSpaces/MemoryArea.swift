@@ -20,6 +20,12 @@ public struct MemoryArea: Sendable, Equatable {
     public static let noMovable = Flags(rawValue: 1 << 10)
     /// MADV_MIGHT_PIN, a proposal that was never merged (rule P9.22).
     public static let mightPin = Flags(rawValue: 1 << 11)
+    /// MAP_NORESERVE: a hugetlb mapping is promised no pages.
+    public static let noReserve = Flags(rawValue: 1 << 12)
+    /// The owner of a private hugetlb mapping took a page away from this copy of it.
+    ///
+    /// Kernel: `HPAGE_RESV_UNMAPPED`.
+    public static let reserveLost = Flags(rawValue: 1 << 13)
   }
 
   public enum Backing: Sendable, Equatable {
@@ -36,6 +42,10 @@ public struct MemoryArea: Sendable, Equatable {
   public var backing: Backing
   /// Where private pages of the area are looked up: its anonymous region.
   public var region: Int?
+  /// The promises of a private hugetlb mapping, if this process made it.
+  ///
+  /// Kernel: `vm_private_data` with HPAGE_RESV_OWNER.
+  var reservation: Int?
 
   public init(start: Int, end: Int, flags: Flags, backing: Backing) {
     self.start = start

@@ -5,10 +5,10 @@
 
 /// The page tables of all address spaces, 4 KiB each.
 public struct PageTables: ~Copyable {
-  var entries: Arena<UInt64>
-  var frames: Arena<UInt32>
+  package var entries: Arena<UInt64>
+  package var frames: Arena<UInt32>
   /// Of each PMD table, the frames of PTE tables that wait for the splits of its leaves.
-  var deposits: Arena<TableDeposits>
+  package var deposits: Arena<TableDeposits>
   /// Tables ever used.
   private(set) var used = 1
   private var firstFree = 0
@@ -50,6 +50,29 @@ public struct PageTables: ~Copyable {
     frames[used] = frame
     return used
   }
+
+  /// Prepares for this many new tables that will be full.
+  mutating func expectDenseUse(tables: Int) {
+    let end = min(used + tables, frames.count)
+    entries.expectDenseUse(of: used * Self.entriesPerTable..<end * Self.entriesPerTable)
+  }
+
+  /// How many entries from `slot` on are none, at most `limit`.
+  func countNone(from slot: Int, limit: Int) -> Int {
+    entries.countPassing(from: slot, step: 1, limit: limit) { entry, _ in entry == 0 }
+  }
+
+  /// Lets consecutive entries show the pages of a run.
+  mutating func show(_ run: PFNRun, from slot: Int, _ flags: PageTableEntry.Flags) {
+    let first = run.first.index
+    let step = run.step
+    entries.update(slot..<slot + run.count) {
+      UInt64(UInt32(truncatingIfNeeded: first &+ ($0 &- slot) &* step)) << 32
+        | UInt64(flags.rawValue)
+    }
+  }
+
+  mutating func clear(_ slot: Int, count: Int) { entries.fill(slot..<slot + count, with: 0) }
 
   /// Gives a table back; all of its entries must be none.
   mutating func remove(_ table: Int) {

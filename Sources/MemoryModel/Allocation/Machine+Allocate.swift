@@ -10,6 +10,7 @@ extension Machine {
   public mutating func allocatePages(
     order: Int, gfp: GFPFlags, node: Int? = nil, inPinScope: Bool = false
   ) -> AllocationResult {
+    serveForeign()
     if order > geometry.maxOrder {
       return .refused(
         Refusal(
@@ -124,6 +125,10 @@ extension Machine {
         "\(pfn) is a huge page in use; its last user returns it to the pool, and a smaller "
           + "nr_hugepages to the buddy")
     }
+    guard state.owner != FrameState.cmaOwner else {
+      throw MemoryError(
+        .misuse, "\(pfn) is part of a cma_alloc buffer; release the whole buffer instead")
+    }
     let folio = Folio(pfn, order: order)
     if folios.references(folio) > 0 {
       // The batches hold references, and whoever unmaps pages empties them first.
@@ -136,6 +141,7 @@ extension Machine {
 
   /// Frees a block that is known to be allocated.
   mutating func freeBlock(_ zone: Int, _ pfn: PFN, order: Int) {
+    serveForeign()
     trace.append(TraceEvent(.pageFree, pfn, order: order))
     frames.clearHead(pfn, order: order)
     freePerCPU(zone, pfn, order: order)

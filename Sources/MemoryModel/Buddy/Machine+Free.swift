@@ -50,15 +50,20 @@ extension Machine {
   /// Frees a block past the per-CPU lists (rule A3.12): a block above the order of a pageblock goes
   /// in pieces of one pageblock, whole up to 6.9 (row r).
   ///
-  /// Kernel: `free_one_page()`, `split_large_buddy()`.
+  /// Kernel: `free_one_page()`.
   mutating func freeOnePage(_ zone: Int, _ pfn: PFN, order: Int, atTail: Bool = false) {
+    freeInPieces(zone, pfn, order: order, atTail: atTail)
+    count(.pgfree, 1 << order)
+  }
+
+  /// Kernel: `split_large_buddy()`, which counts nothing.
+  mutating func freeInPieces(_ zone: Int, _ pfn: PFN, order: Int, atTail: Bool = false) {
     let piece = kernel.typesFollowPageblocks ? min(order, geometry.pageblockOrder) : order
     var at = pfn
     while at.index < pfn.index + 1 << order {
       freeBlock(zone, at, order: piece, frames.migrateType(at), atTail: atTail)
       at = at + (1 << piece)
     }
-    count(.pgfree, 1 << order)
   }
 
   /// Kernel: `set_pageblock_migratetype()`, with rule A1.12's effect on small machines.

@@ -92,6 +92,9 @@ public enum VMEvent: Int, Sendable {
   case thpSplitPMD = 89
   case thpZeroPageAlloc = 94
   case thpZeroPageAllocFailed = 95
+  case compactIsolated = 58
+  case cmaAllocSuccess = 67
+  case cmaAllocFail = 68
 }
 
 /// The NUMA counters, as indices into ``VMStatNames/numaItems``.

@@ -96,7 +96,9 @@ extension Machine {
     var pages = 1
     if folio.order > 0, isShmem(area) {
       let start = fault.page - (pfn.index - folio.head.index)
-      if start >= area.start, start + folio.pages <= area.end, start >> 9 == (start + folio.pages - 1) >> 9 {
+      if start >= area.start, start + folio.pages <= area.end,
+        start >> 9 == (start + folio.pages - 1) >> 9
+      {
         let from = slot - (fault.page - start)
         if (0..<folio.pages).allSatisfy({ pageTables[from + $0].isNone }) {
           first = start
@@ -174,7 +176,7 @@ extension Machine {
     let first = max(page & ~15, area.start)
     let end = min(page & ~15 + 16, area.end)
     var isShown = false
-    for other in first..<end {
+    for other in first..<end where area.filePage(other) < files[file].pages {
       guard let pfn = cachedFrame(file, page: area.filePage(other)), let folio = folio(of: pfn),
         !frames.head(folio.head).flags.contains(.locked)
       else { continue }

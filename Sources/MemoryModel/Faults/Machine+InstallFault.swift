@@ -40,7 +40,7 @@ extension Machine {
     if let source {
       countResident(space, source, -1)
       addPageMapping(expected.pfn, of: source, -1)
-      notePartialMapping(source)
+      notePartialMapping(source, expected.pfn, pages: 1)
       putReferences(source, 2)
     }
     fault.phase = .queue(folio)

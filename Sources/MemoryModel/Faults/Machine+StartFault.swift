@@ -8,15 +8,15 @@ extension Machine {
       return .finished
     }
     let area = spaces[space].areas[index]
-    guard area.flags.contains(fault.access == .write ? .write : .read) || area.flags.contains(.write)
-    else {
+    let needed: MemoryArea.Flags = fault.access == .write ? [.write] : [.read, .write]
+    guard !area.flags.isDisjoint(with: needed) else {
       refuse(
         &fault, .EFAULT, "the mapping does not allow the \(fault.access)", "P2.13")
       return .finished
     }
     count(.pgfault, 1)
     if isHugetlb(area) {
-      startHugetlbFault(&fault, area, index)
+      if let head = startHugetlbFault(&fault, area, index) { return .waiting(head) }
     } else {
       let (entry, slot, level) = pageTables.leaf(spaces[space].root, page: fault.page)
       if entry.isMigration { return .waiting(folio(of: entry.pfn)?.head ?? entry.pfn) }

@@ -38,6 +38,10 @@ package struct PageFault: Sendable {
     case install(Folio, slot: Int, expected: PageTableEntry, source: Folio?, table: UInt32)
     /// Holds a referenced page of a file's cache, to be shown at the page.
     case show(PFN, table: UInt32)
+    /// Holds a huge page of the pool, to be installed as `install` does.
+    case installHuge(Folio, expected: PageTableEntry, source: Folio?)
+    /// Holds a referenced page of a hugetlb file, to be shown by a leaf.
+    case showHuge(Folio, isNew: Bool)
     /// Puts the new folio on its way to the LRU lists.
     case queue(Folio)
     case done
@@ -72,6 +76,10 @@ extension Machine {
       install(&fault, folio, slot: slot, expected: expected, source: source, table: table)
     case .show(let pfn, let table):
       show(&fault, pfn, table: table)
+    case .installHuge(let folio, let expected, let source):
+      installHuge(&fault, folio, expected: expected, source: source)
+    case .showHuge(let folio, let isNew):
+      showHuge(&fault, folio, isNew: isNew)
     case .queue(let folio):
       queueNew(folio, fault)
       finish(&fault, .mapped)
@@ -90,6 +98,11 @@ extension Machine {
     case .show(let pfn, let table):
       if table != 0 { freeTableFrame(table) }
       if let folio = folio(of: pfn) { putReferences(folio, 1) }
+    case .installHuge(let folio, _, let source):
+      dropUnusedHuge(fault, folio, source)
+    case .showHuge(let folio, let isNew):
+      if isNew { finishHugeFault(folio.head) }
+      putReferences(folio, 1)
     case .queue(let folio):
       queueNew(folio, fault)
     }

@@ -14,12 +14,66 @@ extension Machine {
     return .success(files.count - 1)
   }
 
+  /// Writes pages of a file through its cache, as write() and fallocate() do; nothing is mapped.
+  ///
+  /// Kernel: `shmem_write_begin()`, `generic_perform_write()`; `SGP_FALLOC` without `writes`.
+  ///
+  /// - Returns: How many pages from the start are cached now, and why not all.
+  package mutating func fillFile(
+    _ file: Int, _ pages: Range<Int>, inPinScope: Bool = false, writes: Bool = true
+  ) -> FaultRun {
+    var run = FaultRun(done: 0)
+    for page in pages {
+      switch cachePage(file, page, area: nil, at: 0, inPinScope: inPinScope) {
+      case .failure(let refusal):
+        run.refusal = refusal
+        return run
+      case .success(let pfn):
+        if writes, let folio = folio(of: pfn) {
+          markDirty(folio)
+          setFlags(folio.head, insert: .written)
+        }
+        run.done += 1
+      }
+    }
+    return run
+  }
+
+  /// Frees pages of a file; mappings of them become empty, private copies stay.
+  ///
+  /// A folio that is only partly in the range stays, as one that cannot be split does.
+  ///
+  /// Kernel: `shmem_fallocate()` with FALLOC_FL_PUNCH_HOLE, `unmap_mapping_range()`.
+  package mutating func punchHole(_ file: Int, _ pages: Range<Int>) -> Refusal? {
+    let unit = 1 << files[file].hugeOrder
+    guard !pages.isEmpty, pages.lowerBound >= 0, pages.lowerBound % unit == 0,
+      pages.upperBound % unit == 0
+    else {
+      return Refusal(.EINVAL, "a hole of \(pages) in units of \(unit) pages", rule: "P2.12")
+    }
+    let end = min(pages.upperBound, files[file].chunks.count << 9)
+    if pages.lowerBound >= end { return nil }
+    for space in files[file].spaces where spaces[space].isAlive {
+      for area in spaces[space].areas where area.file == file {
+        let first = max(area.start, area.start + pages.lowerBound - area.filePage(area.start))
+        let last = min(area.end, area.start + end - area.filePage(area.start))
+        if first >= last { continue }
+        drainLRU(cpu: currentCPU)
+        var gather = PageGather(space: space)
+        zap(area, first..<last, keepsPrivate: true, &gather)
+        finish(&gather)
+      }
+    }
+    truncate(file, pages.lowerBound..<end)
+    return nil
+  }
+
   /// Lets a descriptor or an area of a file go; with the last its pages go, too.
   ///
   /// Kernel: `iput()`, `shmem_evict_inode()`.
   package mutating func dropUser(_ file: Int) {
     files[file].users -= 1
-    if files[file].users == 0 { truncate(file, 0..<files[file].pages) }
+    if files[file].users == 0 { truncate(file, 0..<files[file].chunks.count << 9) }
   }
 
   /// Takes cached pages out of a file, folio by folio, ascending.
@@ -28,6 +82,7 @@ extension Machine {
   ///
   /// Kernel: `truncate_inode_pages_range()`.
   package mutating func truncate(_ file: Int, _ pages: Range<Int>) {
+    if files[file].isHugetlb { return truncateHugetlb(file, pages) }
     drainLRU(cpu: currentCPU)
     var page = pages.lowerBound
     while page < pages.upperBound {
@@ -53,7 +108,6 @@ extension Machine {
   /// Takes a folio that leaves a cache out of the counters.
   private mutating func uncountCached(_ folio: Folio) {
     let flags = frames.head(folio.head).flags
-    if flags.contains(.hugetlb) { return }
     count(.filePages, -folio.pages, at: folio.head)
     if flags.contains(.swapBacked) {
       count(.shmem, -folio.pages, at: folio.head)
@@ -62,5 +116,12 @@ extension Machine {
       count(.dirty, -folio.pages, at: folio.head)
       setFlags(folio.head, remove: .dirty)
     }
+  }
+}
+
+extension Machine {
+  /// When a shmem file may use huge pages (rule P2.12).
+  package mutating func setHugePolicy(_ file: Int, _ policy: MemoryFile.HugePolicy) {
+    files[file].hugePages = policy
   }
 }

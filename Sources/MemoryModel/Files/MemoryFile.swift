@@ -39,6 +39,11 @@ public struct MemoryFile: Sendable, Equatable {
     case force, deny
   }
 
+  /// Huge pages of shared mappings that are promised or were handed out, by index.
+  ///
+  /// Kernel: `inode_resv_map()`.
+  var promised = HugeRegions()
+
   static let hugeChunk: UInt32 = 0x8000_0000
 
   init(kind: Kind, name: String, pages: Int) {
@@ -46,6 +51,13 @@ public struct MemoryFile: Sendable, Equatable {
     self.name = name
     self.pages = pages
     chunks = Array(repeating: 0, count: (pages + 511) / 512)
+  }
+
+  /// Makes the file larger, not smaller.
+  mutating func grow(to pages: Int) {
+    if pages <= self.pages { return }
+    self.pages = pages
+    chunks += Array(repeating: 0, count: (pages + 511) / 512 - chunks.count)
   }
 
   /// shmem and hugetlb, whose pages may be pinned for long through shared mappings (rule P3.13).

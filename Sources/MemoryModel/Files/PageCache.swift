@@ -4,8 +4,8 @@
 /// Which frame holds which page of each file, in chunks of 512 pages.
 ///
 /// Kernel: `address_space->i_pages`, an xarray.
-struct PageCache: ~Copyable {
-  var entries: Arena<UInt32>
+package struct PageCache: ~Copyable {
+  package var entries: Arena<UInt32>
   private var used = 0
   private var firstFree = 0
 
@@ -45,9 +45,9 @@ struct PageCache: ~Copyable {
 }
 
 extension Machine {
-  /// The frame of a file's page, if it is cached.
+  /// The frame of a file's page, if it is cached; a huge page may reach behind the file's end.
   public func cachedFrame(_ file: Int, page: Int) -> PFN? {
-    guard page >= 0, page < files[file].pages else { return nil }
+    guard page >= 0, page >> 9 < files[file].chunks.count else { return nil }
     let chunk = files[file].chunks[page >> 9]
     if chunk == 0 { return nil }
     if chunk & MemoryFile.hugeChunk != 0 {

@@ -17,7 +17,7 @@ public struct FrameCounts: BitwiseCopyable, Sendable, Equatable {
 }
 
 /// The counts of a folio of at least a pageblock, kept for its first pageblock.
-struct LargeFolioCounts: BitwiseCopyable {
+package struct LargeFolioCounts: BitwiseCopyable {
   var references: UInt32 = 0
   var pins: UInt32 = 0
   /// PMD or PUD leaves that map it whole (`entire_mapcount`).
@@ -31,8 +31,8 @@ struct LargeFolioCounts: BitwiseCopyable {
 /// Reference, map and pin counts of all folios, and what they belong to.
 public struct FolioTable: ~Copyable {
   let pageblockOrder: Int
-  var frames: Arena<FrameCounts>
-  var large: Arena<LargeFolioCounts>
+  package var frames: Arena<FrameCounts>
+  package var large: Arena<LargeFolioCounts>
 
   /// GUP_PIN_COUNTING_BIAS.
   public static let pinBias = 1024
@@ -67,6 +67,13 @@ public struct FolioTable: ~Copyable {
       Self.add(&large[folio.head.index >> pageblockOrder].references, count)
     } else {
       Self.add(&frames[folio.head.index].references, count)
+    }
+  }
+
+  /// How many frames at the beginning of `run` have no counts.
+  func unreferencedPrefix(of run: PFNRun) -> Int {
+    frames.countPassing(from: run.first.index, step: run.step, limit: run.count) { counts, _ in
+      counts.references == 0
     }
   }
 
@@ -133,6 +140,47 @@ public struct FolioTable: ~Copyable {
   mutating func startMapped(_ pfn: PFN, _ mapping: MappingID, index: Int, references: Int) {
     frames[pfn.index] = FrameCounts(
       references: UInt32(references), mappings: 1, mapping: mapping.rawValue, index: UInt32(index))
+  }
+
+  /// The same for the pages of a run, whose indices ascend in its order.
+  ///
+  /// - Parameter accessed: ``referencedBit``, or 0.
+  mutating func startMapped(
+    _ run: PFNRun, _ mapping: MappingID, index: Int, references: Int, accessed: UInt32
+  ) {
+    let range = run.range
+    let first = run.first.index
+    let step = run.step
+    frames.update(range.start..<range.end) {
+      FrameCounts(
+        references: UInt32(truncatingIfNeeded: references), mappings: 1 | accessed,
+        mapping: mapping.rawValue,
+        index: UInt32(truncatingIfNeeded: index &+ ($0 &- first) &* step))
+    }
+  }
+
+  /// How many folios of order 0 at the beginning of a run have one reference left.
+  func lastReferencePrefix(of run: PFNRun) -> Int {
+    frames.countPassing(from: run.first.index, step: run.step, limit: run.count) { counts, _ in
+      counts.references == 1
+    }
+  }
+
+  /// Takes the only mapping of each folio of order 0 away.
+  mutating func clearMappings(_ run: PFNRun) {
+    let view = frames.view()
+    let range = run.range
+    for index in range.start..<range.end {
+      var counts = view[index]
+      counts.mappings &= Self.referencedBit
+      view[index] = counts
+    }
+  }
+
+  /// Forgets the counts of folios of order 0.
+  mutating func clear(_ run: PFNRun) {
+    let range = run.range
+    frames.fill(range.start..<range.end, with: FrameCounts())
   }
 
   // MARK: What it belongs to

@@ -92,6 +92,12 @@ extension Machine {
     }
     if state.flags.contains(.partiallyMapped) { deferredSplits.removeAll { $0 == folio.head } }
     folios.clear(folio)
+    if state.flags.contains(.hugetlb) {
+      // Only a page in use carries the flag, which is all that could be misused.
+      _ = try? returnHugePage(folio.head)
+      return
+    }
+    serveForeign()
     trace.append(TraceEvent(.pageFree, folio.head, order: folio.order))
     frames.clearHead(folio.head, order: folio.order)
     if let zone = frames.zone(of: folio.head) { freePerCPU(zone, folio.head, order: folio.order) }

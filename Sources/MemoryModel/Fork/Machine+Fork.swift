@@ -25,6 +25,8 @@ extension Machine {
     if area.flags.contains(.dontCopy) { return false }
     var copy = area
     copy.flags.remove(.locked)
+    // The child is promised nothing of a private mapping (`hugetlb_dup_vma_private()`).
+    copy.reservation = nil
     spaces[child].areas.append(copy)
     if let file = area.file {
       files[file].users += 1
@@ -49,6 +51,9 @@ extension Machine {
   package mutating func copyEntries(
     _ parent: Int, _ child: Int, _ area: MemoryArea, from start: Int, limit: Int
   ) -> Result<Int, Refusal> {
+    if isHugetlb(area) {
+      return copyHugetlbEntries(parent, child, area, from: start, limit: limit)
+    }
     var page = start
     var left = limit
     while page < area.end, left > 0 {
@@ -138,7 +143,7 @@ extension Machine {
   }
 
   /// Kernel: `folio_try_dup_anon_rmap_pte()`, `folio_needs_cow_for_dma()`.
-  private func mustCopy(_ parent: Int, _ folio: Folio, _ entry: PageTableEntry) -> Bool {
+  func mustCopy(_ parent: Int, _ folio: Folio, _ entry: PageTableEntry) -> Bool {
     spaces[parent].hasPinned && entry.flags.contains(.exclusive) && maybePinned(folio)
   }
 
@@ -164,7 +169,8 @@ extension Machine {
   ///
   /// Kernel: `copy_huge_pmd()`; leaves of files come back by faults.
   private mutating func copyLeaf(
-    _ parent: Int, _ child: Int, _ area: MemoryArea, _ entry: PageTableEntry, _ slot: Int, _ level: PageTableLevel,
+    _ parent: Int, _ child: Int, _ area: MemoryArea, _ entry: PageTableEntry, _ slot: Int,
+    _ level: PageTableLevel,
     table: Int
   ) -> Result<Bool, Refusal> {
     let target = table * PageTables.entriesPerTable + slot % PageTables.entriesPerTable

@@ -129,12 +129,15 @@ extension Machine {
   ///
   /// Kernel: `gup_fast_folio_allowed()` (rule P3.30, step 6) and `gup_must_unshare()` without an
   /// area.
-  private func mayPinFast(_ mapping: MappingID, _ flags: GUPFlags) -> Bool {
+  private func mayPinFast(
+    _ mapping: MappingID, _ entry: PageTableEntry, _ flags: GUPFlags
+  ) -> Bool {
     if mapping.isAnonymous { return true }
     guard let file = mapping.fileIndex else { return false }
     if !flags.contains(.write) {
       // A long-term read of a page-cache page may need a copy, which only the area tells.
-      return !flags.isSuperset(of: [.longTerm, .pin]) && files[file].kind != .secret
+      return (!flags.isSuperset(of: [.longTerm, .pin]) || entry.flags.contains(.write))
+        && files[file].kind != .secret
     }
     return !flags.contains(.longTerm) || files[file].isMemory
   }
@@ -150,7 +153,7 @@ extension Machine {
       if !flags.contains(.write) && flags.contains(.pin) && !entry.flags.contains(.exclusive) {
         return false
       }
-    } else if !mayPinFast(mapping, flags) {
+    } else if !mayPinFast(mapping, entry, flags) {
       return false
     }
     guard grab(folio, pages, flags) else { return false }

@@ -53,13 +53,19 @@ extension Machine {
   ///
   /// Kernel: `isolate_hugetlb()`, mm/hugetlb.c.
   package mutating func isolateHugetlb(_ folio: Folio) -> Bool {
-    let flags = frames.head(folio.head).flags
-    guard flags.contains(.hugetlb), !flags.contains(.isolated), folios.references(folio) > 0 else {
-      return false
-    }
+    guard folios.references(folio) > 0, isolateHugePage(folio.head) else { return false }
     setFlags(folio.head, insert: .isolated)
     folios.addReferences(folio, 1)
     return true
+  }
+
+  /// Lets others isolate a hugetlb page again, and drops the reference of the isolation.
+  ///
+  /// Kernel: `folio_putback_active_hugetlb()`, mm/hugetlb.c.
+  package mutating func putBackHugetlb(_ folio: Folio) {
+    setFlags(folio.head, remove: .isolated)
+    putBackHugePage(folio.head)
+    putReferences(folio, 1)
   }
 
   /// Puts isolated folios back where they came from (rule P1.32).
@@ -69,8 +75,7 @@ extension Machine {
     for head in list {
       guard let folio = folio(of: head) else { continue }
       if frames.head(head).flags.contains(.hugetlb) {
-        setFlags(head, remove: .isolated)
-        putReferences(folio, 1)
+        putBackHugetlb(folio)
         continue
       }
       countIsolated(folio, -1)

@@ -195,6 +195,14 @@ extension Machine {
     }
   }
 
+  mutating func clearReferenced(_ folio: Folio) {
+    if folio.order == 0 {
+      folios.frames[folio.head.index].mappings &= FolioTable.mappingsMask
+    } else {
+      setFlags(folio.head, remove: .referenced)
+    }
+  }
+
   /// Whether a folio was accessed since its flag was last taken.
   public func isReferenced(_ folio: Folio) -> Bool {
     folio.order == 0

@@ -4,6 +4,7 @@ extension Machine {
   /// - Returns: The first that does not hold, in words; nil if all do.
   func checkHugePools() -> String? {
     var used: [Int: Int] = [:]
+    var restoring: [Int: Int] = [:]
     for block in 0..<hugeFlags.count where hugeFlags[block] != 0 {
       let pfn = PFN(block << geometry.pageblockOrder)
       let state = frames.head(pfn)
@@ -12,17 +13,36 @@ extension Machine {
       else { return "\(pfn) is marked as a huge page, but no block of such a size is there" }
       if state.kind == .allocated {
         used[state.order * 64 + node(of: pfn), default: 0] += 1
+        if hugePageFlags(pfn).contains(.restoreReserve) { restoring[state.order, default: 0] += 1 }
+        if !state.flags.contains(.hugetlb) {
+          return "the huge page in use at \(pfn) does not say that it is one"
+        }
+        if state.flags.contains(.isolated), hugePageFlags(pfn).contains(.migratable) {
+          return "the huge page at \(pfn) is isolated, and may be isolated"
+        }
       } else if hugePageFlags(pfn) != .hugetlb {
         return "the free huge page at \(pfn) carries flags of a page in use"
       }
     }
+    // Pages of a file without an entry among its promises have used up somebody else's.
+    for file in files where file.isHugetlb {
+      let entries = file.promised.ranges.reduce(0) { count, range in
+        count + range.count { isCached(file, index: $0) }
+      }
+      restoring[file.hugeOrder, default: 0] += file.cachedPages >> file.hugeOrder - entries
+    }
     for pool in hugePools {
-      if let broken = check(pool, used) { return "huge pages of order \(pool.order): " + broken }
+      if let broken = check(pool, used, restoring[pool.order] ?? 0) { return "huge pages of order \(pool.order): " + broken }
     }
     return nil
   }
 
-  private func check(_ pool: HugePool, _ used: [Int: Int]) -> String? {
+  private func isCached(_ file: MemoryFile, index: Int) -> Bool {
+    let chunk = (index << file.hugeOrder) >> 9
+    return chunk < file.chunks.count && file.chunks[chunk] != 0
+  }
+
+  private func check(_ pool: HugePool, _ used: [Int: Int], _ restoring: Int) -> String? {
     for (id, node) in pool.nodes.enumerated() {
       let listed = frames.blocks(node.list, order: pool.order)
       for pfn in listed {
@@ -49,7 +69,8 @@ extension Machine {
       return "\(pool.total) pages, \(pool.free) free, \(pool.surplus) surplus; the nodes have "
         + "\(sums.0), \(sums.1), \(sums.2)"
     }
-    if !(0...pool.free).contains(pool.reserved) {
+    // Pages still held bring promises back that nobody has any more.
+    if !(-restoring...pool.free).contains(pool.reserved) {
       return "\(pool.reserved) pages are promised, \(pool.free) are free"
     }
     return nil

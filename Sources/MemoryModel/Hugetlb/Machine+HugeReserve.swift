@@ -10,7 +10,11 @@ extension Machine {
   public mutating func reserveHugePages(
     order: Int, _ count: Int
   ) throws(MemoryError) -> Refusal? {
-    let pool = try reservablePool(order, count)
+    promiseHugePages(try reservablePool(order, count), count)
+  }
+
+  mutating func promiseHugePages(_ pool: Int, _ count: Int) -> Refusal? {
+    let order = hugePools[pool].order
     let needed = hugePools[pool].reserved + count - hugePools[pool].free
     var made: [PFN] = []
     while made.count < needed {
@@ -53,6 +57,12 @@ extension Machine {
         .misuse,
         "\(count) promises to take back, but only \(hugePools[pool].reserved) pages are promised")
     }
+    takeBackPromises(pool, count)
+  }
+
+  /// ``unreserveHugePages(order:_:)``; the count may fall below 0 for a while, see
+  /// ``closeHugeArea(_:)``.
+  mutating func takeBackPromises(_ pool: Int, _ count: Int) {
     hugePools[pool].reserved -= count
     var removed: [PFN] = []
     for _ in 0..<min(count, hugePools[pool].surplus) {

@@ -5,7 +5,7 @@
 /// Folios of one CPU that wait for one kind of change to the LRU lists.
 ///
 /// Kernel: `struct folio_batch` in `struct cpu_fbatches`.
-struct LRUBatch: BitwiseCopyable {
+package struct LRUBatch: BitwiseCopyable {
   /// `PAGEVEC_SIZE` of 6.12.
   static let capacity = 31
 

@@ -22,7 +22,8 @@ extension Machine {
       reserved: configuration.reserved.normalized(), settings: settings)
     let layout = ZoneLayout(configuration)
     machine.setUpZones(layout)
-    try machine.placeCMAAreas(configuration.cmaAreas)
+    try machine.placeCMAAreas(
+      configuration.cmaAreas + configuration.hugetlbCMARequests(), configuration.nodes)
     machine.buildZonelists()
     machine.handOver()
     for zone in 0..<machine.zoneCount { machine.setPerCPUHighAndBatch(zone) }
@@ -149,7 +150,7 @@ extension Machine {
   /// the same block at the same place. Kernel: `memblock_free_all()`.
   private mutating func handOver() {
     let held =
-      (reserved + cmaAreas.map { PFNRange($0.base, $0.base + $0.pages) }).normalized()
+      (reserved + cmaAreas.map(\.range)).normalized()
     for range in memory.subtracting(held) {
       var at = range.start
       while at < range.end {
@@ -177,7 +178,7 @@ extension Machine {
   ///
   /// Kernel: `cma_declare_contiguous_nid()`.
   private mutating func placeCMAAreas(
-    _ requests: [MachineConfiguration.CMARequest]
+    _ requests: [MachineConfiguration.CMARequest], _ nodes: [MachineConfiguration.Node]
   ) throws(MemoryError) {
     let block = geometry.pageblockPages
     for request in requests {
@@ -189,8 +190,18 @@ extension Machine {
             + "\(geometry.maxOrder)")
       }
       let pages = (request.pages + block - 1) / block * block
-      let taken = (reserved + cmaAreas.map { PFNRange($0.base, $0.base + $0.pages) }).normalized()
-      let free = memory.subtracting(taken)
+      guard pages % (1 << request.orderPerBit) == 0 else {
+        throw MemoryError(
+          .configuration,
+          "cma area '\(request.name)' of \(pages) pages is not a multiple of the "
+            + "\(1 << request.orderPerBit) pages of a bit; round its size up")
+      }
+      let taken = (reserved + cmaAreas.map(\.range)).normalized()
+      var free = memory.subtracting(taken)
+      if let node = request.node {
+        free = free.flatMap { range in nodes[node].memory.map { $0.intersection(range) } }
+          .normalized()
+      }
       let base: Int
       if let wanted = request.base {
         let area = PFNRange(wanted, wanted + pages)
@@ -202,7 +213,8 @@ extension Machine {
         }
         base = wanted
       } else {
-        base = try findCMABase(request.name, pages: pages, in: free)
+        base = try findCMABase(
+          request.name, pages: pages, alignment: request.alignment ?? block, in: free)
       }
       guard let zone = frames.zone(of: PFN(base)),
         frames.zone(of: PFN(base + pages - 1)) == zone
@@ -215,13 +227,16 @@ extension Machine {
       cmaAreas.append(
         CMAArea(
           name: request.name, base: base, pages: pages, orderPerBit: request.orderPerBit))
+      let address = hex(base << geometry.pageShift)
+      log.append(
+        "cma: Reserved \((pages << geometry.pageShift) >> 20) MiB at 0x"
+          + String(repeating: "0", count: max(0, 16 - address.count)) + address + " on node -1")
     }
   }
 
   private func findCMABase(
-    _ name: String, pages: Int, in free: [PFNRange]
+    _ name: String, pages: Int, alignment block: Int, in free: [PFNRange]
   ) throws(MemoryError) -> Int {
-    let block = geometry.pageblockPages
     let end = memory.last?.end ?? 0
     // With memory to spare above 4 GiB the area goes there, from the bottom up.
     let border = geometry.dma32End

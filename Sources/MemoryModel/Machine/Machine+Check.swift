@@ -1,6 +1,6 @@
 extension Machine {
   /// Checks the invariants of the specification that a state can show: AI.1 to AI.8, AI.10 to
-  /// AI.13, AI.19 and AI.23, and the counters of the huge page pools.
+  /// AI.13, AI.19 and AI.23, I10 and I11, and the counters of the huge page pools.
   ///
   /// The others speak of transitions, and the tests watch those.
   ///
@@ -13,7 +13,50 @@ extension Machine {
         return "\(zoneTable[zone].index.name) of node \(zoneTable[zone].node): " + broken
       }
     }
+    for area in cmaAreas {
+      if let broken = checkArea(area) { return "CMA area '\(area.name)': " + broken }
+    }
     return checkHugePools()
+  }
+
+  /// I10 and I11: what the bitmap says, and the types of the pageblocks.
+  private func checkArea(_ area: CMAArea) -> String? {
+    for at in stride(from: area.base, to: area.range.end, by: geometry.pageblockPages) {
+      let type = frames.migrateType(PFN(at))
+      if type != .cma && type != .isolate {
+        return "I11: the pageblock at \(PFN(at)) is \(type.name)"
+      }
+    }
+    // A call under way has bits without pages, and pages without knowing whether it keeps them.
+    if operationsInProgress > 0 { return nil }
+    var reserved = 0
+    for run in cmaBitmap.setRuns(area) {
+      for bit in run {
+        let first = PFN(area.base + bit << area.orderPerBit)
+        if frames.head(first).owner != FrameState.cmaOwner && !isGigantic(first) {
+          return "I10: bit \(bit) is set, but nobody was given \(first)"
+        }
+      }
+      let start = area.base + run.lowerBound << area.orderPerBit
+      reserved += count(ownedIn: start..<start + run.count << area.orderPerBit)
+    }
+    let given = area.allocatedPages - area.releasedPages
+    if given >= 0 && reserved < given {
+      return "I10: \(given) pages were given away, the set bits have \(reserved)"
+    }
+    return nil
+  }
+
+  private func count(ownedIn frames: Range<Int>) -> Int {
+    frames.count {
+      self.frames.head(PFN($0)).owner == FrameState.cmaOwner || isGigantic(PFN($0))
+    }
+  }
+
+  /// Whether a frame belongs to a gigantic page, in use or in its pool.
+  private func isGigantic(_ pfn: PFN) -> Bool {
+    let state = frames.head(pfn.roundedDown(toOrder: geometry.giganticOrder))
+    return state.isHugetlb && state.order == geometry.giganticOrder
   }
 
   private func checkFreeLists(_ zone: Int) -> String? {
@@ -85,7 +128,11 @@ extension Machine {
     }
     var at = pfn
     while at < last {
-      if kernel.typesFollowPageblocks && frames.migrateType(at) != type {
+      // Without grouping by mobility a pageblock that isolation gives back calls itself Unmovable
+      // while its blocks go to the Movable lists.
+      if kernel.typesFollowPageblocks && frames.migrateType(at) != type
+        && !isMobilityGroupingDisabled
+      {
         return "AI.4: \(pfn) is on list \(order)/\(type.name), its pageblock is "
           + frames.migrateType(at).name
       }
@@ -135,9 +182,12 @@ extension Machine {
       if !(0...Self.batchScaleMax).contains(pages.allocFactor) {
         return "AI.7: alloc_factor of CPU \(cpu) is \(pages.allocFactor)"
       }
+      // The batch is 1 while memory goes offline, and may be smaller than before afterwards.
+      let batch =
+        offlineMemory.isEmpty && operationsInProgress == 0
+        ? max(1, pages.batch) : Self.largestBatch
       if pages.freeCount < 0
-        || pages.freeCount >= max(1, pages.batch) << Self.batchScaleMax
-          + geometry.pageblockPages
+        || pages.freeCount >= batch << Self.batchScaleMax + geometry.pageblockPages
       {
         return "AI.7: free_count of CPU \(cpu) is \(pages.freeCount)"
       }
@@ -151,6 +201,7 @@ extension Machine {
     var owned = 0
     var marked = (free: 0, perCPU: 0)
     var cma = 0
+    let isolated = isolatedPageblocks(zone)
     var at = zoneTable[zone].start & ~(size - 1)
     while at < zoneTable[zone].end {
       let pageblock = PFN(at)
@@ -198,11 +249,24 @@ extension Machine {
         "AI.11: \(zoneTable[zone].managed) pages are managed, but \(owned) are free, on per-CPU "
         + "lists or allocated"
     }
-    if zoneTable[zone].isolatedPageblocks == 0 && cma != zoneTable[zone].cmaPages {
+    if isolated != zoneTable[zone].isolatedPageblocks {
+      return "I10: nr_isolate_pageblock is \(zoneTable[zone].isolatedPageblocks), "
+        + "\(isolated) pageblocks are isolated"
+    }
+    if isolated > 0 && operationsInProgress == 0 {
+      return "I10: \(isolated) pageblocks are isolated, and nobody is at it"
+    }
+    if isolated == 0 && cma != zoneTable[zone].cmaPages {
       return
         "AI.10: the zone has \(zoneTable[zone].cmaPages) CMA pages, its CMA pageblocks hold \(cma)"
     }
     return nil
+  }
+
+  private func isolatedPageblocks(_ zone: Int) -> Int {
+    let size = geometry.pageblockPages
+    return stride(from: zoneTable[zone].start & ~(size - 1), to: zoneTable[zone].end, by: size)
+      .count { frames.zone(of: PFN($0)) == zone && frames.migrateType(PFN($0)) == .isolate }
   }
 
   private func checkNumbers(_ zone: Int) -> String? {
@@ -247,7 +311,7 @@ extension Machine {
         if frames.migrateType(PFN(at)) == .highAtomic { highAtomic += geometry.pageblockPages }
         at += geometry.pageblockPages
       }
-      if highAtomic != zoneTable[zone].reservedHighAtomic {
+      if highAtomic + zoneTable[zone].lostHighAtomic != zoneTable[zone].reservedHighAtomic {
         return "AI.19: nr_reserved_highatomic is \(zoneTable[zone].reservedHighAtomic), "
           + "the pageblocks hold \(highAtomic)"
       }

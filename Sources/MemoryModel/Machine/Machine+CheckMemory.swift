@@ -88,7 +88,8 @@ extension Machine {
         if let broken = counts.claim(table: next, self) { return broken }
         let list = pageTables.deposits[table].others
         if position + 1 < leaves {
-          next = (position == 0 ? frames.first(list, order: 0) : frames.next(next, order: 0)) ?? next
+          next =
+            (position == 0 ? frames.first(list, order: 0) : frames.next(next, order: 0)) ?? next
         }
       }
     }
@@ -100,7 +101,7 @@ extension Machine {
   private func collectCaches(_ counts: inout MemoryCounts) -> String? {
     for (file, value) in files.enumerated() {
       var cached = 0
-      for page in 0..<value.pages where value.chunks[page >> 9] != 0 {
+      for page in 0..<value.chunks.count << 9 where value.chunks[page >> 9] != 0 {
         guard let pfn = cachedFrame(file, page: page) else { continue }
         cached += 1
         guard let folio = folio(of: pfn) else {
@@ -167,9 +168,13 @@ extension Machine {
       else { continue }
       let entire = counts.entire[folio.head.index]
       let entries = counts.pages[index] + entire
-      let exclusive = counts.exclusive[index] + (index == folio.head.index || entire == 0 ? 0 : counts.exclusive[folio.head.index])
+      // A leaf's bit counts for all of its pages.
+      let isInside = index != folio.head.index && entire > 0
+      let exclusive =
+        counts.exclusive[index] + (isInside ? counts.exclusive[folio.head.index] : 0)
       if entries > 1 || exclusive != entries {
-        return "I15: \(PFN(index)) is pinned, but \(entries) entries map it, \(exclusive) exclusively"
+        return "I15: \(PFN(index)) is pinned, but \(entries) entries map it, \(exclusive) of them "
+          + "exclusively"
       }
     }
     return nil
@@ -201,8 +206,8 @@ extension Machine {
       }
       let entire = Int(counts.entire[at])
       if entire != folios.entireMappings(folio) || entire + pageMappings != folios.mappings(folio) {
-        return "I8: the folio at \(folio.head) is mapped \(entire) + \(pageMappings) times, it counts "
-          + "\(folios.entireMappings(folio)), \(folios.mappings(folio)) in all"
+        return "I8: the folio at \(folio.head) is mapped \(entire) + \(pageMappings) times, it "
+          + "counts \(folios.entireMappings(folio)), \(folios.mappings(folio)) in all"
       }
       let pins = Int(counts.pins[at])
       if folio.order > 0, pins != folios.pins(folio) {

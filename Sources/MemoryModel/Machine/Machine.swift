@@ -17,17 +17,27 @@ public struct Machine: ~Copyable {
 
   public internal(set) var frames: FrameTable
   /// Zone `node * ZoneIndex.count + index`, populated or not.
-  var zoneTable: Arena<Zone>
+  package var zoneTable: Arena<Zone>
   /// Entry `zone * cpuCount + cpu`.
-  var perCPU: Arena<PerCPUPages>
+  package var perCPU: Arena<PerCPUPages>
   /// For each node, the populated zones in the order in which a request tries them (rule A1.13).
   var zonelists: [[Int]]
 
-  public internal(set) var settings: Settings
+  public package(set) var settings: Settings
   /// Frames that are memory at all, and those among them that boot kept back.
   public internal(set) var memory: [PFNRange]
   public internal(set) var reserved: [PFNRange]
+  /// Memory blocks that were taken offline; they are no part of ``memory``.
+  public internal(set) var offlineMemory: [PFNRange] = []
   public internal(set) var cmaAreas: [CMAArea] = []
+  package var cmaBitmap: CMABitmap
+  /// Whether a `cma_alloc()` is between c2 and c12 of P10.4.
+  ///
+  /// Kernel: `cma_mutex`.
+  package var isCMAMutexHeld = false
+  /// Contiguous allocations that have begun and not ended; while there are any, pageblocks may be
+  /// isolated and bits of areas set for pages that nobody has (I10).
+  package var operationsInProgress = 0
   /// Rule A1.12.
   ///
   /// Kernel: `page_group_by_mobility_disabled`.
@@ -39,17 +49,17 @@ public struct Machine: ~Copyable {
   public internal(set) var currentCPU = 0
 
   /// `LRUBatchKind.count` a CPU.
-  var lruBatches: Arena<LRUBatch>
+  package var lruBatches: Arena<LRUBatch>
   /// Entry `node * LRUList.count + list`.
-  var lruLists: Arena<FrameList>
+  package var lruLists: Arena<FrameList>
   /// Raised while every page goes to the LRU lists at once (rule P1.25).
   ///
   /// Kernel: `lru_disable_count`.
   public package(set) var lruDisableCount = 0
 
-  var folios: FolioTable
-  var pageTables: PageTables
-  var pageCache: PageCache
+  package var folios: FolioTable
+  package var pageTables: PageTables
+  package var pageCache: PageCache
   public var pinWords: PinWords
   public package(set) var spaces: [AddressSpace] = []
   public package(set) var regions: [AnonymousRegion] = []
@@ -67,20 +77,29 @@ public struct Machine: ~Copyable {
   public package(set) var deferredSplits: [PFN] = []
   /// The list that the last block was taken from, which kernels up to 6.9 remember (rule A9.6).
   var lastTaken = MigrateType.movable
-  var zoneItems: Arena<Int>
-  var numaItems: Arena<Int>
-  var nodeItems: Arena<Int>
-  var events: Arena<Int>
+  package var zoneItems: Arena<Int>
+  package var numaItems: Arena<Int>
+  package var nodeItems: Arena<Int>
+  package var events: Arena<Int>
 
   public internal(set) var trace: TraceRing
+  /// Whether single pages are drained in runs; a test that compares with pages drained one by one
+  /// turns it off.
+  var drainsRuns = true
+  /// What the kernel has printed since boot, as far as the model says it.
+  public internal(set) var log = KernelLog()
   /// How often a node's kswapd would have been woken; it does not run in this version.
   public internal(set) var kswapdWakeups = 0
   /// Gigantic pages first.
-  var hugePools: [HugePool]
+  package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
-  var hugeFlags: Arena<UInt8>
+  package var hugeFlags: Arena<UInt8>
+  /// Promises to private hugetlb mappings; areas name them by index.
+  var hugeReservations: [HugeReservation] = []
   /// The n-th page allocation from now on fails, for fault injection; 0 is off.
   public var failAllocation = 0
+  /// Requests of others in the middle of an operation; only a replay has them.
+  var foreign = ForeignRequests()
 
   /// The values under /proc/sys/vm that the allocator reads.
   public struct Settings: Sendable, Equatable {
@@ -102,26 +121,13 @@ public struct Machine: ~Copyable {
     public init() {}
   }
 
-  public struct CMAArea: Sendable, Equatable {
-    public var name: String
-    public var base: Int
-    public var pages: Int
-    public var orderPerBit: Int
-
-    public init(name: String, base: Int, pages: Int, orderPerBit: Int) {
-      self.name = name
-      self.base = base
-      self.pages = pages
-      self.orderPerBit = orderPerBit
-    }
-  }
-
   init(
     geometry: Geometry, kernel: Kernel, nodeCount: Int, cpuNodes: [Int], hasCMA: Bool,
-    distances: [[Int]]?, memory: [PFNRange], reserved: [PFNRange], settings: Settings
+    distances: [[Int]]?, memory: [PFNRange], reserved: [PFNRange], settings: Settings,
+    frameCount: Int? = nil
   ) throws(MemoryError) {
     let zones = nodeCount * ZoneIndex.count
-    let frames = try FrameTable(count: memory.last?.end ?? 0, geometry: geometry)
+    let frames = try FrameTable(count: frameCount ?? memory.last?.end ?? 0, geometry: geometry)
     let zoneTable = try Arena<Zone>(count: zones)
     let perCPU = try Arena<PerCPUPages>(count: zones * cpuNodes.count)
     let lruBatches = try Arena<LRUBatch>(count: cpuNodes.count * LRUBatchKind.count)
@@ -136,6 +142,7 @@ public struct Machine: ~Copyable {
     let events = try Arena<Int>(count: VMStatNames.events.count)
     let hugeFlags = try Arena<UInt8>(count: frames.pageblockCount)
     let trace = try TraceRing()
+    let cmaBitmap = try CMABitmap(frames: frames.count)
     self.geometry = geometry
     self.kernel = kernel
     self.nodeCount = nodeCount
@@ -165,6 +172,7 @@ public struct Machine: ~Copyable {
     }
     self.hugeFlags = hugeFlags
     self.trace = trace
+    self.cmaBitmap = cmaBitmap
   }
 
   /// A second machine in the same state.
@@ -173,7 +181,8 @@ public struct Machine: ~Copyable {
   public func fork() throws(MemoryError) -> Machine {
     var copy = try Machine(
       geometry: geometry, kernel: kernel, nodeCount: nodeCount, cpuNodes: cpuNodes, hasCMA: hasCMA,
-      distances: distances, memory: memory, reserved: reserved, settings: settings)
+      distances: distances, memory: memory, reserved: reserved, settings: settings,
+      frameCount: frames.count)
     copy.assign(from: self)
     return copy
   }
@@ -187,14 +196,20 @@ public struct Machine: ~Copyable {
     settings = other.settings
     memory = other.memory
     reserved = other.reserved
+    offlineMemory = other.offlineMemory
     cmaAreas = other.cmaAreas
+    isCMAMutexHeld = other.isCMAMutexHeld
+    operationsInProgress = other.operationsInProgress
+    log = other.log
     isMobilityGroupingDisabled = other.isMobilityGroupingDisabled
     totalReserve = other.totalReserve
     currentCPU = other.currentCPU
     kswapdWakeups = other.kswapdWakeups
     failAllocation = other.failAllocation
+    foreign = other.foreign
     hugePools = other.hugePools
     hugeFlags.assign(from: other.hugeFlags)
+    hugeReservations = other.hugeReservations
     frames.assign(from: other.frames)
     zoneTable.assign(from: other.zoneTable)
     perCPU.assign(from: other.perCPU)
@@ -221,6 +236,7 @@ public struct Machine: ~Copyable {
     nodeItems.assign(from: other.nodeItems)
     events.assign(from: other.events)
     trace.assign(from: other.trace)
+    cmaBitmap.assign(from: other.cmaBitmap)
   }
 
   // MARK: Reading
@@ -248,7 +264,7 @@ public struct Machine: ~Copyable {
 
   /// The block that `pfn` lies in, found at its first frame; nil when no block covers it.
   public func block(containing pfn: PFN) -> (start: PFN, state: FrameState)? {
-    for order in 0...geometry.maxOrder {
+    for order in 0...max(geometry.maxOrder, geometry.giganticOrder) {
       let start = pfn.roundedDown(toOrder: order)
       let state = frames.head(start)
       if state.kind != .none, state.order >= order { return (start, state) }
@@ -263,6 +279,8 @@ public struct Machine: ~Copyable {
   public mutating func setKernel(_ kernel: Kernel) { self.kernel = kernel }
 
   public mutating func clearTrace() { trace.clear() }
+
+  public mutating func clearLog() { log.clear() }
 
   /// Chooses the CPU that runs the next operation.
   public mutating func run(onCPU cpu: Int) {

@@ -13,6 +13,8 @@ public struct MachineConfiguration: Sendable {
   public var kernelcore: MovableSize?
   public var movablecore: MovableSize?
   public var cmaAreas: [CMARequest] = []
+  /// `hugetlb_cma=`: pages that CMA areas keep for gigantic pages; 0 for none (rule P5.30).
+  public var hugetlbCMA = 0
   /// Huge pages that boot takes for hugetlbfs.
   public var hugePages: [HugePageRequest] = []
   /// CONFIG_CMA.
@@ -49,6 +51,10 @@ public struct MachineConfiguration: Sendable {
     /// First frame, or nil to place it as `cma=` does (rule A1.26).
     public var base: Int?
     public var orderPerBit: Int
+    /// What the first frame is a multiple of; nil is a pageblock.
+    var alignment: Int?
+    /// The node that it must lie on; nil for any.
+    var node: Int?
 
     public init(name: String, pages: Int, base: Int? = nil, orderPerBit: Int = 0) {
       self.name = name

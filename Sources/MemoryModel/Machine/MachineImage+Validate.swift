@@ -26,11 +26,38 @@ extension MachineImage {
     for block in allocations {
       try checkBlock(block.pfn, order: block.order, "allocated block")
     }
+    try validateAreas()
+    for pfn in lruAddBatches.joined() { try checkBlock(pfn, order: 0, "page of an LRU batch") }
+  }
+
+  private func validateAreas() throws(MemoryError) {
+    let end = (memory + reserved).map(\.end).max() ?? 0
     for area in cmaAreas {
       try check(
-        area.base >= 0 && area.pages >= 0 && area.base < Self.frameLimit
-          && area.pages <= Self.frameLimit - area.base, "CMA area at \(area.base)",
-        "frames of the machine")
+        area.base >= 0 && area.pages >= 0 && area.base <= end && area.pages <= end - area.base,
+        "CMA area at \(area.base)", "frames of the machine")
+      try check(
+        (0...geometry.maxOrder).contains(area.orderPerBit),
+        "CMA area at \(area.base) with bits of "
+          + "order \(area.orderPerBit)", "0 to \(geometry.maxOrder)")
+      // The bitmaps lie side by side in words of 64 bits.
+      try check(
+        area.base % 64 == 0 && area.pages % 64 == 0,
+        "CMA area at \(area.base), \(area.pages) pages", "multiples of a pageblock")
+    }
+    let ascending = cmaAreas.map(\.range).sorted { $0.start < $1.start }
+    for (area, next) in zip(ascending, ascending.dropFirst()) {
+      try check(area.end <= next.start, "CMA area at \(next.start), inside another", "areas apart")
+    }
+    try check(
+      cmaSetRuns.count <= cmaAreas.count, "\(cmaSetRuns.count) bitmaps", "one for each CMA area")
+    for (area, runs) in zip(cmaAreas, cmaSetRuns) {
+      for run in runs {
+        try check(
+          run.lowerBound >= 0 && run.upperBound <= area.bits,
+          "bits \(run.lowerBound) to \(run.upperBound) of CMA area '\(area.name)'",
+          "0 to \(area.bits)")
+      }
     }
     for pool in hugePools {
       for pfn in pool.free {

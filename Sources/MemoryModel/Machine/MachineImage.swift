@@ -11,6 +11,8 @@ public struct MachineImage {
   public var reserved: [PFNRange] = []
   public var zones: [ZoneImage] = []
   public var cmaAreas: [Machine.CMAArea] = []
+  /// For each area, the runs of bits that are set in its bitmap; areas left out have none.
+  public var cmaSetRuns: [[Range<Int>]] = []
   public var allocations: [Allocation] = []
   /// Pages that wait for the LRU lists, by CPU, oldest first.
   public var lruAddBatches: [[Int]] = []
@@ -128,6 +130,9 @@ extension Machine {
       machine.adopt(Folio(pfn, order: block.order), state)
     }
     try machine.loadHugePools(image)
+    for (area, runs) in zip(machine.cmaAreas, image.cmaSetRuns) {
+      for run in runs { machine.restoreReserved(run, area) }
+    }
     for (cpu, pages) in image.lruAddBatches.enumerated() where cpu < machine.cpuCount {
       for pfn in pages.prefix(LRUBatch.capacity - 1) {
         guard pfn < machine.frames.count, machine.frames.head(PFN(pfn)).kind == .allocated else {
@@ -164,6 +169,19 @@ extension Machine {
     folios.addReferences(folio, isAnonymous ? 1 : 1 + folio.pages)
     folios.addPageMapping(folio.head, of: folio, 1)
     if state.isLRU { linkLRU(folio, state) }
+  }
+
+  /// Pages of their own behind set bits are a buffer of `cma_alloc()`; where a bit stands for several
+  /// pages, those behind the end of a buffer cannot be told from it.
+  private mutating func restoreReserved(_ bits: Range<Int>, _ area: CMAArea) {
+    cmaBitmap.set(bits, area)
+    let first = area.base + bits.lowerBound << area.orderPerBit
+    for pfn in first..<first + bits.count << area.orderPerBit {
+      var state = frames.head(PFN(pfn))
+      guard state.kind == .allocated, state.order == 0, !state.isLRU else { continue }
+      state.owner = FrameState.cmaOwner
+      frames.setHead(PFN(pfn), state)
+    }
   }
 
   private mutating func load(_ image: MachineImage.ZoneImage) throws(MemoryError) {

@@ -12,7 +12,7 @@ extension Machine {
         continue
       }
       let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
-      if order == 0 && kernel.typesFollowPageblocks {
+      if order == 0 && kernel.typesFollowPageblocks && drainsRuns {
         let run = frames.takeTail(&perCPU[local].lists[index], upTo: left)
         left -= run.count
         perCPU[local].count -= run.count

@@ -81,6 +81,9 @@ extension Machine {
   /// CONFIG_PCP_BATCH_SCALE_MAX.
   static var batchScaleMax: Int { 5 }
 
+  /// A batch of a zone of 1 GiB and more with pages of 4 KiB (rule A1.23).
+  static var largestBatch: Int { 63 }
+
   /// The kernel's `clamp()`: with `low > high` the order of the comparisons decides (rule A0.5).
   func clamp(_ value: Int, _ low: Int, _ high: Int) -> Int {
     if value >= high { return high }

@@ -68,7 +68,12 @@
     guard first < end else { return }
     // A host without huge pages refuses, and small ones do as well.
     unsafe madvise(UnsafeMutableRawPointer(base) + first, end - first, MADV_HUGEPAGE)
-    denseRanges.append(range)
+    // Neighbours are one range: a large population asks piece by piece.
+    if let last = denseRanges.indices.last, denseRanges[last].upperBound == range.lowerBound {
+      denseRanges[last] = denseRanges[last].lowerBound..<range.upperBound
+    } else {
+      denseRanges.append(range)
+    }
   }
 
   /// Writes `value` to every element of `range`.

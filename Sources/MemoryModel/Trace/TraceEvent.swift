@@ -19,7 +19,22 @@ public struct TraceEvent: BitwiseCopyable, Sendable {
     /// The rest of the event before: pfn = THPs that did not move, argument0 = THPs split, argument1
     /// = large folios split.
     case migratePagesSplits
+    /// test_pages_isolated: pfn = start, argument0 = end, argument1 = first frame that is not
+    /// isolated and free, or the end.
+    case testPagesIsolated
+    /// cma_alloc_start: order = alignment, argument0 = pages, argument1 = area.
+    case cmaAllocStart
+    /// cma_alloc_finish: pfn, order = alignment, argument0 = pages, argument1 = errno and area;
+    /// `failed` without pages, and then pfn is the last try's, or ``noFrame``.
+    case cmaAllocFinish
+    /// cma_alloc_busy_retry: pfn, order = alignment, argument0 = pages, argument1 = area.
+    case cmaAllocBusyRetry
+    /// cma_release: pfn, argument0 = pages, argument1 = area.
+    case cmaRelease
   }
+
+  /// No frame at all: the pfn of a `cma_alloc()` that found no candidate.
+  public static let noFrame = PFN(UInt32.max)
 
   public var kind: Kind
   public var order: UInt8

@@ -32,6 +32,9 @@ public struct Geometry: Sendable, Equatable {
   public static let all: [Geometry] = [.x86_64, .ppc64]
 
   public var pageSize: Int { 1 << pageShift }
+  /// Pages of a memory block, the unit that goes offline: 128 MiB on x86_64 machines below 64 GiB,
+  /// 256 MiB on ppc64 (rule P0.1).
+  public var memoryBlockPages: Int { (dmaEnd > 0 ? 128 << 20 : 256 << 20) >> pageShift }
   public var pageblockPages: Int { 1 << pageblockOrder }
   public var maxBlockPages: Int { 1 << maxOrder }
   public var orderCount: Int { maxOrder + 1 }

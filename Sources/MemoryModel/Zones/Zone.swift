@@ -25,6 +25,9 @@ public struct Zone: BitwiseCopyable {
   public internal(set) var freeHighAtomic: Int
   public internal(set) var flags: ZoneFlags
   public internal(set) var isolatedPageblocks: Int
+  /// Pages of HighAtomic pageblocks that were isolated: they come back as another type, and the
+  /// kernel leaves them in ``reservedHighAtomic``.
+  var lostHighAtomic: Int
   public internal(set) var percpuDriftMark: Int
 
   public internal(set) var highMin: Int

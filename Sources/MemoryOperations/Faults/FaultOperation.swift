@@ -18,6 +18,9 @@ public struct FaultOperation: Operation {
   }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    if fault.phase == .start, machine.spaces[fault.space].mmapLock < 0 {
+      return .waiting(.mmapLock(fault.space))
+    }
     repeat {
       switch machine.advance(&fault) {
       case .running: continue
@@ -41,6 +44,14 @@ public struct FaultOperation: Operation {
         "lock the page table and let \(address) show \(folio.head)")
     case .show(let pfn, _):
       return Step("t2", "finish_fault", "lock the page table and let \(address) show \(pfn)")
+    case .installHuge(let folio, let expected, _):
+      return Step(
+        "t2", expected.isNone ? "hugetlb_no_page" : "hugetlb_wp",
+        "lock the page table and let \(address) show the huge page at \(folio.head)")
+    case .showHuge(let folio, _):
+      return Step(
+        "t2", "hugetlb_no_page",
+        "lock the page table and let \(address) show the file's huge page at \(folio.head)")
     case .queue(let folio):
       return Step("t3", "folio_add_lru_vma", "queue \(folio.head) for the LRU lists")
     case .done:

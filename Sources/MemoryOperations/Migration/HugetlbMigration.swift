@@ -12,6 +12,7 @@ struct HugetlbMigration: Sendable {
 
   private var pass = 0
   private var index = 0
+  private var current: HugeMove?
   private var kept: [PFN] = []
   private var retryPages = 0
 
@@ -30,19 +31,26 @@ struct HugetlbMigration: Sendable {
     self.others = others
   }
 
-  /// One folio, or the end of a pass.
+  /// One step of a folio, or the end of a pass.
   ///
   /// - Returns: Whether all is done.
   mutating func step(
-    _ machine: inout Machine, _ target: MigrationTarget, _ mode: MigrateMode,
-    _ counts: inout MigrationCounts, failed failedList: inout [PFN]
+    _ machine: inout Machine, _ target: MigrationTarget, _ counts: inout MigrationCounts
   ) -> Bool {
     guard index < list.count else { return endPass(&counts) }
     let head = list[index]
-    let folio = machine.folio(of: head) ?? Folio(head, order: machine.geometry.pageblockOrder)
+    var move = current ?? newMove(head, machine)
+    let result = move.step(&machine, target)
+    if case .running = result {
+      current = move
+      return false
+    }
+    current = nil
     index += 1
-    switch machine.moveHugePage(folio, target, isForced: pass > 2 && mode == .sync) {
-    case .moved: counts.succeeded += folio.pages
+    let folio = move.source
+    switch result {
+    case .running: break
+    case .succeeded: counts.succeeded += folio.pages
     case .again:
       kept.append(head)
       retryPages += folio.pages
@@ -51,12 +59,20 @@ struct HugetlbMigration: Sendable {
       hasNoMemory = true
       list = kept + [head] + list[index...]
       return true
-    case .refused:
-      failed += 1
-      counts.failedPages += folio.pages
-      failedList.append(head)
     }
     return false
+  }
+
+  private func newMove(_ head: PFN, _ machine: borrowing Machine) -> HugeMove {
+    HugeMove(machine.folio(of: head) ?? Folio(head, order: machine.geometry.hugeOrder))
+  }
+
+  func nextStep(_ machine: borrowing Machine) -> Step {
+    if let current { return current.nextStep(machine) }
+    guard index < list.count else {
+      return Step("m0", "migrate_hugetlbs", "begin the next pass")
+    }
+    return newMove(list[index], machine).nextStep(machine)
   }
 
   private mutating func endPass(_ counts: inout MigrationCounts) -> Bool {

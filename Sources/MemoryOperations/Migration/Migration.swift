@@ -80,7 +80,7 @@ public struct Migration: Operation, Sendable {
       return
     }
     huge = nil
-    let isDone = work.step(&machine, target, mode, &counts, failed: &failed)
+    let isDone = work.step(&machine, target, &counts)
     if !isDone {
       huge = work
       return
@@ -206,6 +206,7 @@ public struct Migration: Operation, Sendable {
   }
 
   public func nextStep(_ machine: borrowing Machine) -> Step {
+    if let huge { return huge.nextStep(machine) }
     guard let batch else {
       return Step("m0", "migrate_pages", "go on with \(remaining.count) folios")
     }

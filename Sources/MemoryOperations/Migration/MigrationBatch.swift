@@ -258,8 +258,7 @@ struct MigrationBatch: Sendable {
       return Step("m0", "migrate_pages_batch", "begin the next pass")
     }
     if case .cleanup = phase {
-      return Step(
-        "m0", "migrate_folio_undo_src", "let the mappings of \(folio) show it again, unmoved")
+      return Step("m14", "migrate_folio_undo_src", "show \(folio) again where it was")
     }
     guard let move else {
       return Step("m1", "alloc_migration_target", "allocate a frame for \(folio)")

@@ -97,7 +97,7 @@ struct LongTermCheck: Sendable {
   private mutating func collect(
     _ machine: inout Machine, _ pace: Pace, _ costs: inout OperationCosts
   ) {
-    let end = pace == .step ? position + 1 : min(words.upperBound, position + 1 << 20)
+    let end = min(words.upperBound, position + (pace == .step ? 1 : 1 << 20))
     while position < end {
       if offset == 0 && skipping == 0 {
         let plain = machine.countPinnable(at: position, count: end - position)

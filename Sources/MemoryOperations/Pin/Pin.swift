@@ -253,7 +253,10 @@ public struct Pin: Operation {
       endWalk(refusal)
       return nil
     }
-    if pace == .slice, fault == nil, !unshare {
+    // A read of private memory shows the page of zeros first, and each gets a page of its own before
+    // the next fault (rule P3.14).
+    let unshares = access == .read && flags.contains(.pin) && area?.isCopyOnWrite ?? true
+    if pace == .slice, fault == nil, !unshare, !unshares {
       // Whole runs of absent pages at once: a grab allocates nothing, so the order of allocations is
       // that of fault, grab, fault, grab.
       let limit = min(area?.end ?? endPage, endPage, page + Self.slicePages)

@@ -8,7 +8,7 @@ struct MapCell {
   var perCPU = 0
   var used = 0
   var types = InlineArray<6, Int>(repeating: 0)
-  var uses = InlineArray<8, Int>(repeating: 0)
+  var uses = InlineArray<9, Int>(repeating: 0)
 
   mutating func add(_ block: PageblockSummary) {
     memory += block.memory

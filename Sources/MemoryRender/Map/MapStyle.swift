@@ -41,7 +41,7 @@ struct MapStyle {
     }
   }
 
-  /// Eight hues of the 256-colour table, told apart with the common colour deficiencies, too.
+  /// Nine hues of the 256-colour table, told apart with the common colour deficiencies, too.
   func color(_ use: PageUse) -> String {
     switch use {
     case .anon: "38;5;78"
@@ -51,6 +51,7 @@ struct MapStyle {
     case .pageTable: "38;5;228"
     case .driver: "38;5;44"
     case .kernel: "38;5;203"
+    case .cma: "38;5;117"
     case .other: "38;5;250"
     }
   }

@@ -10,6 +10,8 @@ public enum PageUse: Int, CaseIterable, Sendable {
   /// A driver's page that the driver can move.
   case driver
   case kernel
+  /// A buffer of `cma_alloc()`.
+  case cma
   /// Handed out by hand, for nobody the model knows.
   case other
 
@@ -22,6 +24,7 @@ public enum PageUse: Int, CaseIterable, Sendable {
     case .pageTable: "page tables"
     case .driver: "driver-movable"
     case .kernel: "kernel"
+    case .cma: "CMA buffers"
     case .other: "other"
     }
   }
@@ -36,6 +39,7 @@ public enum PageUse: Int, CaseIterable, Sendable {
     case UInt8(ascii: "T"): self = .pageTable
     case UInt8(ascii: "M"): self = .driver
     case UInt8(ascii: "K"): self = .kernel
+    case FrameState.cmaOwner: self = .cma
     default: self = .other
     }
   }

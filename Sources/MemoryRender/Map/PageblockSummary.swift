@@ -28,7 +28,7 @@ public struct PageblockSummary: Equatable, Sendable {
   /// A block that is larger than the pageblock counts with its own order.
   public var largestFreeOrder: Int?
   /// Allocated pages by use, entry `PageUse.rawValue`.
-  public var uses = InlineArray<8, Int>(repeating: 0)
+  public var uses = InlineArray<9, Int>(repeating: 0)
 
   public var unaccounted: Int { max(0, memory - free - perCPU - allocated - reserved) }
 

@@ -53,7 +53,7 @@ public enum TraceText {
 
   /// One event, name and fields.
   ///
-  /// Kernel: include/trace/events/kmem.h.
+  /// Kernel: include/trace/events/kmem.h, cma.h and page_isolation.h.
   public static func description(
     _ event: TraceEvent, _ machine: borrowing Machine
   ) -> String {
@@ -91,6 +91,34 @@ public enum TraceText {
     case .migratePagesSplits:
       return
         "nr_thp_failed=\(event.pfn) nr_thp_split=\(event.argument0) nr_split=\(event.argument1)"
+    case .testPagesIsolated:
+      let result = event.argument0 <= event.argument1 ? "success" : "fail"
+      return "test_pages_isolated: start_pfn=\(event.pfn.hex) end_pfn=\(event.argument0.hex) "
+        + "fin_pfn=\(event.argument1.hex) ret=\(result)"
+    case .cmaAllocStart, .cmaAllocFinish, .cmaAllocBusyRetry, .cmaRelease:
+      return contiguousArea(event, machine)
+    }
+  }
+
+  /// Kernel: include/trace/events/cma.h.
+  private static func contiguousArea(
+    _ event: TraceEvent, _ machine: borrowing Machine
+  ) -> String {
+    let area = event.kind == .cmaAllocFinish ? event.argument1 >> 8 : event.argument1
+    let name = "name=\(machine.cmaAreas[Int(area)].name)"
+    let count = "count=\(event.argument0)"
+    // As an unsigned long of -1.
+    let pfn = event.pfn == TraceEvent.noFrame.rawValue ? "0xffffffffffffffff" : event.pfn.hex
+    let place = "pfn=\(pfn) page=\(address(event.failed ? nil : event.pfn))"
+    switch event.kind {
+    case .cmaAllocStart: return "cma_alloc_start: \(name) \(count) align=\(event.order)"
+    case .cmaAllocBusyRetry:
+      return "cma_alloc_busy_retry: \(name) \(place) \(count) align=\(event.order)"
+    case .cmaRelease: return "cma_release: \(name) \(place) \(count)"
+    default:
+      let errno = event.argument1 & 0xFF
+      return "cma_alloc_finish: \(name) \(place) \(count) align=\(event.order) "
+        + "errorno=\(errno == 0 ? "" : "-")\(errno)"
     }
   }
 
@@ -111,11 +139,14 @@ public enum TraceText {
   }
 
   private static func page(_ pfn: UInt32?) -> String {
+    "page=\(address(pfn)) pfn=\((pfn ?? 0).hex)"
+  }
+
+  private static func address(_ pfn: UInt32?) -> String {
     let vmemmap: UInt64 = 0xffff_ea00_0000_0000
     let address = pfn.map { vmemmap + UInt64($0) * 64 } ?? 0
     let digits = String(address, radix: 16)
-    let zeros = String(repeating: "0", count: 16 - digits.count)
-    return "page=\(zeros)\(digits) pfn=\((pfn ?? 0).hex)"
+    return String(repeating: "0", count: 16 - digits.count) + digits
   }
 
   /// A type's number in this kernel: without CONFIG_CMA, Isolate is 4 (rule A0.2).

@@ -46,6 +46,14 @@ extension RecordingRecord {
         return "free_huge_pages = \(pool.free_huge_pages), but \(pool.free.count) are listed"
       }
     }
+    for area in cma ?? [] {
+      for run in area.set_runs {
+        guard run.count >= 2, (0..<Self.frameLimit).contains(run[0]),
+          (0..<Self.frameLimit).contains(run[1])
+        else { return "set_runs of CMA area \(area.name): \(run) is not [first bit, bits]" }
+      }
+    }
+    if let count, !(0...Self.countLimit).contains(count) { return "count \(count)" }
     for batch in lru_batches ?? [] where !(0..<256).contains(batch.cpu) {
       return "lru_batches of CPU \(batch.cpu)"
     }

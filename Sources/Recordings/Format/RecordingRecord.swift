@@ -24,6 +24,36 @@ public struct RecordingRecord: Decodable, Sendable {
   public let step: Int?
   public let done: Int?
   public let map: [MappedRun]?
+  public let area: Int?
+  public let count: Int?
+  public let align: Int?
+  public let no_warn: Int?
+  public let ok: Int?
+  public let mt: MigrateTypeField?
+  public let log: [String]?
+  public let start_pfn: Int?
+
+  public let h: Int?
+  public let nr: Int?
+  public let uaddr: Int?
+  public let foll: Int?
+  public let fast: Int?
+  public let pinned: Int?
+  /// `[pfn, n]`, going down if n is negative.
+  public let pfns: [[Int]]?
+  public let adv: Int?
+  public let va: Int?
+  public let delay_ns: Int?
+  public let `class`: String?
+  public let ref: Int?
+  public let mapcount: Int?
+  public let head_pfn: Int?
+  public let folio_ref: Int?
+  public let folio_mapcount: Int?
+  public let pincount: Int?
+  public let maybe_pinned: Int?
+  public let lt_pinnable: Int?
+  public let flags: [String]?
 
   public let tag: String?
   public let zones: [DumpZone]?
@@ -50,6 +80,21 @@ public struct MappedRun: Decodable, Sendable {
     pfn = try container.decode(Int.self)
     count = try container.decode(Int.self)
     level = try container.decode(String.self)
+  }
+}
+
+/// A migratetype: a number in `acr`, a name in `page`.
+public enum MigrateTypeField: Decodable, Sendable, Equatable {
+  case number(Int)
+  case name(String)
+
+  public init(from decoder: any Decoder) throws {
+    let container = try decoder.singleValueContainer()
+    if let number = try? container.decode(Int.self) {
+      self = .number(number)
+    } else {
+      self = .name(try container.decode(String.self))
+    }
   }
 }
 

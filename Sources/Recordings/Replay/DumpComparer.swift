@@ -12,11 +12,18 @@ struct DumpComparer {
     comparer.checker.check(
       "zones with memory", (dump.zones ?? []).map(\.idx).sorted(), machine.populatedZones)
     for batch in dump.lru_batches ?? [] where batch.cpu < machine.cpuCount {
-      comparer.checker.check(
-        "lru_add of CPU \(batch.cpu)", batch.b["lru_add"] ?? [],
-        machine.lruBatch(cpu: batch.cpu).map(\.index))
+      for kind in LRUBatchKind.allCases {
+        comparer.checker.check(
+          "\(kind.name) of CPU \(batch.cpu)", batch.b[kind.name] ?? [],
+          machine.lruBatch(cpu: batch.cpu, kind).map(\.index))
+      }
     }
     for pool in dump.hstates ?? [] { comparer.compare(pool, machine) }
+    for (index, area) in (dump.cma ?? []).enumerated() where index < machine.cmaAreas.count {
+      comparer.checker.check(
+        "bits set in CMA area \(area.name)", area.set_runs.flatMap { $0 },
+        machine.cmaSetRuns(area: index).flatMap { [$0.lowerBound, $0.count] })
+    }
     comparer.compareEvents(dump.vmstat ?? [:], machine)
     if let system = dump.sys {
       comparer.checker.check(
@@ -122,6 +129,7 @@ struct DumpComparer {
     for name in [
       "pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "pgfree",
       "htlb_buddy_alloc_success", "htlb_buddy_alloc_fail",
+      "compact_isolated", "cma_alloc_success", "cma_alloc_fail",
     ] {
       checker.check(name, dump[name] ?? 0, machine.event(named: name))
     }

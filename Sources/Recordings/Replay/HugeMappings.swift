@@ -12,6 +12,7 @@ struct HugeMappings {
   }
 
   private(set) var mappings: [Mapping] = []
+  var isInUse: Bool { !mappings.isEmpty }
 
   /// 2 MiB.
   static let pageSize = 1 << 21

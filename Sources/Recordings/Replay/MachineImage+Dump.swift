@@ -36,6 +36,7 @@ extension MachineImage {
         Machine.CMAArea(
           name: area.name, base: area.base_pfn, pages: area.count,
           orderPerBit: area.order_per_bit))
+      cmaSetRuns.append(area.set_runs.map { $0[0]..<$0[0] + $0[1] })
     }
     lruAddBatches = Array(repeating: [], count: system.online_cpus)
     for batch in dump.lru_batches ?? [] where batch.cpu < system.online_cpus {

@@ -10,6 +10,7 @@ public struct Replayer: ~Copyable {
   public internal(set) var machine: Machine
   public internal(set) var report: ReplayReport
   var hugeMappings = HugeMappings()
+  var task: RecordedTask?
   private var choices = Choices()
   private var recent: [(index: Int, command: String)] = []
   private var next: Int
@@ -33,22 +34,32 @@ public struct Replayer: ~Copyable {
     RecordingEvent.key("kc"): "kcompactd runs", RecordingEvent.key("cs"): "cma_alloc starts",
     RecordingEvent.key("ms"): "migration starts",
   ]
+  /// Those of them that belong to a contiguous allocation.
+  private static let ownEvents: Set<UInt16> = [RecordingEvent.key("cs"), RecordingEvent.key("ms")]
   static let allocation = RecordingEvent.key("a")
   static let free = RecordingEvent.key("f")
 
-  private static func boundary(_ record: RecordingRecord) -> String? {
+  private func boundary(_ record: RecordingRecord) -> String? {
     switch record.op {
     case "alloc", "free", "touch", "madvise", "mmap", "munmap", "pin", "unpin", "mfpin", "pfns",
       "page",
       "tempref", "putref", "tempref_ns", "lruiso", "lruput", "lruiso_ms", "sel", "drain_pcp",
       "drain_lru", "drain_lru_local", "blocks", "cpu", "sleep_ms", "trace", "note", "error", "idle":
       break
+    case "cma_alloc", "cma_release", "acr", "acr_free":
+      if let reason = ContiguousComparer.boundary(record) { return reason }
+    case "offline", "online":
+      if let reason = HotplugComparer.boundary(record) { return reason }
     case "user":
       if record.cmd?.hasPrefix("fork") == true { return "fork is not modelled yet" }
     default: return "\(record.op) is not modelled yet"
     }
-    for event in record.ev ?? [] where event.key != allocation && event.key != free {
-      if let reason = boundaries[event.key] { return reason }
+    for event in record.ev ?? [] where event.key != Self.allocation && event.key != Self.free {
+      if Self.ownEvents.contains(event.key), ContiguousComparer.operations.contains(record.op) {
+        continue
+      }
+      if event.key == PageEvents.start, isTaskOperation(record) { continue }
+      if let reason = Self.boundaries[event.key] { return reason }
     }
     return nil
   }
@@ -148,6 +159,7 @@ public struct Replayer: ~Copyable {
       let workerBefore = hasStatisticsWorker
       let tickBefore = lastTick
       let mappingsBefore = hugeMappings
+      let taskBefore = task
       choices = Choices()
       var best: ReplayReport?
       for _ in 0..<Self.attemptLimit {
@@ -164,6 +176,7 @@ public struct Replayer: ~Copyable {
         hasStatisticsWorker = workerBefore
         lastTick = tickBefore
         hugeMappings = mappingsBefore
+        task = taskBefore
         if !choices.advance() { break }
       }
       choices = Choices()
@@ -195,7 +208,7 @@ public struct Replayer: ~Copyable {
 
   mutating func step(_ record: RecordingRecord) {
     let index = record.i ?? next
-    if let reason = Self.boundary(record) {
+    if let reason = boundary(record) {
       report.stopped = (index, reason)
       return
     }
@@ -211,15 +224,14 @@ public struct Replayer: ~Copyable {
     recent.append((index, record.cmd ?? record.op))
   }
 
-  private typealias Difference = (recorded: String, model: String)
-
   private mutating func apply(_ record: RecordingRecord) -> Difference? {
     runTimers(before: record)
     switch record.op {
     case "drain_pcp": machine.drainAllPages()
-    case "drain_lru": machine.drainAllLRU()
-    case "drain_lru_local": machine.drainLRU(cpu: machine.currentCPU)
-    case "madvise" where record.cmd?.hasSuffix("dontneed") == true, "munmap":
+    case "drain_lru" where !isTaskOperation(record): machine.drainAllLRU()
+    case "drain_lru_local" where !isTaskOperation(record): machine.drainLRU(cpu: machine.currentCPU)
+    case "madvise" where !isTaskOperation(record) && record.cmd?.hasSuffix("dontneed") == true,
+      "munmap" where !isTaskOperation(record):
       // zap_page_range_single() and unmap_region() empty the local batches first.
       machine.drainLRU(cpu: machine.currentCPU)
     case "cpu": leaveCPU(for: record.cmd?.split(separator: " ").last.flatMap { Int($0) })
@@ -230,7 +242,15 @@ public struct Replayer: ~Copyable {
     let workerFirst = worker && choices.choose(2) == 0
     if worker { workerRan = true }
     if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
-    if let difference = applyHugeMapping(record) ?? applyEvents(of: record) { return difference }
+    if ContiguousComparer.operations.contains(record.op) {
+      if let difference = ContiguousComparer.run(record, &machine) { return difference }
+    } else if HotplugComparer.operations.contains(record.op) {
+      if let difference = HotplugComparer.run(record, &machine) { return difference }
+    } else if isTaskOperation(record) {
+      if let difference = runTask(record) { return difference }
+    } else if let difference = applyHugeMapping(record) ?? applyEvents(of: record) {
+      return difference
+    }
     if worker && !workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     switch record.op {
     case "sleep_ms" where hasStatisticsWorker:

@@ -1,9 +1,7 @@
-import ModelTesting
-
-@testable import MemoryModel
+public import MemoryModel
 
 /// The first thing in which two machines differ: lists, types, frames, counters, trace; nil if none.
-func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String? {
+public func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String? {
   if let lists = ListSnapshot(one).difference(from: ListSnapshot(other)) { return lists }
   for frame in 0..<one.frames.count
   where one.frames.head(PFN(frame)) != other.frames.head(PFN(frame)) {
@@ -36,6 +34,13 @@ func difference(_ one: borrowing Machine, _ other: borrowing Machine) -> String?
   if one.totalReserve != other.totalReserve { return "totalreserve_pages" }
   if one.kswapdWakeups != other.kswapdWakeups { return "kswapd wakeups" }
   if one.failAllocation != other.failAllocation { return "injected failure" }
+  if one.cmaAreas != other.cmaAreas || !one.cmaBitmap.isEqual(to: other.cmaBitmap) {
+    return "CMA areas"
+  }
+  if one.memory != other.memory || one.offlineMemory != other.offlineMemory { return "memory" }
+  if one.operationsInProgress != other.operationsInProgress { return "operations under way" }
+  if one.isCMAMutexHeld != other.isCMAMutexHeld { return "cma_mutex" }
+  if one.log.lines != other.log.lines { return "kernel log" }
   let events = one.trace.events()
   let others = other.trace.events()
   if one.trace.total != other.trace.total || events.count != others.count { return "trace length" }

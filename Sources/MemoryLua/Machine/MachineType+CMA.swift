@@ -1,0 +1,178 @@
+internal import LuaBridge
+internal import MemoryModel
+
+extension MemoryLibrary {
+  static var areaMethods: [LuaFunction] { [cma, cmaAreas, cmaAlloc, dmesg] }
+
+  private static var cma: LuaFunction {
+    LuaFunction(
+      "cma", .positional,
+      [LuaParameter("name", .string, default: "the first one")],
+      returns: [LuaResult(.object("cma_area"))], doc: "A CMA area by its name.",
+      kernel: ["struct cma"], rules: ["P5.1"],
+      example: "machine{ ram = \"64M\", cma = \"16M\" }:cma(\"reserved\").pages --> 4096"
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let name = call.isGiven(0) ? call.string(0) : nil
+      call.returns(LuaHandle("cma_area", object, index: try area(name, object)))
+    }
+  }
+
+  private static var cmaAreas: LuaFunction {
+    LuaFunction(
+      "cma_areas", returns: [LuaResult(.table, "The CMA areas, as they were declared at boot.")],
+      doc: "All CMA areas.", kernel: ["cma_for_each_area"], rules: ["P5.1"],
+      example: "#machine{ ram = \"64M\", cma = \"16M\" }:cma_areas() --> 1"
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(
+          object.machine.cmaAreas.indices.map {
+            .object(LuaHandle("cma_area", object, index: $0))
+          }))
+    }
+  }
+
+  private static func area(_ name: String?, _ object: MachineObject) throws(LuaFailure) -> Int {
+    guard !object.machine.cmaAreas.isEmpty else {
+      throw LuaFailure(
+        "this machine has no CMA area; boot it with one, such as machine{ cma = \"64M\" }")
+    }
+    guard let name else { return 0 }
+    guard let index = object.machine.cmaArea(named: name) else {
+      let names = object.machine.cmaAreas.map { "'\($0.name)'" }.joined(separator: ", ")
+      throw LuaFailure("there is no CMA area '\(name)'; this machine has \(names)")
+    }
+    return index
+  }
+
+  private static var cmaAlloc: LuaFunction {
+    LuaFunction(
+      "cma_alloc", .positional,
+      [
+        LuaParameter("size", .any, "Pages, or a size such as \"1M\"."),
+        LuaParameter(
+          "options", .table, optional: true,
+          "area: a name, the first one unless given. align: log2 of what the first pfn is a "
+            + "multiple of, 0 unless given. no_warn: do not log a failure."),
+      ],
+      returns: [LuaResult(.object("cma_buffer"), "The pages.")],
+      errors: [
+        LuaErrno("ENOMEM", "the area has no such run of pages that nobody was given"),
+        LuaErrno("EBUSY", "each candidate has a page in use that does not move"),
+      ],
+      doc: """
+        Takes neighbouring pages out of a CMA area.
+
+        Migration does not run in this version: a page in use in the way makes the call try the \
+        next candidate, as a page that cannot move does.
+        """,
+      kernel: ["cma_alloc", "alloc_contig_range"], rules: ["A6.30", "P5.2", "P5.3"],
+      example: """
+        m = machine{ ram = "64M", cma = "16M" }
+        buffer = m:cma_alloc("1M", { align = 8 })
+        buffer.pages --> 256
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let pages = try pages(call.value(0), object.machine.geometry.pageSize)
+      let options = try Options(call.isGiven(1) ? call.value(1).table : nil)
+      let index = try area(options.area, object)
+      var allocation: CMAAllocation
+      do throws(MemoryError) {
+        allocation = try object.machine.cmaAllocation(
+          area: index, pages: pages, alignment: options.align, noWarn: options.noWarn)
+      } catch {
+        throw LuaFailure("cma_alloc: \(error.message)")
+      }
+      var steps = 0
+      while true {
+        steps += 1
+        // As a killed task: the call gives back what it holds before it ends.
+        if steps % 1024 == 0 && call.shouldStop() { allocation.hasFatalSignal = true }
+        guard case .finished(let result) = allocation.advance(&object.machine) else { continue }
+        switch result {
+        case .page(let pfn):
+          call.returns(
+            LuaHandle(
+              "cma_buffer", CMABufferObject(object, area: index, pfn: pfn, pages: pages)))
+        case .refused(let refusal):
+          call.refuse(errno: refusal.errno.name, message: refusal.message, rule: refusal.rule)
+        }
+        return
+      }
+    }
+  }
+
+  private static func pages(_ value: LuaValue, _ pageSize: Int) throws(LuaFailure) -> Int {
+    let pages: Int
+    if let number = value.integer, value.string == nil {
+      pages = Int(number)
+    } else if case .string(let text) = value, let bytes = ByteSize.parse(text) {
+      pages = bytes / pageSize + (bytes % pageSize == 0 ? 0 : 1)
+    } else {
+      throw LuaFailure(
+        "bad argument #1 'size' to 'cma_alloc' (expected pages or a size such as \"1M\", got "
+          + "\(ByteSize.describe(value)))")
+    }
+    guard (1...(1 << 32 - 1)).contains(pages) else {
+      throw LuaFailure("bad argument #1 'size' to 'cma_alloc' (\(pages) pages; ask for 1 or more)")
+    }
+    return pages
+  }
+
+  /// The second argument of `cma_alloc`.
+  private struct Options {
+    var area: String?
+    var align = 0
+    var noWarn = false
+
+    init(_ table: LuaTable?) throws(LuaFailure) {
+      for (name, value) in table?.fields ?? [] {
+        switch name {
+        case "area":
+          guard case .string(let text) = value else { throw Self.bad(name, "a name", value) }
+          area = text
+        case "align":
+          guard let order = value.integer, (0...32).contains(order) else {
+            throw Self.bad(name, "an order from 0 to 32", value)
+          }
+          align = Int(order)
+        case "no_warn":
+          guard let flag = value.boolean else { throw Self.bad(name, "a boolean", value) }
+          noWarn = flag
+        default:
+          throw LuaFailure("cma_alloc has no option '\(name)'; use area, align, no_warn")
+        }
+      }
+      if let table, !table.elements.isEmpty {
+        throw LuaFailure("bad argument #2 'options' to 'cma_alloc' (expected { align = 8, … })")
+      }
+    }
+
+    private static func bad(_ name: String, _ wanted: String, _ value: LuaValue) -> LuaFailure {
+      LuaFailure(
+        "bad option '\(name)' of 'cma_alloc' (expected \(wanted), got \(ByteSize.describe(value)))")
+    }
+  }
+
+  private static var dmesg: LuaFunction {
+    LuaFunction(
+      "dmesg", .named,
+      [LuaParameter("clear", .boolean, default: "false", "Forget the lines afterwards.")],
+      returns: [LuaResult(.string, "One line a message, without time stamps.")],
+      doc: "What the kernel has printed, as far as the model says it; the last 1024 lines.",
+      kernel: ["printk"], rules: ["P5.3"],
+      example: """
+        m = machine{ ram = "64M", cma = "16M" }
+        m:cma_alloc("15M")
+        m:cma_alloc("2M")
+        print(m:dmesg())
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(object.machine.log.lines.map { $0 + "\n" }.joined())
+      if call.boolean(0) { object.machine.clearLog() }
+    }
+  }
+}

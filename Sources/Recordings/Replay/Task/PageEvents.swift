@@ -1,0 +1,146 @@
+internal import MemoryModel
+
+/// One event of those that an operation of the model causes itself, recorded or of the model.
+struct PageEvent: Equatable {
+  enum Kind: Equatable { case allocate, free, migrationStart, migrationEnd }
+
+  var kind: Kind
+  /// -1 when nothing was allocated.
+  var pfn = 0
+  var order = 0
+  var gfp: UInt32 = 0
+  var type = 0
+  /// Mode and reason of a start; counts, mode and reason of an end.
+  var numbers: [Int] = []
+
+  var text: String {
+    switch kind {
+    case .allocate:
+      let name = pfn < 0 ? "no page" : "pfn \(pfn) (0x\(String(pfn, radix: 16)))"
+      return "\(name) for order \(order), \(GFPFlags(rawValue: gfp).description)"
+    case .free: return "free of pfn \(pfn) (0x\(String(pfn, radix: 16))), order \(order)"
+    case .migrationStart: return "migration starts \(numbers)"
+    case .migrationEnd: return "migration ends \(numbers)"
+    }
+  }
+}
+
+/// The recorded events of one operation, which the model's own are compared with as they come.
+struct PageEvents {
+  private(set) var recorded: [PageEvent] = []
+  /// Those of other tasks, and those of the task that are not the memory manager's.
+  private(set) var foreign: [ForeignRequest] = []
+  private var position = 0
+  private var seen: Int
+
+  static let start = RecordingEvent.key("ms")
+  static let end = RecordingEvent.key("me")
+
+  /// - Parameter machine: In the state before the operation.
+  init(_ events: [RecordingEvent], _ machine: borrowing Machine) {
+    seen = machine.trace.total
+    var own = 0
+    var lent = Set<Int>()
+    for event in events {
+      let numbers = event.arguments
+      switch event.key {
+      case Replayer.allocation:
+        let repeats = event.repetition(after: 4)
+        for index in 0..<abs(repeats) {
+          var pfn = numbers[0]
+          if pfn >= 0 { pfn += (index << numbers[1]) * repeats.signum() }
+          let gfp = UInt32(numbers[2])
+          recorded.append(
+            PageEvent(kind: .allocate, pfn: pfn, order: numbers[1], gfp: gfp, type: numbers[3]))
+          if event.comm == nil, Self.isUserMemory(gfp) {
+            own += 1
+          } else {
+            lent.insert(pfn)
+            foreign.append(
+              ForeignRequest(
+                position: own, .allocate(GFPFlags(rawValue: gfp)), order: numbers[1]))
+          }
+        }
+      case Replayer.free:
+        let repeats = event.repetition(after: 2)
+        for index in 0..<abs(repeats) {
+          let pfn = numbers[0] + (index << numbers[1]) * repeats.signum()
+          recorded.append(PageEvent(kind: .free, pfn: pfn, order: numbers[1]))
+          let isForeign = lent.remove(pfn) != nil || Self.isForeign(pfn, machine)
+          if event.comm == nil, !isForeign {
+            own += 1
+          } else {
+            foreign.append(
+              ForeignRequest(position: own, .free(PFN(pfn)), order: numbers[1]))
+          }
+        }
+      case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: numbers))
+      case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: numbers))
+      default: break
+      }
+    }
+  }
+
+  /// Whether the memory manager asks for a page itself.
+  ///
+  /// It does so for user pages (__GFP_HARDWALL), page tables with and without __GFP_COMP, and bundles
+  /// of gathered pages. All others are slab pages and the like.
+  private static func isUserMemory(_ gfp: UInt32) -> Bool {
+    gfp & 0x10_0000 != 0 || gfp == 0x44_0dc0 || gfp == 0x40_0dc0 || gfp == 0x2800
+  }
+
+  /// Whether a page that is freed belongs to nobody whom the model knows.
+  private static func isForeign(_ pfn: Int, _ machine: borrowing Machine) -> Bool {
+    let state = machine.frames.head(PFN(pfn))
+    return state.kind == .allocated && !state.flags.contains(.folio)
+      && state.owner != UInt8(ascii: "T")
+  }
+
+  /// Compares what the model did since the last call.
+  mutating func compare(_ machine: borrowing Machine) -> (recorded: String, model: String)? {
+    guard machine.trace.total > seen else { return nil }
+    if machine.trace.lost > seen { return ("events of the model", "more than its trace holds") }
+    let events = machine.trace.events(from: seen)
+    seen = machine.trace.total
+    var index = 0
+    while index < events.count {
+      defer { index += 1 }
+      guard let event = Self.event(events, index) else { continue }
+      guard position < recorded.count else { return ("no more events", event.text) }
+      if recorded[position] != event { return (recorded[position].text, event.text) }
+      position += 1
+    }
+    return nil
+  }
+
+  /// What is left must be nothing.
+  func finish() -> (recorded: String, model: String)? {
+    position < recorded.count ? (recorded[position].text, "no more events") : nil
+  }
+
+  var compared: Int { position }
+
+  private static func event(_ events: [TraceEvent], _ index: Int) -> PageEvent? {
+    let event = events[index]
+    switch event.kind {
+    case .pageAlloc:
+      return PageEvent(
+        kind: .allocate, pfn: event.failed ? -1 : Int(event.pfn), order: Int(event.order),
+        gfp: event.argument0, type: Int(event.argument1))
+    case .pageFree:
+      return PageEvent(kind: .free, pfn: Int(event.pfn), order: Int(event.order))
+    case .migratePagesStart:
+      return PageEvent(
+        kind: .migrationStart, numbers: [Int(event.argument0), Int(event.argument1)])
+    case .migratePages:
+      let rest = events[index + 1]
+      return PageEvent(
+        kind: .migrationEnd,
+        numbers: [
+          Int(event.pfn), Int(event.argument0), Int(event.argument1), Int(rest.pfn),
+          Int(rest.argument0), Int(rest.argument1), Int(event.order >> 4), Int(event.order & 15),
+        ])
+    default: return nil
+    }
+  }
+}

@@ -1,0 +1,277 @@
+// Operations of the recorded task run as operations of the model: the recording says what was asked
+// for, and everything that comes out is compared.
+
+internal import MemoryModel
+internal import MemoryOperations
+
+extension Replayer {
+  typealias Difference = (recorded: String, model: String)
+
+  /// Whether the model executes this record instead of taking its requests to the allocator.
+  func isTaskOperation(_ record: RecordingRecord) -> Bool {
+    if let address = record.addr ?? record.uaddr, hugeMappings.place(address) != nil {
+      return false
+    }
+    switch record.op {
+    case "mmap":
+      return record.ret ?? -1 >= 0 && (record.type == "anon" || record.type == "shared")
+    case "munmap", "touch", "pin", "pfns": return true
+    case "page", "sel", "tempref", "putref", "drain_lru", "drain_lru_local":
+      return !hugeMappings.isInUse
+    case "madvise": return [4, 9, 14, 15].contains(record.adv)
+    case "unpin": return record.h.map { task?.pins[$0] != nil } ?? false
+    default: return false
+    }
+  }
+
+  /// Runs one operation of the task and compares it.
+  mutating func runTask(_ record: RecordingRecord) -> Difference? {
+    if task == nil { task = RecordedTask(&machine) }
+    guard task != nil else { return ("a task", "no room for its tables") }
+    let before = Counters(machine)
+    var events = PageEvents(record.ev ?? [], machine)
+    machine.expectForeign(events.foreign)
+    var difference = perform(record, &events)
+    machine.finishForeign()
+    difference = difference ?? events.compare(machine) ?? events.finish()
+    report.pageEvents += events.compared
+    return difference ?? Counters(machine).compare(since: before, record.d ?? [:])
+  }
+
+  private mutating func perform(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
+    switch record.op {
+    case "mmap": return map(record)
+    case "munmap": return unmap(record, &events)
+    case "madvise": return advise(record)
+    case "touch": return touch(record, &events)
+    case "pin": return pin(record, &events)
+    case "unpin": return unpin(record)
+    case "pfns": return comparePages(record)
+    case "page": return comparePage(record)
+    case "sel": return compareSelection(record)
+    case "tempref": return changeReference(record, 1)
+    case "putref": return changeReference(record, -1)
+    case "drain_lru": machine.drainAllLRU()
+    case "drain_lru_local": machine.drainLRU(cpu: machine.currentCPU)
+    default: break
+    }
+    return nil
+  }
+
+  private func range(_ record: RecordingRecord) -> Range<Int> {
+    let first = (record.addr ?? 0) >> machine.geometry.pageShift
+    let size = machine.geometry.pageSize
+    return first..<first + ((record.len ?? 0) + size - 1) / size
+  }
+
+  // MARK: Areas
+
+  private mutating func map(_ record: RecordingRecord) -> Difference? {
+    let pages = range(record)
+    var backing = MemoryArea.Backing.anonymous
+    var flags: MemoryArea.Flags = [.read, .write]
+    if record.type == "shared" {
+      guard
+        case .success(let file) = machine.createFile(.shmem, name: "dev/zero", pages: pages.count)
+      else { return ("a shared mapping", "no file") }
+      task?.files[pages.lowerBound] = file
+      backing = .file(file, offset: 0)
+      flags.insert(.shared)
+    }
+    let result = machine.mapArea(
+      task!.space, start: pages.lowerBound, pages: pages.count, flags, backing, replacing: true)
+    if case .failure(let refusal) = result { return ("mmap succeeds", refusal.message) }
+    return nil
+  }
+
+  private mutating func unmap(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
+    let pages = range(record)
+    var operation = UnmapOperation(space: task!.space, pages: pages)
+    // Small steps where the trace could not hold the events of a large one.
+    let pace: Pace = pages.count > 1 << 14 ? .step : .slice
+    if let difference = run(&operation, &events, pace) { return difference }
+    if case .failure(let refusal) = operation.outcome {
+      return ("munmap returns \(record.ret ?? 0)", refusal.message)
+    }
+    return nil
+  }
+
+  private mutating func advise(_ record: RecordingRecord) -> Difference? {
+    let advice: MemoryAdvice
+    switch record.adv {
+    case 4: advice = .dontNeed
+    case 9: return punchHole(record)
+    case 14: advice = .hugePage
+    default: advice = .noHugePage
+    }
+    let result = machine.advise(task!.space, range(record), advice)
+    if case .failure(let refusal) = result {
+      return ("madvise returns \(record.ret ?? 0)", refusal.message)
+    }
+    return nil
+  }
+
+  /// MADV_REMOVE: `shmem_fallocate()` with FALLOC_FL_PUNCH_HOLE.
+  private mutating func punchHole(_ record: RecordingRecord) -> Difference? {
+    let pages = range(record)
+    guard let area = machine.spaces[task!.space].area(pages.lowerBound), let file = area.file else {
+      return ("a shared mapping", "none")
+    }
+    var gather = PageGather(space: task!.space)
+    machine.zap(area, pages, &gather)
+    machine.finish(&gather)
+    let first = area.filePage(pages.lowerBound)
+    machine.truncate(file, first..<first + pages.count)
+    return nil
+  }
+
+  /// Runs an operation to its end and compares its events as they come.
+  private mutating func run(
+    _ operation: inout some MemoryOperations.Operation, _ events: inout PageEvents, _ pace: Pace
+  ) -> Difference? {
+    var seen = machine.trace.total
+    while true {
+      let progress = operation.advance(&machine, pace)
+      if pace == .slice || machine.trace.total - seen > 1 << 14 {
+        seen = machine.trace.total
+        if let difference = events.compare(machine) { return difference }
+      }
+      switch progress {
+      case .running: continue
+      case .finished: return events.compare(machine)
+      case .waiting(let wait): return ("it goes on", "it waits for \(wait.description)")
+      }
+    }
+  }
+
+  // MARK: Faults
+
+  private mutating func touch(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
+    let first = (record.addr ?? 0) >> machine.geometry.pageShift
+    let writes = record.cmd?.hasSuffix(" w") == true
+    var done = 0
+    var refusal: Refusal?
+    for index in 0..<(record.nr ?? 0) {
+      var fault = FaultOperation(
+        space: task!.space, page: first + index * (record.step ?? 1), access: .write,
+        writes: writes)
+      guard let result = fault.run(&machine) else { return ("a fault", "it waits") }
+      if case .refused(let why) = result {
+        refusal = why
+        break
+      }
+      done += 1
+      if index & 1023 == 1023, let difference = events.compare(machine) { return difference }
+    }
+    if done != record.done {
+      return ("\(record.done ?? 0) pages touched", "\(done); \(refusal?.message ?? "")")
+    }
+    return nil
+  }
+
+  // MARK: Pins
+
+  private mutating func pin(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
+    let words = (record.cmd ?? "").split(separator: " ")
+    let first = (record.uaddr ?? 0) >> machine.geometry.pageShift
+    let count = record.nr ?? 0
+    let chunk =
+      words.last.flatMap { $0.hasPrefix("chunk=") ? Int($0.dropFirst(6)) : nil } ?? max(count, 1)
+    var held = RecordedTask.HeldPin(records: [])
+    var pinned = 0
+    var result = 0
+    repeat {
+      let pages = min(chunk, count - pinned)
+      var operation = Pin(
+        PinRequest(
+          space: task!.space, startPage: first + pinned, pages: pages,
+          flags: GUPFlags(rawValue: UInt32(record.foll ?? 0)),
+          entryPoint: record.fast == 1 ? .fast : .locked))
+      if let difference = run(&operation, &events, .slice) { return difference }
+      guard let outcome = operation.outcome else { return ("an outcome", "none") }
+      if let pin = outcome.pin { held.records.append(pin) }
+      pinned += outcome.pages
+      result = outcome.pages > 0 ? outcome.pages : -(outcome.refusal?.errno.rawValue ?? 0)
+      if outcome.pages < pages { break }
+    } while pinned < count
+    if let handle = record.h { task?.pins[handle] = held }
+    if result != record.ret || pinned != record.pinned {
+      return (
+        "pin returns \(record.ret ?? 0), \(record.pinned ?? 0) pages are pinned",
+        "\(result), \(pinned)"
+      )
+    }
+    return comparePinned(record, held)
+  }
+
+  private func comparePinned(
+    _ record: RecordingRecord, _ held: RecordedTask.HeldPin
+  ) -> Difference? {
+    var model: [Int] = []
+    for id in held.records {
+      guard let pin = machine.pin(id) else { continue }
+      for run in machine.pinnedRuns(pin) {
+        for index in 0..<run.pages { model.append(run.first.index + index) }
+      }
+    }
+    var position = 0
+    for run in record.pfns ?? [] where run.count == 2 {
+      for index in 0..<abs(run[1]) {
+        let pfn = run[0] + index * run[1].signum()
+        guard position < model.count, model[position] == pfn else {
+          return (
+            "page \(position) of the pin is \(pfn)",
+            position < model.count ? "\(model[position])" : "there is none"
+          )
+        }
+        position += 1
+      }
+    }
+    return nil
+  }
+
+  private mutating func unpin(_ record: RecordingRecord) -> Difference? {
+    guard let held = record.h.flatMap({ task?.pins.removeValue(forKey: $0) }) else { return nil }
+    var costs = OperationCosts()
+    for id in held.records {
+      guard let pin = machine.pin(id) else { continue }
+      _ = machine.unpin(
+        machine.pinWords(id), pin.isGet ? .get : .pin, limit: .max >> 1, batched: true,
+        dirty: false, &costs)
+      machine.removePin(id)
+    }
+    return nil
+  }
+
+  // MARK: Page tables
+
+  private func comparePages(_ record: RecordingRecord) -> Difference? {
+    let first = (record.addr ?? 0) >> machine.geometry.pageShift
+    for run in record.map ?? [] {
+      for index in 0..<abs(run.count) {
+        let page = first + run.index + index
+        let (entry, _, level) = machine.entry(task!.space, page: page)
+        let pfn = entry.pfn.index + page & ((1 << level.order) - 1)
+        let found: (pfn: Int, level: String) =
+          entry.isPresent
+          ? (pfn, level == .pte ? "p" : "m") : (-1, entry.isNone || entry.isTable ? "-" : "s")
+        let recorded = run.pfn < 0 ? -1 : run.pfn + index * run.count.signum()
+        if found.level != run.level || found.pfn != recorded {
+          return (
+            "page \(run.index + index) shows \(recorded) (\(run.level))",
+            "\(found.pfn) (\(found.level))"
+          )
+        }
+      }
+    }
+    return nil
+  }
+}

@@ -1,0 +1,101 @@
+import MemoryModel
+import MemoryOperations
+import Testing
+
+/// A machine with CMA or a ZONE_MOVABLE, a process, and what the scenarios of the specification do.
+struct PinningProcess: ~Copyable {
+  var machine: Machine
+  let id: Int
+
+  /// 4 GiB with 2 GiB of CMA is machine M1 of the scenarios; tests scale it down.
+  init(
+    megabytes: Int = 256, cma: Int = 128, movable: Int = 0, thp: Bool = false, cpus: Int = 1
+  ) throws {
+    var configuration = MachineConfiguration()
+    try configuration.layOut(bytesPerNode: [megabytes << 20])
+    configuration.cpuNodes = Array(repeating: 0, count: cpus)
+    if cma > 0 { configuration.cmaAreas = [.init(name: "reserved", pages: cma << 8)] }
+    if movable > 0 { configuration.movablecore = .pages(movable << 8) }
+    var booted = try Machine.boot(configuration)
+    // Boot turns them off below 512 MiB.
+    booted.settings.transparentHugePages = thp
+    let space = booted.createSpace(name: "vm0")
+    id = try #require(space)
+    machine = booted
+  }
+
+  init(_ other: borrowing PinningProcess) throws {
+    id = other.id
+    machine = try other.machine.fork()
+  }
+
+  /// An anonymous area, every page of it written.
+  mutating func populated(_ pages: Int, file: Int? = nil) throws -> Int {
+    let start = try machine.mapArea(
+      id, pages: pages, file == nil ? [.read, .write] : [.read, .write, .shared],
+      file.map { .file($0, offset: 0) } ?? .anonymous
+    ).get()
+    let run = machine.faultRange(id, start..<start + pages, .write)
+    try #require(run.done == pages, "\(run)")
+    machine.drainAllLRU()
+    return start
+  }
+
+  /// Pages that lie in CMA, `count` of them one after the other; what lies before them is thrown
+  /// away with the areas that hold it.
+  mutating func populatedInCMA(_ count: Int) throws -> Int {
+    for _ in 0..<64 {
+      let start = try populated(count)
+      if inCMA(start, count) == count { return start }
+    }
+    throw Failure("no \(count) pages in CMA")
+  }
+
+  func inCMA(_ start: Int, _ pages: Int) -> Int {
+    (start..<start + pages).count { page in
+      machine.frame(id, page: page).map { machine.frames.migrateType($0) == .cma } ?? false
+    }
+  }
+
+  mutating func pin(
+    _ start: Int, _ pages: Int, _ flags: GUPFlags = [.write, .longTerm], fast: Bool = false
+  ) throws -> PinOutcome {
+    var pin = Pin(
+      PinRequest(
+        space: id, startPage: start, pages: pages, flags: flags,
+        entryPoint: fast ? .fast : .locked))
+    let outcome = pin.run(&machine)
+    return try #require(outcome)
+  }
+
+  var sound: String? { machine.check() ?? machine.checkMemory() }
+
+  struct Failure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+  }
+}
+
+/// What counters grew by.
+struct Deltas {
+  private let before: [String: Int]
+
+  init(_ machine: borrowing Machine) { before = Self.counters(machine) }
+
+  func callAsFunction(_ name: String, _ machine: borrowing Machine) -> Int {
+    (Self.counters(machine)[name] ?? 0) - (before[name] ?? 0)
+  }
+
+  private static func counters(_ machine: borrowing Machine) -> [String: Int] {
+    var counters: [String: Int] = [:]
+    for (index, name) in VMStatNames.events.enumerated() {
+      counters[name] = machine.event(at: index)
+    }
+    for (index, name) in VMStatNames.nodeItems.enumerated() {
+      var total = 0
+      for node in 0..<machine.nodeCount { total += machine.nodeItem(index, node: node) }
+      counters[name] = total
+    }
+    return counters
+  }
+}
