@@ -67,7 +67,7 @@ extension PageExplanation: CustomStringConvertible {
     }
     if let zone {
       let type = cmaArea.map { "CMA block of area \($0)" } ?? "\(pageblockType.name) block"
-      parts.append("\(type) in zone \(zone) of node \(node)")
+      parts.append("\(type) in zone \(zone)" + (hasNodes ? " of node \(node)" : ""))
     }
     return parts.joined(separator: ", ")
   }

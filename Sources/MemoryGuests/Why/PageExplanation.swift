@@ -54,6 +54,8 @@ public struct PageExplanation: Sendable {
   public var pfn: PFN
   public var state: State
   public var node = 0
+  /// There are other nodes, too.
+  public var hasNodes = false
   public var zone: String?
   public var pageblockType = MigrateType.movable
   /// The free or kernel block around it: its first frame and order.

@@ -38,7 +38,7 @@ extension MemoryLibrary {
     if pin.pages < pin.requested { text += " of \(pin.requested)" }
     let rounds = pin.costs.rounds
     if rounds > 0 { text += " in \(rounds) round\(rounds == 1 ? "" : "s")" }
-    if pin.costs.migratedPages > 0 { text += ", \(pin.costs.migratedPages) moved first" }
+    if pin.costs.migratedPages > 0 { text += ", \(pin.costs.migratedPages) moved" }
     if pin.costs.faults > 0 { text += ", \(pin.costs.faults) faults" }
     if let error = pin.shortfall, pin.pages < pin.requested {
       text += ", then \(error.errno.name): \(error.message)"
