@@ -325,38 +325,6 @@ local page = {}
 ---Gives the block that starts here back; the same as m:free_pages(page).
 function page:free() end
 
----A contiguous memory area: pageblocks that movable pages borrow until a device wants them.
----@class cma_area
----@field name string Its name; `cma=` makes one called reserved.
----@field base integer Its first frame.
----@field pages integer Its size in pages.
----@field order_per_bit integer log2 of the pages that one bit of its bitmap stands for.
----@field zone zone The zone it lies in.
----@field used integer Pages that cma_alloc has handed out, in whole bits.
----@field maxchunk integer The most neighbouring pages that nobody was given.
----@field bitmap table The runs of set bits, a list of { first = bit, count = bits }.
----@field alloc_pages_success integer Pages handed out since boot.
----@field alloc_pages_fail integer Pages asked for in vain since boot.
----@field release_pages_success integer Pages given back since boot.
-local cma_area = {}
-
----Gives a buffer back that this script has no object for, such as one that was there when the machine was forked.
----@param page any The first page of a buffer, or its pfn.
----@param pages integer Its size in pages.
-function cma_area:release(page, pages) end
-
----Neighbouring pages from a CMA area; a `<close>` variable gives them back.
----@class cma_buffer
----@field pfn integer Its first frame.
----@field pages integer Its size in pages.
----@field page page Its first page.
----@field area cma_area The area it is from.
----@field released boolean Whether it was given back through this object.
-local cma_buffer = {}
-
----Gives the pages back, one by one and ascending, to this CPU's lists, from which the next movable requests take them.
-function cma_buffer:release() end
-
 ---A guest: a process whose memory is its RAM. Offsets into the RAM count from 0.
 ---@class guest
 ---@field name string Its name.
@@ -650,6 +618,38 @@ local lru = {}
 ---@class listing
 ---@field total integer How many there are in all, listed or not.
 local listing = {}
+
+---A contiguous memory area: pageblocks that movable pages borrow until a device wants them.
+---@class cma_area
+---@field name string Its name; `cma=` makes one called reserved.
+---@field base integer Its first frame.
+---@field pages integer Its size in pages.
+---@field order_per_bit integer log2 of the pages that one bit of its bitmap stands for.
+---@field zone zone The zone it lies in.
+---@field used integer Pages that cma_alloc has handed out, in whole bits.
+---@field maxchunk integer The most neighbouring pages that nobody was given.
+---@field bitmap table The runs of set bits, a list of { first = bit, count = bits }.
+---@field alloc_pages_success integer Pages handed out since boot.
+---@field alloc_pages_fail integer Pages asked for in vain since boot.
+---@field release_pages_success integer Pages given back since boot.
+local cma_area = {}
+
+---Gives a buffer back that this script has no object for, such as one that was there when the machine was forked.
+---@param page any The first page of a buffer, or its pfn.
+---@param pages integer Its size in pages.
+function cma_area:release(page, pages) end
+
+---Neighbouring pages from a CMA area; a `<close>` variable gives them back.
+---@class cma_buffer
+---@field pfn integer Its first frame.
+---@field pages integer Its size in pages.
+---@field page page Its first page.
+---@field area cma_area The area it is from.
+---@field released boolean Whether it was given back through this object.
+local cma_buffer = {}
+
+---Gives the pages back, one by one and ascending, to this CPU's lists, from which the next movable requests take them.
+function cma_buffer:release() end
 
 ---@class machine.fields
 ---@field ram? integer|number|string Memory of a machine with one node.

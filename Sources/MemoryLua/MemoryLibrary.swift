@@ -9,9 +9,9 @@ public enum MemoryLibrary {
       "pinlab", doc: "A model of the Linux memory manager.",
       types: [
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
-        areaType(), bufferType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
+        areaType(), bufferType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), sizeFunction(), expectFunction(),

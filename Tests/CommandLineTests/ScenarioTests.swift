@@ -11,21 +11,12 @@ import Testing
     return (found ?? []).filter { $0.hasSuffix(".lua") }.sorted()
   }()
 
-  /// What waits for another part of the model.
-  static let pending: Set<String> = ["extra/S5.8-hugetlb-and-huge-page.lua"]
-
   @Test func thereAreSome() { #expect(Self.scripts.count >= 16) }
 
   @Test(arguments: scripts) func holds(_ script: String) throws {
     let ended = try pinlab(Self.folder.appendingPathComponent(script).path)
-    if Self.pending.contains(script) {
-      withKnownIssue("faults of hugetlb memory", isIntermittent: true) {
-        #expect(ended.status == 0)
-      }
-    } else {
-      #expect(ended.status == 0, "\(ended.output.suffix(400))\(ended.errors)")
-      #expect(ended.output.contains("  ok  "))
-    }
+    #expect(ended.status == 0, "\(ended.output.suffix(400))\(ended.errors)")
+    #expect(ended.output.contains("  ok  "))
   }
 
   /// A scenario opens with its question and the thread that asked it.

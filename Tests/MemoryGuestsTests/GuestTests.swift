@@ -92,13 +92,14 @@ import Testing
     #expect(plain.holders.isEmpty)
 
     machine.beginOperation()
-    let id = try machine.takeReference(pfn, holder: "a scanner").get()
+    let taken = machine.takeTemporaryReference(pfn, holder: "a scanner")
+    let id = try #require(taken)
     let held = machine.why(pfn)
     #expect(held.migration?.isPossible == false)
     #expect(held.migration?.rule == "P4.6")
     #expect(held.holders.map(\.text) == ["a scanner"])
     #expect(held.holders.map(\.operation) == [1])
-    machine.releaseReference(id)
+    machine.putTemporaryReference(id)
     let later = machine.why(pfn)
     #expect(later.migration?.isPossible == true)
   }

@@ -29,7 +29,6 @@ import Testing
     n = n or machine{ ram = "16M" }
     p, q = m:alloc_pages(1) or p or m:page(0), n:alloc_pages(0) or q or n:page(0)
     z, b, d = m:zones()[1], m:pageblock(0), m:node(1)
-    a, u = m:cma(), m:cma_alloc(3) or u
     if m.free < 2048 then m = machine{ nodes = { "32M", "32M" }, cpus = 3, cma = "8M" } p = m:page(0) end
     vm = m:guest{ ram = "4M", backing = ({ "anon", "memfd", "file" })[m.operation % 3 + 1] }
     pop = vm:touch(0, "1M")
@@ -37,6 +36,7 @@ import Testing
     m:drain_lru()
     fo, tr, iso = m:folio(vm:page(0)), m:temp_ref(vm:page("4K")), m:isolate(vm:page("8K"))
     ex, lr, li = m:why(vm:page(0)), m:lru(), vm:vmas()
+    a, u = m:cma(), m:cma_alloc(3) or u
     held = {}
     """
 
@@ -60,10 +60,9 @@ import Testing
 
   private func statement(_ library: LuaLibrary, _ random: inout Random) -> String {
     let objects = [
-      "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "guest": "vm",
-      "population": "pop", "pin": "pn", "folio": "fo", "temp_ref": "tr", "isolation": "iso",
-      "explanation": "ex", "lru": "lr", "listing": "li",
-      "cma_area": "a", "cma_buffer": "u",
+      "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
+      "cma_buffer": "u", "guest": "vm", "population": "pop", "pin": "pn", "folio": "fo",
+      "temp_ref": "tr", "isolation": "iso", "explanation": "ex", "lru": "lr", "listing": "li",
     ]
     if random.below(10) == 0, let function = library.functions.randomElement(using: &random) {
       return "local x = \(function.name)\(arguments(function, &random))"

@@ -196,9 +196,9 @@ struct HugePinScript: ~Copyable {
       return nil
     }
     if record.op == "tempref" {
-      _ = machine.takeReference(folio.head, holder: "tempref")
+      _ = machine.takeTemporaryReference(folio.head, holder: "tempref")
     } else if let held = machine.temporaryReferences.first(where: { $0.page == folio.head }) {
-      machine.releaseReference(held.id)
+      machine.putTemporaryReference(held.id)
     }
     return compareFolio(record)
   }

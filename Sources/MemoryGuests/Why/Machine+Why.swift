@@ -6,6 +6,7 @@ extension Machine {
   /// Costs a search of all pins; nothing is kept per frame for it.
   public func why(_ pfn: PFN) -> PageExplanation {
     var answer = PageExplanation(pfn: pfn, state: state(of: pfn))
+    answer.hasNodes = nodeCount > 1
     if let zone = frames.zone(of: pfn) {
       answer.zone = self.zone(zone).index.name
       answer.node = self.zone(zone).node
@@ -239,7 +240,7 @@ extension Machine {
       } else if batched {
         "a long-term pin drains the batches and moves it first"
       } else if isStuck {
-        "a long-term pin fails with ENOMEM while it is held (P3.42)"
+        "a long-term pin gets ENOMEM (P3.42)"
       } else {
         "a long-term pin moves it first"
       }

@@ -15,34 +15,40 @@ extension PageExplanation: CustomStringConvertible {
     if places.count > 4 { lines.append("  and at \(places.count - 4) more places") }
     if let facts {
       lines.append(
-        "  \(facts.references) reference\(facts.references == 1 ? "" : "s"): "
-          + "\(facts.expectedReferences) accounted for by mappings and caches"
-          + holders.map { ", \($0.references) by \($0.text)" + since($0.operation) }.joined())
+        "  \(counted(facts.references, "reference")): \(facts.expectedReferences) of mappings and "
+          + "caches" + (holders.isEmpty ? "" : ", and"))
+      for holder in holders {
+        lines.append("    \(holder.references) of \(holder.text)" + since(holder.operation))
+      }
       if !facts.flags.isEmpty { lines.append("  flags: " + facts.flags.joined(separator: " ")) }
     }
     if let migration {
-      if migration.isPossible {
-        lines.append(
-          "  can move" + (migration.reason.isEmpty ? "" : ", \(migration.reason)")
-            + source(migration))
-      } else {
-        lines.append("  cannot move: \(migration.reason)" + source(migration))
-      }
+      let reason = migration.reason.isEmpty ? "" : ": \(migration.reason)"
+      append("  \(migration.isPossible ? "can" : "cannot") move\(reason)", migration, to: &lines)
     }
     if let pinning {
-      lines.append(
-        (pinning.isPossible ? "  pinnable: " : "  not pinnable here: ") + pinning.reason
-          + source(pinning))
+      let verdict = pinning.isPossible ? "pinnable" : "not pinnable here"
+      append("  \(verdict): \(pinning.reason)", pinning, to: &lines)
     }
     return lines
   }
 
-  private func since(_ operation: Int?) -> String {
-    operation.map { " since operation \($0)" } ?? ""
+  /// A line with its source, which goes below when both do not fit into a terminal's 80 columns.
+  private func append(_ line: String, _ verdict: Verdict, to lines: inout [String]) {
+    let source = "(rule \(verdict.rule), \(verdict.function))"
+    if line.count + source.count < 80 {
+      lines.append("\(line) \(source)")
+    } else {
+      lines += [line, "    \(source)"]
+    }
   }
 
-  private func source(_ verdict: Verdict) -> String {
-    " (rule \(verdict.rule), \(verdict.function))"
+  private func counted(_ count: Int, _ noun: String) -> String {
+    "\(count) \(noun)\(count == 1 ? "" : "s")"
+  }
+
+  private func since(_ operation: Int?) -> String {
+    operation.map { ", since operation \($0)" } ?? ""
   }
 
   private var whereItIs: String {
@@ -61,7 +67,7 @@ extension PageExplanation: CustomStringConvertible {
     }
     if let zone {
       let type = cmaArea.map { "CMA block of area \($0)" } ?? "\(pageblockType.name) block"
-      parts.append("\(type) in zone \(zone) of node \(node)")
+      parts.append("\(type) in zone \(zone)" + (hasNodes ? " of node \(node)" : ""))
     }
     return parts.joined(separator: ", ")
   }

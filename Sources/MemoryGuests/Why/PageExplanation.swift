@@ -10,7 +10,7 @@ public struct PageExplanation: Sendable {
 
   public struct FolioFacts: Sendable {
     public var folio: Folio
-    /// "anonymous page", "shmem page of vm0-ram", …
+    /// In words, such as "anonymous page" or "shmem page of vm0-ram".
     public var kind: String
     public var references: Int
     /// What mappings and caches account for (rule P1.7).
@@ -54,6 +54,8 @@ public struct PageExplanation: Sendable {
   public var pfn: PFN
   public var state: State
   public var node = 0
+  /// There are other nodes, too.
+  public var hasNodes = false
   public var zone: String?
   public var pageblockType = MigrateType.movable
   /// The free or kernel block around it: its first frame and order.

@@ -14,7 +14,7 @@ extension MemoryLibrary {
         let answer = object.machine.why(PFN(handle.index))
         guard let facts = answer.facts else { return "\(PFN(handle.index)): no folio any more" }
         return "folio at \(facts.folio.head), order \(facts.folio.order), \(facts.kind): "
-          + "\(facts.references) references, \(facts.mappings) mappings, \(facts.pins) pins"
+          + "ref \(facts.references), mapcount \(facts.mappings), pincount \(facts.pins)"
           + (facts.flags.isEmpty ? "" : ", " + facts.flags.joined(separator: " "))
       },
       isLive: { handle in

@@ -61,7 +61,7 @@ extension MemoryLibrary {
         ) { call in
           let object = call.object(as: MachineObject.self)
           object.machine.beginOperation()
-          object.machine.releaseReference(call.index)
+          object.machine.putTemporaryReference(call.index)
         }
       ],
       display: { handle in
@@ -76,7 +76,7 @@ extension MemoryLibrary {
         handle.owner(as: MachineObject.self).machine.temporaryReference(handle.index) != nil
       },
       close: { call in
-        call.object(as: MachineObject.self).machine.releaseReference(call.index)
+        call.object(as: MachineObject.self).machine.putTemporaryReference(call.index)
       })
   }
 

@@ -84,12 +84,14 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let pfn = try Arguments.pfn(call.value(0), object, function: "temp_ref")
       object.machine.beginOperation()
-      switch object.machine.takeReference(
-        pfn, holder: call.string(1, default: "a temporary reference"))
-      {
-      case .success(let id): call.returns(LuaHandle("temp_ref", object, index: id))
-      case .failure(let refusal): call.refuse(refusal)
+      guard
+        let id = object.machine.takeTemporaryReference(
+          pfn, holder: call.string(1, default: "a temporary reference"))
+      else {
+        return call.refuse(
+          Refusal(.EINVAL, "\(pfn) is not allocated: nobody can refer to it", rule: "P1.1"))
       }
+      call.returns(LuaHandle("temp_ref", object, index: id))
     }
   }
 

@@ -194,7 +194,8 @@ private struct MappedRun {
 
   func continues(in next: MappedRun) -> Bool {
     page + pages == next.page && level == next.level && flags == next.flags
-      && (flags.contains(.special) && level == .pte ? pfn == next.pfn : pfn + pages == next.pfn)
+      && (flags.contains(.special) && !flags.contains(.device) && level == .pte
+        ? pfn == next.pfn : pfn + pages == next.pfn)
   }
 
   private var words: String {

@@ -38,7 +38,7 @@ extension MemoryLibrary {
     if pin.pages < pin.requested { text += " of \(pin.requested)" }
     let rounds = pin.costs.rounds
     if rounds > 0 { text += " in \(rounds) round\(rounds == 1 ? "" : "s")" }
-    if pin.costs.migratedPages > 0 { text += ", \(pin.costs.migratedPages) migrated first" }
+    if pin.costs.migratedPages > 0 { text += ", \(pin.costs.migratedPages) moved" }
     if pin.costs.faults > 0 { text += ", \(pin.costs.faults) faults" }
     if let error = pin.shortfall, pin.pages < pin.requested {
       text += ", then \(error.errno.name): \(error.message)"
@@ -191,10 +191,10 @@ extension MemoryLibrary {
       let output = object.machine.output(
         try record(call), maximumSegment: call.integer(0, default: 64 << 10))
       let listing = ListingObject(
-        header: "\("format".padded(14)) \("records".padded(left: 10))  bytes")
+        header: "\("form".padded(16)) \("records".padded(left: 10))  bytes")
       for size in output.sizes() {
         listing.add(
-          "\(size.format.words.padded(14)) \("\(size.records)".padded(left: 10))  "
+          "\(size.format.words.padded(16)) \("\(size.records)".padded(left: 10))  "
             + "\(formatSize(size.bytes))"
             + (size.allocated > size.bytes ? ", chained \(formatSize(size.allocated))" : ""),
           [

@@ -19,7 +19,7 @@ final class ListingObject {
     rows.append(LuaTable(fields: fields))
   }
 
-  static let shownLines = 64
+  static let shownLines = 32
 
   var text: String {
     if lines.isEmpty { return empty }

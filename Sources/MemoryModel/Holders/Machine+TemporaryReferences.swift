@@ -5,18 +5,15 @@ extension Machine {
   /// Numbers the next operation of a user; holders say since which one they hold.
   package mutating func beginOperation() { operation += 1 }
 
-  /// Takes a plain reference to the folio of a page, as a walk over all frames does for a moment.
+  /// Takes a plain reference to the folio of a page, as a lookup or a direct I/O does (rule P9.32).
   ///
   /// Kernel: `folio_try_get()`.
   ///
-  /// - Returns: Its number, or EINVAL for a page that is no folio.
-  package mutating func takeReference(_ page: PFN, holder: String) -> Result<Int, Refusal> {
-    guard let folio = folio(of: page) else {
-      return .failure(
-        Refusal(.EINVAL, "\(page) is not allocated: nobody can refer to it", rule: "P1.1"))
-    }
+  /// - Returns: The reference's number, or nil when nobody holds the page.
+  package mutating func takeTemporaryReference(_ page: PFN, holder: String) -> Int? {
+    guard let folio = folio(of: page) else { return nil }
     addReferences(folio, 1)
-    return .success(record(page, holder, isIsolation: false))
+    return record(page, holder, isIsolation: false)
   }
 
   /// Takes a folio off its LRU list and keeps it, as a reclaim or compaction that got no further
@@ -60,16 +57,19 @@ extension Machine {
     temporaryReferences.first { $0.id == id }
   }
 
-  /// Gives a reference back; an isolated folio is queued for its list again (rule P1.32).
-  package mutating func releaseReference(_ id: Int) {
-    guard let index = temporaryReferences.firstIndex(where: { $0.id == id }) else { return }
+  /// Gives a reference back, and queues an isolated folio for its list again (rule P1.32); false
+  /// when it is gone already.
+  @discardableResult
+  package mutating func putTemporaryReference(_ id: Int) -> Bool {
+    guard let index = temporaryReferences.firstIndex(where: { $0.id == id }) else { return false }
     let reference = temporaryReferences.remove(at: index)
-    guard let folio = folio(of: reference.page) else { return }
+    guard let folio = folio(of: reference.page) else { return true }
     if reference.isIsolation {
       countIsolated(folio, -1)
       putBackLRU(folio)
     } else {
       putReferences(folio, 1)
     }
+    return true
   }
 }

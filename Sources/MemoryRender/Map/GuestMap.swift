@@ -30,7 +30,7 @@ public struct GuestMap {
     var present = 0
     var pinned = 0
     /// Pages by place, see ``Place``.
-    var places = InlineArray<5, Int>(repeating: 0)
+    var places = InlineArray<6, Int>(repeating: 0)
 
     var place: (place: Place, isMixed: Bool)? {
       var best: Place?
@@ -44,7 +44,7 @@ public struct GuestMap {
   }
 
   private enum Place: Int, CaseIterable {
-    case cma, movable, normal, low, zero
+    case cma, movable, normal, low, zero, device
 
     var letter: Character {
       switch self {
@@ -53,6 +53,7 @@ public struct GuestMap {
       case .normal: "N"
       case .low: "L"
       case .zero: "Z"
+      case .device: "D"
       }
     }
 
@@ -63,6 +64,7 @@ public struct GuestMap {
       case .normal: "ZONE_NORMAL"
       case .low: "a lower zone"
       case .zero: "the zero page"
+      case .device: "device memory"
       }
     }
 
@@ -73,6 +75,7 @@ public struct GuestMap {
       case .normal: "34"
       case .low: "33"
       case .zero: "2"
+      case .device: "35"
       }
     }
   }
@@ -138,7 +141,9 @@ public struct GuestMap {
         let cell = (page - ram.lowerBound) >> order
         cells[cell].present += next - page
         let place: Place
-        if entry.flags.contains(.special) {
+        if entry.flags.contains(.device) {
+          place = .device
+        } else if entry.flags.contains(.special) {
           place = .zero
         } else if machine.frames.migrateType(entry.pfn) == .cma {
           place = .cma
