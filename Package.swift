@@ -21,6 +21,8 @@ let package = Package(
     // What tasks do to a machine, as operations that can stop between any two atomic steps: faults,
     // pins, migration.
     .target(name: "MemoryOperations", dependencies: ["MemoryModel"]),
+    // Guests: processes with RAM; what their pins look like and cost, and why a page is where it is.
+    .target(name: "MemoryGuests", dependencies: ["MemoryModel", "MemoryOperations"]),
     // /proc texts and maps, drawn from the state of a machine.
     .target(name: "MemoryRender", dependencies: ["MemoryModel"]),
     // zlib, because recordings are gzip files.
@@ -37,7 +39,8 @@ let package = Package(
     .target(
       name: "MemoryLua",
       dependencies: [
-        "MemoryModel", "MemoryOperations", "MemoryRender", "Recordings", "LuaBridge",
+        "MemoryModel", "MemoryOperations", "MemoryGuests", "MemoryRender", "Recordings",
+        "LuaBridge",
       ]),
     // The library product: a session inside another Swift program.
     .target(name: "PinLab", dependencies: ["MemoryModel", "MemoryLua", "LuaBridge"]),
@@ -71,6 +74,9 @@ let package = Package(
     .testTarget(
       name: "MemoryOperationsTests",
       dependencies: ["MemoryModel", "MemoryOperations", "ModelTesting", "GoldenTesting"]),
+    .testTarget(
+      name: "MemoryGuestsTests",
+      dependencies: ["MemoryGuests", "MemoryModel", "MemoryOperations"]),
     .testTarget(
       name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),

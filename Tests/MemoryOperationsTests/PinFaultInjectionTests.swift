@@ -103,7 +103,7 @@ import Testing
     #expect(acquired == process.machine.total(.pinReleased), context)
     process.machine.failAllocation = 0
     for reference in process.machine.temporaryReferences {
-      process.machine.putTemporaryReference(reference.id)
+      process.machine.releaseReference(reference.id)
     }
     #expect(process.sound == nil, context)
     let again = try process.pin(start, pages, fast: fast)
@@ -151,7 +151,7 @@ import Testing
         if step == moment + 1,
           let page = process.machine.frame(process.id, page: start + pages / 2)
         {
-          _ = process.machine.takeTemporaryReference(page, holder: "direct I/O")
+          _ = process.machine.takeReference(page, holder: "direct I/O")
         }
         try #require(step < 1_000_000, "\(kind) step \(moment): no end")
       }

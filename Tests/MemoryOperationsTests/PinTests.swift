@@ -25,8 +25,7 @@ import Testing
     let start = try process.populatedInCMA(64)
     let shown = process.machine.frame(process.id, page: start + 3)
     let held = try #require(shown)
-    let taken = process.machine.takeTemporaryReference(held, holder: "test")
-    let reference = try #require(taken)
+    let reference = try process.machine.takeReference(held, holder: "test").get()
     let before = Deltas(process.machine)
     let pinned = try process.pin(start, 64)
     #expect(pinned.pages == 0 && pinned.refusal?.errno == .ENOMEM)
@@ -35,7 +34,7 @@ import Testing
     #expect(before("pgmigrate_fail", process.machine) == 1)
     #expect(process.inCMA(start, 64) == 1)
     #expect(process.machine.pins.isEmpty)
-    process.machine.putTemporaryReference(reference)
+    process.machine.releaseReference(reference)
     let again = try process.pin(start, 64)
     #expect(again.pages == 64)
     #expect(before("pgmigrate_success", process.machine) == 64)
@@ -55,8 +54,7 @@ import Testing
       var process = try PinningProcess(template)
       let shown = process.machine.frame(process.id, page: area.start)
       let held = try #require(shown)
-      let taken = process.machine.takeTemporaryReference(held, holder: "test")
-      let reference = try #require(taken)
+      let reference = try process.machine.takeReference(held, holder: "test").get()
       var pin = Pin(
         PinRequest(
           space: process.id, startPage: area.start, pages: 1, flags: [.write, .longTerm]))
@@ -67,7 +65,7 @@ import Testing
         if pin.advance(&process.machine, .step) == .finished { break }
         if isAttempt && pin.nextStep(process.machine).id != "m7" {
           attempts += 1
-          if attempts == attempt { process.machine.putTemporaryReference(reference) }
+          if attempts == attempt { process.machine.releaseReference(reference) }
         }
       }
       #expect((pin.outcome?.pages == 1) == (attempt <= 9), "released after attempt \(attempt)")
@@ -95,7 +93,7 @@ import Testing
     let start = try process.populatedInCMA(1536)
     let shown = process.machine.frame(process.id, page: start + 512)
     let held = try #require(shown)
-    _ = process.machine.takeTemporaryReference(held, holder: "test")
+    _ = process.machine.takeReference(held, holder: "test")
     let before = Deltas(process.machine)
     let pinned = try process.pin(start, 1536)
     #expect(pinned.pages == 0 && pinned.refusal?.errno == .ENOMEM)
@@ -117,7 +115,7 @@ import Testing
       _ = process.machine.faultRange(process.id, start..<start + 512, .write, writes: true)
       let shownHead = process.machine.frame(process.id, page: start)
       let head = try #require(shownHead)
-      if isHeld { _ = process.machine.takeTemporaryReference(head, holder: "test") }
+      if isHeld { _ = process.machine.takeReference(head, holder: "test") }
       // Take every block that an order-9 request could have, and leave single pages.
       var singles: [PFN] = []
       for _ in 0..<2048 {

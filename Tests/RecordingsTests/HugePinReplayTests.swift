@@ -195,12 +195,9 @@ struct HugePinScript: ~Copyable {
       return nil
     }
     if record.op == "tempref" {
-      machine.addReferences(folio, 1)
-      machine.temporaryReferences.append(
-        TemporaryReference(id: 0, page: folio.head, holder: "tempref", operation: 0))
-    } else if let held = machine.temporaryReferences.firstIndex(where: { $0.page == folio.head }) {
-      machine.temporaryReferences.remove(at: held)
-      machine.putReferences(folio, 1)
+      _ = machine.takeReference(folio.head, holder: "tempref")
+    } else if let held = machine.temporaryReferences.first(where: { $0.page == folio.head }) {
+      machine.releaseReference(held.id)
     }
     return compareFolio(record)
   }

@@ -7,9 +7,11 @@ extension Machine {
   ///
   /// - Parameter keepsPrivate: Private copies stay, as a hole in the file leaves them
   ///   (`should_zap_folio()`).
+  /// - Parameter isPart: More of the same area follows, so that a flush that is due at the end of a
+  ///   page table may wait.
   package mutating func zap(
     _ area: MemoryArea, _ pages: Range<Int>, keepsPrivate: Bool = false,
-    _ gather: inout PageGather
+    _ gather: inout PageGather, isPart: Bool = false
   ) {
     let space = gather.space
     var page = pages.lowerBound
@@ -31,6 +33,9 @@ extension Machine {
       }
       let tableEnd = min((page | 511) + 1, pages.upperBound)
       page = zapTable(area, page..<tableEnd, slot, keepsPrivate: keepsPrivate, &gather)
+      if gather.mustFlush, page & 511 == 0 || page == pages.upperBound && !isPart {
+        flush(&gather)
+      }
     }
   }
 
@@ -85,7 +90,6 @@ extension Machine {
   ) -> Int {
     let space = gather.space
     var page = pages.lowerBound
-    var mustFlush = false
     scan: while page < pages.upperBound {
       let slot = first + page - pages.lowerBound
       if !area.flags.contains(.locked), !keepsPrivate {
@@ -96,7 +100,7 @@ extension Machine {
           zapPlain(space, run, slot)
           page += run.count
           if self.gather(&gather, run) {
-            mustFlush = true
+            flush(&gather)
             break scan
           }
           continue
@@ -134,7 +138,7 @@ extension Machine {
       if isDirty, folios.owner(folio).mapping.isFile {
         setFlags(folio.head, insert: .dirty)
         gather.isDelayed = true
-        mustFlush = true
+        gather.mustFlush = true
       }
       if folio.order > 0 { notePartialMapping(folio, entry.pfn, pages: run) }
       if area.flags.contains(.locked), frames.head(folio.head).flags.contains(.mlocked) {
@@ -144,11 +148,10 @@ extension Machine {
       if self.gather(
         &gather, folio.head, order: folio.order, references: run, slots: run > 1 ? 2 : 1)
       {
-        mustFlush = true
+        flush(&gather)
         break scan
       }
     }
-    if mustFlush { flush(&gather) }
     return page
   }
 

@@ -24,6 +24,10 @@ package struct PageGather: Sendable {
   ///
   /// Kernel: `delayed_rmap`.
   var isDelayed = false
+  /// A flush is due at the end of the page table.
+  ///
+  /// Kernel: `force_flush` of `zap_pte_range()`.
+  var mustFlush = false
 
   /// MMU_GATHER_BUNDLE: pages that fit on the stack.
   static let localCapacity = 8
@@ -93,6 +97,7 @@ extension Machine {
     gather.active = 0
     gather.slots = 0
     gather.isDelayed = false
+    gather.mustFlush = false
     if gather.entries.isEmpty { return }
     drainLRU(cpu: currentCPU)
     for entry in gather.entries {

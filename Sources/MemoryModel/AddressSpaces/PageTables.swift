@@ -72,6 +72,17 @@ public struct PageTables: ~Copyable {
     }
   }
 
+  /// Lets consecutive entries show other pages, with the flags that they have.
+  mutating func move(_ slot: Int, to run: PFNRun) {
+    let first = run.first.index
+    let step = run.step
+    let view = entries.view()
+    for offset in 0..<run.count {
+      let pfn = UInt64(UInt32(truncatingIfNeeded: first &+ offset &* step))
+      view[slot &+ offset] = view[slot &+ offset] & 0xFFFF_FFFF | pfn << 32
+    }
+  }
+
   mutating func clear(_ slot: Int, count: Int) { entries.fill(slot..<slot + count, with: 0) }
 
   /// Gives a table back; all of its entries must be none.

@@ -64,17 +64,18 @@ extension Machine {
     return run
   }
 
-  /// The first page from the start of `pages` that an access would fault at; `pages.upperBound` when
-  /// there is none.
-  package func firstMissing(_ space: Int, _ pages: Range<Int>, _ access: FaultAccess) -> Int {
+  /// Makes the access to the pages at the start of `pages` that need no fault.
+  ///
+  /// - Returns: The first page that needs one; `pages.upperBound` when there is none.
+  package mutating func accessPresent(
+    _ space: Int, _ pages: Range<Int>, _ access: FaultAccess, writes: Bool
+  ) -> Int {
     var page = pages.lowerBound
     while page < pages.upperBound {
-      guard let area = spaces[space].area(page) else { return page }
-      let (entry, _, level) = pageTables.leaf(spaces[space].root, page: page)
-      guard entry.isPresent, access != .write || entry.flags.contains(.write),
-        access != .unshare || !area.isCopyOnWrite || entry.flags.contains(.exclusive)
-      else { return page }
-      page = (page & ~((1 << level.order) - 1)) + 1 << level.order
+      guard spaces[space].isAlive, let index = spaces[space].areaIndex(page) else { return page }
+      let end = min(spaces[space].areas[index].end, pages.upperBound)
+      page = skipPresent(space, index, page..<end, access, writes: writes)
+      if page < end { return page }
     }
     return pages.upperBound
   }

@@ -70,13 +70,6 @@ public struct FolioTable: ~Copyable {
     }
   }
 
-  /// How many frames at the beginning of `run` have no counts.
-  func unreferencedPrefix(of run: PFNRun) -> Int {
-    frames.countPassing(from: run.first.index, step: run.step, limit: run.count) { counts, _ in
-      counts.references == 0
-    }
-  }
-
   // MARK: Pins
 
   /// The exact pin count of a large folio; for order 0, the pins that its references amount to.
@@ -159,10 +152,28 @@ public struct FolioTable: ~Copyable {
     }
   }
 
+  /// How many pages at the beginning of a run have no record of references.
+  func unreferencedPrefix(of run: PFNRun) -> Int {
+    frames.countPassing(from: run.first.index, step: run.step, limit: run.count) { counts, _ in
+      counts.references == 0
+    }
+  }
+
   /// How many folios of order 0 at the beginning of a run have one reference left.
   func lastReferencePrefix(of run: PFNRun) -> Int {
     frames.countPassing(from: run.first.index, step: run.step, limit: run.count) { counts, _ in
       counts.references == 1
+    }
+  }
+
+  /// Adds a reference to each folio of order 0.
+  mutating func addReference(_ run: PFNRun) {
+    let view = frames.view()
+    let range = run.range
+    for index in range.start..<range.end {
+      var counts = view[index]
+      counts.references += 1
+      view[index] = counts
     }
   }
 

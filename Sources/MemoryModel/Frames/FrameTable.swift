@@ -259,6 +259,9 @@ public struct FrameTable: ~Copyable {
     list.count += UInt32(run.count)
   }
 
+  /// The states of frames, for a hot loop over blocks of orders below a pageblock's.
+  mutating func stateView() -> ArenaView<UInt32> { frameState.view() }
+
   /// Takes the pages of a run off a list, wherever on it they are.
   mutating func remove(_ list: inout FrameList, run: PFNRun) {
     var left = run

@@ -69,6 +69,41 @@ enum PinLoop {
     return done
   }
 
+  /// Words from `position` on whose pages lie one behind the other, all anonymous, alike in state, on
+  /// an LRU list, refused by their pageblock and held by their mappings and one pin alone.
+  @inline(never)
+  static func isolatable(
+    _ words: ArenaView<UInt32>, at position: Int, count: Int, _ classes: ArenaView<UInt8>,
+    refused: UInt16, _ states: ArenaView<UInt32>, _ records: ArenaView<FrameCounts>
+  ) -> PFNRun {
+    let first = words[position]
+    if first >= PinWords.runBit { return PFNRun(PFN(0), count: 0) }
+    let state = states[Int(first)]
+    // Kind, order, LRU; not hugetlb.
+    guard state & 0x1FF == 0x103,
+      FrameState(rawValue: state).flags.isDisjoint(with: [.hugetlb, .isolated])
+    else { return PFNRun(PFN(0), count: 0) }
+    var step = 1
+    if count > 1, Int(words[position + 1]) == Int(first) - 1 { step = -1 }
+    var done = 0
+    while done < count {
+      let word = words[position &+ done]
+      let pfn = Int(first) &+ done &* step
+      if Int(word) != pfn || refused &>> UInt16(classes[pfn >> 9]) & 1 == 0 || states[pfn] != state {
+        break
+      }
+      let counts = records[pfn]
+      if counts.mapping < 0x8000_0000
+        || counts.references
+          != counts.mappings & FolioTable.mappingsMask &+ UInt32(FolioTable.pinBias)
+      {
+        break
+      }
+      done &+= 1
+    }
+    return PFNRun(PFN(first), count: done, descending: step < 0 && done > 1)
+  }
+
   /// Drops references to order-0 folios as long as others remain.
   ///
   /// - Returns: How many words were done; fewer than `count` at a run, or at a folio that would be

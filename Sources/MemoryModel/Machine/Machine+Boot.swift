@@ -13,6 +13,7 @@ extension Machine {
     let memory = ranges.flatMap { $0 }.normalized()
     var settings = Settings()
     settings.transparentHugePages = configuration.transparentHugePages
+    settings.hugePagesOnlyAdvised = configuration.hugePagesOnlyAdvised
     settings.freeHighBatch = configuration.freeHighBatch
     var machine = try Machine(
       geometry: configuration.geometry, kernel: configuration.kernel, nodeCount: ranges.count,

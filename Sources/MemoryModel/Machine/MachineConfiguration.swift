@@ -23,6 +23,8 @@ public struct MachineConfiguration: Sendable {
   public var hasCMA = true
   /// Transparent huge pages raise the watermarks of machines of 512 MiB and more (rule A1.20).
   public var transparentHugePages = true
+  /// `enabled` is `madvise`: only areas with MADV_HUGEPAGE get huge pages (rule P2.10).
+  public var hugePagesOnlyAdvised = false
   /// `vm.min_free_kbytes` as a user's sysctl.conf writes it right after boot.
   public var minFreeKbytes: Int?
   /// Whether a CPU's share of its last-level cache is more than three batches (rule A5.12).

@@ -50,6 +50,9 @@ public struct PopulateOperation: Operation {
       if let head = run.waitsFor { return .waiting(.folio(head)) }
       return page < pages.upperBound ? .running : finish(&machine, .success(pages.count))
     }
+    if fault == nil {
+      page = machine.accessPresent(space, page..<pages.upperBound, access, writes: writes)
+    }
     if page >= pages.upperBound { return finish(&machine, .success(pages.count)) }
     var current =
       fault
@@ -62,7 +65,6 @@ public struct PopulateOperation: Operation {
     if case .refused(let refusal) = current.outcome {
       return finish(&machine, .failure(refusal))
     }
-    page = machine.firstMissing(space, page..<pages.upperBound, access)
     return .running
   }
 

@@ -337,7 +337,13 @@ public struct Pin: Operation {
     if pin != 0 {
       if isLocked { machine.unlockAfterReading(request.space) }
       machine.closePin(pin, cursor)
-      if cursor.pages == 0 { machine.removePin(pin) }
+      if cursor.pages == 0 {
+        machine.removePin(pin)
+      } else {
+        machine.describePin(
+          pin, requested: request.pages, isFast: request.entryPoint == .fast, costs,
+          shortfall: refusal ?? lost)
+      }
     }
     outcome = PinOutcome(
       pages: cursor.pages, pin: cursor.pages > 0 ? pin : nil, refusal: refusal ?? lost,

@@ -37,7 +37,12 @@ struct PageEvents {
   static let end = RecordingEvent.key("me")
 
   /// - Parameter machine: In the state before the operation.
-  init(_ events: [RecordingEvent], _ machine: borrowing Machine) {
+  /// - Parameter isFork: What other tasks do is done by the child.
+  init(_ events: [RecordingEvent], _ machine: borrowing Machine, isFork: Bool = false) {
+    func isOther(_ event: RecordingEvent) -> Bool {
+      guard let comm = event.comm else { return false }
+      return !isFork || comm != "init"
+    }
     seen = machine.trace.total
     var own = 0
     var lent = Set<Int>()
@@ -52,7 +57,7 @@ struct PageEvents {
           let gfp = UInt32(numbers[2])
           recorded.append(
             PageEvent(kind: .allocate, pfn: pfn, order: numbers[1], gfp: gfp, type: numbers[3]))
-          if event.comm == nil, Self.isUserMemory(gfp) {
+          if !isOther(event), Self.isUserMemory(gfp) {
             own += 1
           } else {
             lent.insert(pfn)
@@ -67,7 +72,7 @@ struct PageEvents {
           let pfn = numbers[0] + (index << numbers[1]) * repeats.signum()
           recorded.append(PageEvent(kind: .free, pfn: pfn, order: numbers[1]))
           let isForeign = lent.remove(pfn) != nil || Self.isForeign(pfn, machine)
-          if event.comm == nil, !isForeign {
+          if !isOther(event), !isForeign {
             own += 1
           } else {
             foreign.append(
@@ -124,6 +129,7 @@ struct PageEvents {
     let event = events[index]
     switch event.kind {
     case .pageAlloc:
+      if event.argument0 == Replayer.kernelStack.rawValue { return nil }
       return PageEvent(
         kind: .allocate, pfn: event.failed ? -1 : Int(event.pfn), order: Int(event.order),
         gfp: event.argument0, type: Int(event.argument1))
