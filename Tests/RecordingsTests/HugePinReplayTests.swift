@@ -1,8 +1,7 @@
-import Foundation
-import MemoryModel
 import MemoryOperations
 import Testing
 
+@testable import MemoryModel
 @testable import Recordings
 
 /// What recorded scripts do to hugetlb mappings, done by the model's own operations: faults, pins with

@@ -72,7 +72,7 @@ extension Machine {
         + "\(sums.0), \(sums.1), \(sums.2)"
     }
     // Pages still held bring promises back that nobody has any more.
-    if !(-restoring...pool.free + pool.homeless).contains(pool.reserved) {
+    if !(-restoring - pool.missing...pool.free + pool.homeless).contains(pool.reserved) {
       return "\(pool.reserved) pages are promised, \(pool.free) are free"
     }
     return nil

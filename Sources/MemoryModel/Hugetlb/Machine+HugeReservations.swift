@@ -174,6 +174,6 @@ extension Machine {
   /// took from others.
   private mutating func settlePromises(_ pool: Int, _ unused: Int) {
     if unused > 0 { takeBackPromises(pool, unused) }
-    if unused < 0 { _ = promiseHugePages(pool, -unused) }
+    if unused < 0, promiseHugePages(pool, -unused) != nil { hugePools[pool].missing -= unused }
   }
 }
