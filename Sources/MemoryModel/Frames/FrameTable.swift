@@ -262,6 +262,9 @@ public struct FrameTable: ~Copyable {
   /// The states of frames, for a hot loop over blocks of orders below a pageblock's.
   mutating func stateView() -> ArenaView<UInt32> { frameState.view() }
 
+  /// The states of blocks of at least a pageblock's order.
+  mutating func blockStateView() -> ArenaView<UInt32> { blockState.view() }
+
   /// Takes the pages of a run off a list, wherever on it they are.
   mutating func remove(_ list: inout FrameList, run: PFNRun) {
     var left = run

@@ -186,6 +186,24 @@
   }
 }
 
+extension ArenaView {
+  /// The bytes of the elements from `index` on as one vector: one check for all of them.
+  @inline(__always)
+  func vector<Vector: SIMD & BitwiseCopyable>(_ index: Int, as _: Vector.Type) -> Vector {
+    let span = MemoryLayout<Vector>.size / MemoryLayout<Element>.stride
+    precondition(UInt(bitPattern: index) <= UInt(bitPattern: count &- span) && span <= count)
+    return unsafe UnsafeRawPointer(base + index).loadUnaligned(as: Vector.self)
+  }
+
+  /// Writes the bytes of a vector over the elements from `index` on.
+  @inline(__always)
+  func store<Vector: SIMD & BitwiseCopyable>(_ vector: Vector, at index: Int) {
+    let span = MemoryLayout<Vector>.size / MemoryLayout<Element>.stride
+    precondition(UInt(bitPattern: index) <= UInt(bitPattern: count &- span) && span <= count)
+    unsafe UnsafeMutableRawPointer(base + index).storeBytes(of: vector, as: Vector.self)
+  }
+}
+
 extension Arena {
   /// See ``ArenaView``.
   mutating func view() -> ArenaView<Element> { unsafe ArenaView(base: base, count: count) }

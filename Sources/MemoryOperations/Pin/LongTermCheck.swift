@@ -62,7 +62,7 @@ struct LongTermCheck: Sendable {
       phase = .collect
     case .unpin:
       position = machine.unpin(
-        position..<words.upperBound, flags, limit: pace == .step ? 1 : 1 << 20, batched: false,
+        position..<words.upperBound, flags, limit: pace == .step ? 1 : 1 << 18, batched: false,
         dirty: false, &costs)
       if position == words.upperBound { endUnpin(machine) }
     case .migrate:
@@ -98,7 +98,7 @@ struct LongTermCheck: Sendable {
   private mutating func collect(
     _ machine: inout Machine, _ pace: Pace, _ costs: inout OperationCosts
   ) {
-    let end = min(words.upperBound, position + (pace == .step ? 1 : 1 << 20))
+    let end = min(words.upperBound, position + (pace == .step ? 1 : 1 << 18))
     while position < end {
       if offset == 0 && skipping == 0 {
         let plain = machine.countPinnable(at: position, count: end - position)
