@@ -61,7 +61,7 @@ extension Replayer {
   ) -> Difference? {
     let taskBefore = task
     let reportBefore = report
-    task?.shot = RecordedTask.Shot(timer: timer, after: Self.spinLimit)
+    task?.shot = RecordedTask.Shot(timer: timer, after: timer.isIsolation ? Self.spinLimit : .max)
     let last = runOnce(record)
     let steps = task?.shot?.count ?? 0
     task?.shot = nil
@@ -81,11 +81,11 @@ extension Replayer {
     return last
   }
 
-  /// Steps near a guess first, then all.
+  /// Steps near a guess first, then farther away; three grids, each finer than the one before.
   private static func places(around guess: Int, _ steps: Int) -> [Int] {
     var places: [Int] = []
-    let stride = max(1, steps / 256)
-    for width in stride > 1 ? [stride, 1] : [1] {
+    for grid in [32, 256, steps] {
+      let width = max(1, steps / max(grid, 1))
       for distance in 0...min(steps / width + 1, 400) {
         if guess - distance * width >= 0 { places.append(guess - distance * width) }
         if guess + distance * width <= steps { places.append(guess + distance * width) }
@@ -94,8 +94,8 @@ extension Replayer {
     return places
   }
 
-  /// Steps of which no recorded pin has more.
-  private static let spinLimit = 1 << 20
+  /// Slices after which a pin has spun for longer than any recorded one.
+  private static let spinLimit = 1 << 11
   private static let ownFaults: Set<String> = ["pgfault", "pgreuse", "nr_mapped"]
   private static let userCommands = ["fork ", "killchild ", "mlock ", "uring_reg ", "uring_unreg "]
   private static let taskOperations: Set<String> = [
