@@ -96,6 +96,9 @@ extension Replayer {
 
   /// Slices after which a pin has spun for longer than any recorded one.
   private static let spinLimit = 1 << 11
+  private static let othersFaults: Set<String> = [
+    "pgfault", "pgreuse", "nr_mapped", "nr_anon_pages", "nr_active_anon", "nr_zone_active_anon",
+  ]
   private static let ownFaults: Set<String> = ["pgfault", "pgreuse", "nr_mapped"]
   private static let userCommands = ["fork ", "killchild ", "mlock ", "uring_reg ", "uring_unreg "]
   private static let taskOperations: Set<String> = [
@@ -120,7 +123,8 @@ extension Replayer {
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     // A process that runs faults by itself.
-    let unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
+    var unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
+    if hasOtherProcess { unknown = Self.othersFaults }
     return difference
       ?? Counters(machine).compare(since: before, record.d ?? [:], except: unknown)
   }
