@@ -158,8 +158,10 @@ func configuration(gib: Int, movable: Int = 0, cma: Int = 0) throws -> MachineCo
   return configuration
 }
 
-/// What a pin cannot do without, as a C program would do it: read an entry, look up its pageblock,
-/// add to its record, write the pfn. Tables of the model's sizes, under huge pages as the model's.
+/// What a pin cannot do without, as a C program would do it.
+///
+/// It reads an entry, looks up its pageblock, adds to its record and writes the pfn. The tables have
+/// the sizes of the model's, and huge pages under them as the model's have.
 @safe struct Loop: ~Copyable {
   private let isLarge: Bool
   private let count: Int
@@ -230,8 +232,10 @@ func configuration(gib: Int, movable: Int = 0, cma: Int = 0) throws -> MachineCo
   }
 }
 
-/// Touches as much memory as the rows below need and gives it back, because the first touch inside a
-/// virtual machine may wait for its host: 220 instead of 10 ns a page of the guest.
+/// Touches as much memory as the rows below need, and gives it back.
+///
+/// The first touch inside a virtual machine may wait for its host: 220 instead of 10 ns a page of
+/// the guest.
 func warmUp(_ bytes: Int) {
   let spent = seconds {
     guard
@@ -245,7 +249,9 @@ func warmUp(_ bytes: Int) {
     }
     unsafe munmap(memory, bytes)
   }
-  row("first touch of this computer's memory", fixed(spent / Double(bytes >> 30), 2) + " s/GiB", "(none)")
+  row(
+    "first touch of this computer's memory", fixed(spent / Double(bytes >> 30), 2) + " s/GiB",
+    "(none)")
 }
 
 /// All rows of a guest of `gib` GiB.

@@ -33,7 +33,8 @@ extension Machine {
       }
       guard start + pages <= AddressSpace.endPage else {
         return .failure(
-          Refusal(.ENOMEM, "0x\(hex(start << 12)) + \(pages) pages ends behind user space", rule: "P2.1"))
+          Refusal(
+            .ENOMEM, "0x\(hex(start << 12)) + \(pages) pages ends behind user space", rule: "P2.1"))
       }
       let next = spaces[space].firstArea(endingAfter: start)
       if next < spaces[space].areas.count, spaces[space].areas[next].start < start + pages {
@@ -73,9 +74,12 @@ extension Machine {
   private func checkMapping(
     pages: Int, _ flags: MemoryArea.Flags, _ backing: MemoryArea.Backing
   ) -> Refusal? {
-    if pages <= 0 { return Refusal(.EINVAL, "a mapping of \(pages) pages; ask for one", rule: "P2.2") }
+    if pages <= 0 {
+      return Refusal(.EINVAL, "a mapping of \(pages) pages; ask for one", rule: "P2.2")
+    }
     if pages > Self.areaPagesLimit {
-      return Refusal(.ENOMEM, "\(pages) pages are more than the model's 8 TiB an area", rule: "P2.1")
+      return Refusal(
+        .ENOMEM, "\(pages) pages are more than the model's 8 TiB an area", rule: "P2.1")
     }
     guard case .file(let file, let offset) = backing else { return nil }
     if offset < 0 || offset + pages > Self.areaPagesLimit {

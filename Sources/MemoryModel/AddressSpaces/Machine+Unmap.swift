@@ -132,7 +132,8 @@ extension Machine {
       let isHuge = isHugetlb(areas[index])
       var end = areas[index].end
       index += 1
-      while !isHuge, index < areas.count, areas[index].start <= end + 512, !isHugetlb(areas[index]) {
+      while !isHuge, index < areas.count, areas[index].start <= end + 512, !isHugetlb(areas[index])
+      {
         end = areas[index].end
         index += 1
       }

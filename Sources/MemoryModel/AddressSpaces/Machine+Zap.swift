@@ -236,7 +236,9 @@ extension Machine {
     let frame = withdrawTable(slot: slot)
     precondition(frame != 0, "a leaf without a deposited table")
     // Each table has a frame of its own, so the model has at least as much room for tables.
-    guard let table = pageTables.add(frame: frame) else { preconditionFailure("no room for a table") }
+    guard let table = pageTables.add(frame: frame) else {
+      preconditionFailure("no room for a table")
+    }
     pageTables[slot] = PageTableEntry(table: table)
     return table * PageTables.entriesPerTable
   }
