@@ -121,8 +121,9 @@ public struct FrameTable: ~Copyable {
     blockTypes[block] = blockTypes[block] & Self.inMovableZone | type.rawValue
   }
 
-  /// Bit 3 of a pageblock's type: it lies in a ZONE_MOVABLE. Kept beside the type, so that the test
-  /// of a long-term pin costs one byte.
+  /// Bit 3 of a pageblock's type: it lies in a ZONE_MOVABLE.
+  ///
+  /// Kept beside the type, so that the test of a long-term pin costs one byte.
   private static let inMovableZone: UInt8 = 8
 
   /// The type of the pageblock of `pfn`, plus 8 in a ZONE_MOVABLE: an index into the bits of
