@@ -76,6 +76,21 @@ import Testing
     }
   }
 
+  @Test("P1.26, P4.6: locked pages move and stay on the unevictable list", arguments: [1, 31, 70])
+  func lockedPages(pages: Int) throws {
+    var process = try PinningProcess(cpus: 2)
+    let start = try process.populatedInCMA(pages)
+    try process.machine.mlock(process.id, start..<start + pages).get()
+    process.machine.drainAllLRU()
+    #expect(process.machine.lruCount(node: 0, .unevictable) == pages)
+    let pinned = try process.pin(start, pages)
+    #expect(pinned.pages == pages && process.inCMA(start, pages) == 0)
+    #expect(process.sound == nil)
+    process.machine.drainAllLRU()
+    #expect(process.machine.lruCount(node: 0, .unevictable) == pages)
+    #expect(process.sound == nil)
+  }
+
   @Test("S1.15: one page of a THP in CMA is pinned, and the THP moves whole")
   func partOfTHP() throws {
     var process = try PinningProcess(megabytes: 1024, cma: 512, thp: true)
