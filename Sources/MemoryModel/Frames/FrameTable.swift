@@ -219,8 +219,9 @@ public struct FrameTable: ~Copyable {
     frameState.fill(range.start..<range.end, with: state.rawValue)
   }
 
-  /// How many single pages at the beginning of `run` are handed out and of no more concern to
-  /// anybody: on no LRU list, without flags. Whose they are does not matter.
+  /// How many single pages at the beginning of `run` are handed out and of no concern to anybody.
+  ///
+  /// They are on no LRU list and have no flags; whose they are does not matter.
   func allocatedPrefix(of run: PFNRun) -> Int {
     let wanted = FrameState(.allocated, order: 0).rawValue
     return frameState.countPassing(from: run.first.index, step: run.step, limit: run.count) {
