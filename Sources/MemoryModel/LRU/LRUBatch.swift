@@ -73,4 +73,9 @@ extension FrameState {
     if flags.contains(.swapBacked) { return flags.contains(.active) ? .activeAnon : .inactiveAnon }
     return flags.contains(.active) ? .activeFile : .inactiveFile
   }
+
+  /// It is added to the youngest generation, where an earlier access says nothing more.
+  ///
+  /// Kernel: `lru_gen_add_folio()`.
+  var entersYoungest: Bool { flags.contains(.active) && !flags.contains(.unevictable) }
 }

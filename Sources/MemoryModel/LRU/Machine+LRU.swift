@@ -81,6 +81,7 @@ extension Machine {
       pages += folio.pages
       state.isLRU = true
       frames.setHead(pfn, state)
+      if state.entersYoungest { clearReferenced(folio) }
       let node = zone.map { zoneTable[$0].node } ?? 0
       frames.pushHead(&lruLists[node * LRUList.count + list.rawValue], pfn, order: 0)
     }
@@ -99,10 +100,7 @@ extension Machine {
       }
       state.isLRU = true
       frames.setHead(pfn, state)
-      // Among the youngest generation an access says nothing more; kernel: `lru_gen_add_folio()`.
-      if state.flags.contains(.active), !state.flags.contains(.unevictable) {
-        clearReferenced(folio)
-      }
+      if state.entersYoungest { clearReferenced(folio) }
       linkLRU(folio, state)
       return
     }
@@ -178,7 +176,7 @@ extension Machine {
         frames.setHeads(piece, isListed ? listed : state)
         folios.startMapped(
           piece, mapping, index: index + done, references: isListed ? references : references + 1,
-          accessed: accessed)
+          accessed: isListed && listed.entersYoungest ? 0 : accessed)
         if isListed { linkLRU(piece, listed) }
         done += piece.count
         left = left.dropFirst(piece.count)
