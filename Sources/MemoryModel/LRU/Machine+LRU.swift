@@ -206,6 +206,13 @@ extension Machine {
     return true
   }
 
+  /// How many pages this CPU's `add` batch takes without being flushed.
+  package var additionsBeforeFlush: Int {
+    if lruDisableCount > 0 { return 0 }
+    let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.add.rawValue
+    return lruBatchCapacity - lruBatches[batch].count - 1
+  }
+
   /// ``linkLRU(_:_:atTail:)`` for the pages of a run, one after the other, all of one zone.
   private mutating func linkLRU(_ run: PFNRun, _ state: FrameState) {
     let list = state.lruList

@@ -262,7 +262,12 @@ public struct Pin: Operation {
       // Whole runs of absent pages at once: a grab allocates nothing, so the order of allocations is
       // that of fault, grab, fault, grab.
       let limit = min(area?.end ?? endPage, endPage, page + Self.slicePages)
-      let end = machine.absentEnd(request.space, page..<limit)
+      var end = machine.absentEnd(request.space, page..<limit)
+      if flags.contains(.touch) {
+        // A page is marked as accessed when it is grabbed, and a flush of its LRU batch takes the
+        // mark away: grabs may not fall behind a flush, nor behind a huge page, which flushes.
+        end = min(end, page + max(1, machine.additionsBeforeFlush), (page | 511) + 1)
+      }
       if end > page {
         let run = machine.faultRange(request.space, page..<end, access, inPinScope: inPinScope)
         costs.faults += run.faults
