@@ -49,7 +49,7 @@ extension Machine {
     enablePerCPULists(zone)
     zoneTable[zone].managed -= range.count
     zoneTable[zone].present -= range.count
-    initPerZoneWatermarks()
+    sizeAnew()
     if !zoneTable[zone].isPopulated {
       resetPerCPULists(zone)
       buildZonelists()
@@ -134,7 +134,17 @@ extension Machine {
       buildZonelists()
     }
     endIsolation(of: range, as: .movable)
+    sizeAnew()
+  }
+
+  /// What follows from the sizes of zones, and the marks that huge pages ask for (rule A1.20).
+  ///
+  /// Kernel: `init_per_zone_wmark_min()`, which ends with `khugepaged_min_free_kbytes_update()`.
+  private mutating func sizeAnew() {
     initPerZoneWatermarks()
+    guard settings.transparentHugePages else { return }
+    raiseForHugePages()
+    setupPerZoneWatermarks()
   }
 
   /// Kernel: `zone_for_pfn_range()`, with `online_policy=contig-zones`.
