@@ -74,7 +74,8 @@ let package = Package(
       name: "MemoryOperationsTests",
       dependencies: ["MemoryModel", "MemoryOperations", "ModelTesting", "GoldenTesting"]),
     .testTarget(
-      name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
+      name: "MemoryRenderTests",
+      dependencies: ["MemoryOperations", "MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),
     .testTarget(
       name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel"],
