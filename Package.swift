@@ -21,6 +21,8 @@ let package = Package(
     // What tasks do to a machine, as operations that can stop between any two atomic steps: faults,
     // pins, migration.
     .target(name: "MemoryOperations", dependencies: ["MemoryModel"]),
+    // Guests: processes with RAM; what their pins look like and cost, and why a page is where it is.
+    .target(name: "MemoryGuests", dependencies: ["MemoryModel", "MemoryOperations"]),
     // /proc texts and maps, drawn from the state of a machine.
     .target(name: "MemoryRender", dependencies: ["MemoryModel"]),
     // zlib, because recordings are gzip files.
@@ -37,7 +39,8 @@ let package = Package(
     .target(
       name: "MemoryLua",
       dependencies: [
-        "MemoryModel", "MemoryOperations", "MemoryRender", "Recordings", "LuaBridge",
+        "MemoryModel", "MemoryOperations", "MemoryGuests", "MemoryRender", "Recordings",
+        "LuaBridge",
       ]),
     // The library product: a session inside another Swift program.
     .target(name: "PinLab", dependencies: ["MemoryModel", "MemoryLua", "LuaBridge"]),
@@ -61,8 +64,6 @@ let package = Package(
     .executableTarget(
       name: "pinlab-bench",
       dependencies: ["MemoryModel", "MemoryOperations", "Recordings", "LuaBridge", "MemoryLua"]),
-
-    .executableTarget(name: "walkbench", dependencies: ["MemoryModel", "MemoryOperations"]),
     // Compares what a test draws with a text file beside it.
     .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
     // What the test targets share: choices, seeds, drawn memory, naive models.
@@ -74,11 +75,14 @@ let package = Package(
       name: "MemoryOperationsTests",
       dependencies: ["MemoryModel", "MemoryOperations", "ModelTesting", "GoldenTesting"]),
     .testTarget(
+      name: "MemoryGuestsTests",
+      dependencies: ["MemoryGuests", "MemoryModel", "MemoryOperations"]),
+    .testTarget(
       name: "MemoryRenderTests",
       dependencies: ["MemoryOperations", "MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),
     .testTarget(
-      name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel"],
+      name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel", "MemoryOperations"],
       resources: [.copy("Fixtures")]),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"]),
     .testTarget(

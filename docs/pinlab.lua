@@ -11,6 +11,7 @@
 ---@field free integer Pages on the buddy lists, exactly.
 ---@field cpus integer The number of CPUs.
 ---@field cpu integer The CPU that runs the next operation.
+---@field operation integer How many operations were done; holders say since which one.
 ---@field kswapd_wakeups integer How often kswapd would have been woken. It does not run in this version.
 ---@field fail_allocation integer The n-th allocation from now on fails, once; 0 is off. For trying error paths.
 local machine = {}
@@ -85,6 +86,70 @@ function machine:cma_alloc(size, options) end
 ---@param fields? machine.dmesg.fields
 ---@return string # One line a message, without time stamps.
 function machine:dmesg(fields) end
+
+---@class machine.guest.fields
+---@field name? string How messages and why name it.
+---@field ram? integer|number|string Its RAM, mapped from 0x7f0000000000 on.
+---@field backing? "anon"|"shared"|"memfd"|"hugetlb"|"file"|"device" What the RAM is: private anonymous memory, shared anonymous memory, a memfd, hugetlb pages, a file of a disk, or memory of a device.
+---@field thp? "always"|"madvise"|"never" Where huge pages may be used: wherever the machine's setting allows, with MADV_HUGEPAGE, or with MADV_NOHUGEPAGE.
+---@field shmem_thp? "never"|"always"|"within_size"|"advise"|"force"|"deny" huge= of the shmem behind `shared` and `memfd`.
+---@field hugepages? integer|number|string The size of the hugetlb pages: 2M or 1G.
+---@field node? integer The node on whose CPUs it runs.
+---@field placement? "normal"|"shuffled" shuffled fills the RAM at once with single frames in random order.
+---@field seed? integer Where the order of `shuffled` starts.
+
+---Starts a guest: a process with RAM, mapped but not populated.
+---
+---m:guest("vm0") finds a guest by its name, also on a fork of the machine.
+---@param fields? machine.guest.fields
+---@return guest? # 
+function machine:guest(fields) end
+
+---The guests, forked ones included.
+---@return table # The guests that run, oldest first.
+function machine:guests() end
+
+---Explains a page: where it is, who maps and who holds it, and whether it could be moved or pinned for long now.
+---
+---Holders are searched when it is asked; nothing is kept for it.
+---@param page any A page, a folio, or a pfn.
+---@return explanation # Prints as some lines; has them as fields.
+function machine:why(page) end
+
+---The folio that a page belongs to.
+---@param page any A page, a folio, or a pfn.
+---@return folio # nil for a page that is not allocated.
+function machine:folio(page) end
+
+---Takes a reference to a page's folio, as a walk over all frames takes for a moment.
+---
+---While it is held, the folio cannot be migrated.
+---@param page any A page, a folio, or a pfn.
+---@param holder? string Who holds it, for why.
+---@return temp_ref? # 
+function machine:temp_ref(page, holder) end
+
+---Every reference of temp_ref and isolate that is held; a fork of the machine has its own.
+---@return table # temp_ref and isolation objects, oldest first.
+function machine:temp_refs() end
+
+---Takes a page's folio off its LRU list, as compaction does before it migrates.
+---@param page any A page, a folio, or a pfn.
+---@param holder? string Who holds it, for why.
+---@return isolation? # 
+function machine:isolate(page, holder) end
+
+---The LRU lists of each node, and what waits in the CPUs' batches.
+---@return lru # `lists` and `batches`; prints both.
+function machine:lru() end
+
+---Empties the LRU batches: what waits goes to its list.
+---@param cpu? integer Whose batches.
+function machine:drain_lru(cpu) end
+
+---Every pin that is held.
+---@return table # Pins, oldest first.
+function machine:pins() end
 
 ---The zones that have memory.
 ---@return table # The zones with memory, node by node.
@@ -173,7 +238,9 @@ function machine:fork() end
 ---@return string # What the file prints now.
 function machine:sysctl(name, value) end
 
----Writes transparent_hugepage/enabled, which moves min_free_kbytes.
+---Writes transparent_hugepage/enabled.
+---
+---It moves min_free_kbytes, and says where faults may use huge pages: anywhere, in areas with MADV_HUGEPAGE, or nowhere.
 ---@param mode "always"|"madvise"|"never" 
 function machine:thp(mode) end
 
@@ -243,10 +310,314 @@ local pageblock = {}
 ---@field migratetype string The type of its pageblock.
 ---@field pageblock pageblock Its pageblock.
 ---@field zone zone Its zone; nil outside of all.
+---@field folio folio The folio it belongs to; nil in none.
+---@field mapcount integer Entries that show just this page, or a leaf around it.
+---@field ref integer References of its folio; nil in none.
+---@field expected_ref integer References that mappings and caches account for (rule P1.7); nil in none.
+---@field pincount integer Pins of its folio: exact for large ones, references / 1024 for a page (rule P1.4).
+---@field flags string Flags of its folio, as names; nil in none.
+---@field dirty boolean Its folio is dirty.
+---@field lru string The LRU list that its folio is on; nil for none.
+---@field pinnable boolean A long-term pin may stay on its folio (rule P3.1); nil in none.
+---@field mapped_by table Who shows it: tables with guest, address and level, p, m or u.
 local page = {}
 
 ---Gives the block that starts here back; the same as m:free_pages(page).
 function page:free() end
+
+---A guest: a process whose memory is its RAM. Offsets into the RAM count from 0.
+---@class guest
+---@field name string Its name.
+---@field machine machine The machine it runs on.
+---@field id integer The number of its process.
+---@field base integer The address at which its RAM begins.
+---@field ram integer Bytes of RAM.
+---@field backing string What its RAM is made of, in words.
+---@field anon_pages integer Resident anonymous pages.
+---@field file_pages integer Resident pages of files.
+---@field shmem_pages integer Resident pages of shmem.
+---@field locked_pages integer Pages in locked areas (VmLck).
+---@field has_pinned boolean A pin was ever taken of it, so a fork looks for them (P2.20).
+---@field pins table The pins of its memory, oldest first.
+local guest = {}
+
+---Faults in a range for writing, as MADV_POPULATE_WRITE does.
+---
+---The pages stay zero. At the end this CPU's LRU batches are drained, so all pages are on the LRU lists.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return population? # What is present of the range now.
+function guest:populate(from, length) end
+
+---Stores a zero into every page of a range; faults in what is missing.
+---
+---Unlike populate, no batch is drained: the last pages may not be on the LRU lists yet.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return population? # What is present of the range now.
+function guest:touch(from, length) end
+
+---Writes data into every page of a range; faults in what is missing, and copies what is shared.
+---
+---A page that was never written may become the zero page again when its huge page is split.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return population? # What is present of the range now.
+function guest:write(from, length) end
+
+---Reads every page of a range; anonymous memory that is missing then shows the zero page.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return population? # What is present of the range now.
+function guest:read(from, length) end
+
+---Counts what is present of a range, and where it lies.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return population # 
+function guest:resident(from, length) end
+
+---@class guest.mmap.fields
+---@field length integer|number|string How much, rounded up to whole pages.
+---@field address? integer Where (MAP_FIXED_NOREPLACE).
+---@field backing? "anon"|"shared"|"memfd"|"hugetlb"|"file"|"device" As for a guest's RAM; hugetlb takes the architecture's huge page.
+---@field prot? "none"|"r"|"w"|"rw" Rights.
+---@field shared? boolean Map a file shared; false gives private copies on writes.
+---@field of? any An address or offset in this guest, or in `guest`, whose file is mapped again.
+---@field guest? guest The guest that `of` means.
+---@field populate? boolean MAP_POPULATE: fault it in at once.
+
+---Maps more memory into the guest.
+---
+---With `of` and `guest` two guests share memory: `vm2:mmap{ length = "1M", of = 0, guest = vm }` maps the start of vm's RAM, when that is a memfd, shmem or a file.
+---@param fields guest.mmap.fields
+---@return integer? # The address.
+function guest:mmap(fields) end
+
+---Unmaps a range; pinned pages live on until they are unpinned.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return boolean? # true.
+function guest:munmap(from, length) end
+
+---Gives advice about a range.
+---
+---dontneed takes the pages away; hugepage and nohugepage say where huge pages may be used; dontfork and dofork, what a child inherits; nomovable, pinnable and might_pin are proposals that were never merged (rules P9.20, P9.22).
+---@param advice "dontneed"|"hugepage"|"nohugepage"|"populate_read"|"populate_write"|"cold"|"dontfork"|"dofork"|"nomovable"|"pinnable"|"might_pin" MADV_….
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return boolean? # true.
+function guest:madvise(advice, from, length) end
+
+---Changes what a range may be used for.
+---@param prot "none"|"r"|"w"|"rw" Rights from now on.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return boolean? # true.
+function guest:mprotect(prot, from, length) end
+
+---Locks a range into memory, and faults it in.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return boolean? # true.
+function guest:mlock(from, length) end
+
+---Unlocks a range.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return boolean? # true.
+function guest:munlock(from, length) end
+
+---Copies the process: private memory is shared until somebody writes.
+---
+---Pages that may be pinned are copied at once, so the parent keeps the frames that the device knows (rule P2.20).
+---@param name? string The child's name.
+---@return guest? # The child.
+function guest:fork(name) end
+
+---Ends the process; its memory is freed, except what pins and others still hold.
+---
+---The handle is stale afterwards.
+function guest:exit() end
+
+---@class guest.pin.fields
+---@field from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@field length? integer|number|string How much, rounded up to whole pages.
+---@field write? boolean FOLL_WRITE.
+---@field longterm? boolean FOLL_LONGTERM: pages may not stay in CMA or ZONE_MOVABLE.
+---@field fast? boolean pin_user_pages_fast, as RDMA and io_uring pin.
+---@field remote? boolean pin_user_pages_remote, as VFIO pins.
+---@field unlocked? boolean pin_user_pages_unlocked: mmap_lock is taken inside.
+---@field force? boolean FOLL_FORCE: write to read-only private memory.
+---@field nofault? boolean FOLL_NOFAULT: missing pages are an error.
+---@field get? boolean FOLL_GET: plain references instead of pins, as get_user_pages takes.
+---@field output? "pages"|"sg"|"bvec"|"pfn"|"runs"|"folios" The form in which the caller keeps the pages: sets `bytes`.
+---@field holder? string Who holds it, for why: "vm0's NIC".
+---@field watch? function Called before each atomic step with its name, the kernel function and what it does; it may do to the machine what another CPU could do just then.
+
+---Pins a range: its pages stay where they are until unpin.
+---
+---With `longterm`, pages that may not stay where they are move first. An error gives nil, err with err.stuck, err.rounds and err.costs; a short count gives a pin whose `pages` is less than `requested`, with the hidden error in `error`.
+---@param fields? guest.pin.fields
+---@return pin? # The pages that are pinned; maybe fewer than asked for.
+function guest:pin(fields) end
+
+---@class guest.map.fields
+---@field columns? integer The width to stay inside.
+---@field color? boolean Colour the cells.
+---@field legend? boolean Explain the signs.
+
+---Draws the RAM: how much of each cell is present, where it lies, and what is pinned.
+---
+---A cell stands for 2 MiB, or for more when the RAM is larger than the terminal.
+---@param fields? guest.map.fields
+---@return string # The drawing.
+function guest:map(fields) end
+
+---The page that the guest sees at an offset or address.
+---@param at? integer|number|string An offset into the RAM, or an address.
+---@return page # nil when nothing is present there.
+function guest:page(at) end
+
+---What the page tables show, as runs of neighbouring frames at one level with the same flags.
+---
+---At most 65536 rows are listed; `total` has the number of all.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return listing # A row for each run: address, pages, pfn, level (p, m, u), flags.
+function guest:pagemap(from, length) end
+
+---The areas of the guest, in the manner of /proc/PID/maps.
+---@return listing # A row for each area: address, bytes, flags, backing, offset.
+function guest:vmas() end
+
+---What is present of a range of a guest, counted when it was asked for.
+---@class population
+---@field pages integer Pages of the range that are present.
+---@field bytes integer The same in bytes.
+---@field cma integer Of them, pages in CMA pageblocks.
+---@field movable integer Of them, pages in ZONE_MOVABLE.
+---@field huge integer Of them, pages mapped by leaves of 2 MiB or more.
+---@field zero integer Of them, pages that show the zero page.
+local population = {}
+
+---Pages of a guest that somebody pinned, and what taking them cost.
+---@class pin
+---@field id integer Its number, counted from boot.
+---@field pages integer Pages that are pinned.
+---@field requested integer Pages that were asked for.
+---@field rounds integer Rounds of pin, check and migrate; 0 when nothing was checked.
+---@field migrated integer Pages of 4 KiB that were moved before.
+---@field operation integer The operation that took it; why says "since operation N".
+---@field longterm boolean Taken with FOLL_LONGTERM.
+---@field write boolean Taken with FOLL_WRITE.
+---@field get boolean Plain references instead of pins.
+---@field holder string Who holds it.
+---@field guest guest The guest whose memory it is; nil once that is gone.
+---@field error table What a short count hid: errno, message and rule; nil if nothing.
+---@field costs table What the call did: calls, walks, entry_reads, pin_atomics, array_writes, rescan_reads, lookups, unpin_atomics, local_drains, full_drains, rounds, faults, migrated_pages.
+---@field ns integer An estimate of how long the call took, in nanoseconds.
+---@field pfns table The frames in the order of the addresses; of large pins use runs().
+local pin = {}
+
+---@class pin.unpin.fields
+---@field dirty? boolean Mark the pages dirty on the way.
+
+---Gives the pages back. The object is stale afterwards.
+---
+---Pages that were moved for the pin stay where they are (rule P3.62).
+---@param fields? pin.unpin.fields
+---@return integer # Pages that were given back.
+function pin:unpin(fields) end
+
+---@class pin.sizes.fields
+---@field max_segment? integer|number|string The most bytes that one segment of a scatter list may have.
+
+---How many bytes the pages take in each form that a caller could be given.
+---
+---`allocated` adds what chains a scatter list, one record for every 127.
+---@param fields? pin.sizes.fields
+---@return listing # A row for each form: format, records, bytes.
+function pin:sizes(fields) end
+
+---The frames of the pin as runs of neighbours, in the order of the addresses.
+---@param first? integer Start at this run.
+---@param count? integer How many at the most.
+---@return listing # A row for each run: pfn, pages, offset.
+function pin:runs(first, count) end
+
+---A page of the pin, as p.pfns[index] names it.
+---@param index integer Which page of the pin, from 1 on.
+---@return page # 
+function pin:page(index) end
+
+---Pages that are counted, mapped and moved as one.
+---@class folio
+---@field pfn integer Its first frame.
+---@field page page Its first page.
+---@field order integer log2 of its pages.
+---@field pages integer Its pages.
+---@field mapcount integer Entries that show it or a page of it.
+---@field entire_mapcount integer Leaves that show all of it.
+---@field ref integer References of its folio; nil in none.
+---@field expected_ref integer References that mappings and caches account for (rule P1.7); nil in none.
+---@field pincount integer Pins of its folio: exact for large ones, references / 1024 for a page (rule P1.4).
+---@field flags string Flags of its folio, as names; nil in none.
+---@field dirty boolean Its folio is dirty.
+---@field lru string The LRU list that its folio is on; nil for none.
+---@field pinnable boolean A long-term pin may stay on its folio (rule P3.1); nil in none.
+---@field mapped_by table Who shows it: tables with guest, address and level, p, m or u.
+local folio = {}
+
+---A plain reference to a page that somebody took for a while.
+---@class temp_ref
+---@field page page The page that was asked for.
+---@field holder string Who holds it.
+---@field operation integer The operation that took it.
+local temp_ref = {}
+
+---Gives the reference back. The object is stale afterwards.
+function temp_ref:release() end
+
+---A folio that somebody took off its LRU list.
+---@class isolation
+---@field page page The page that was asked for.
+---@field holder string Who holds it.
+---@field operation integer The operation that took it.
+local isolation = {}
+
+---Queues the folio for its LRU list again. The object is stale afterwards.
+function isolation:put_back() end
+
+---Why a page is where it is, and what could be done with it, when it was asked for.
+---@class explanation
+---@field text string The lines that it prints.
+---@field pfn integer The page.
+---@field state string hole, reserved, free, pcp, pool or allocated.
+---@field kind string What it is used for; nil when it is not allocated.
+---@field zone string The name of its zone.
+---@field migratetype string The type of its pageblock.
+---@field cma string The CMA area that it lies in; nil for none.
+---@field movable boolean Whether it could be migrated now; nil for free pages.
+---@field reason string Why it cannot be migrated; nil when it can.
+---@field rule string The rule behind `movable`.
+---@field pinnable boolean Whether a long-term pin may stay on it; nil for no folio.
+---@field pin_reason string What a long-term pin would do, and why.
+---@field pin_rule string The rule behind `pinnable`.
+---@field holders table Who has references beyond mappings and caches: tables with kind, text, references, operation.
+---@field mapped_by table Who shows it: tables with guest, address and level, p, m or u.
+local explanation = {}
+
+---The LRU lists and batches, when they were asked for.
+---@class lru
+---@field lists table For each node a table: folios on inactive_anon, active_anon, inactive_file, active_file, unevictable.
+---@field batches table Batches that hold something: tables with cpu, name, count and pfns, oldest first.
+local lru = {}
+
+---Rows that print as lines; list[i] is row i as a table, #list their number.
+---@class listing
+---@field total integer How many there are in all, listed or not.
+local listing = {}
 
 ---A contiguous memory area: pageblocks that movable pages borrow until a device wants them.
 ---@class cma_area
@@ -289,7 +660,7 @@ function cma_buffer:release() end
 ---@field kernelcore? any Size or "N%" that is kept out of ZONE_MOVABLE.
 ---@field movablecore? any Size or "N%" of ZONE_MOVABLE.
 ---@field kernel? "6.12"|"6.12.0"|"6.9"|"6.1" Whose rules apply; see kernels().
----@field thp? "always"|"madvise"|"never" Huge pages raise the watermarks of machines of 512 MiB and more.
+---@field thp? "always"|"madvise"|"never" transparent_hugepage/enabled. Huge pages raise the watermarks; below 512 MiB they are off.
 ---@field min_free_kbytes? integer vm.min_free_kbytes, written right after boot.
 ---@field config_cma? boolean CONFIG_CMA; stock Debian kernels lack it.
 ---@field distances? table NUMA distances, a list of lists.
@@ -311,3 +682,12 @@ function kernels() end
 ---@param text integer|number|string A size such as "1.5G".
 ---@return integer # Bytes.
 function size(text) end
+
+---Prints what came out, and fails when it is not what was expected.
+---
+---For scenarios: a script with an expectation that fails ends with exit status 1.
+---@param what string What is compared, in words.
+---@param got any What came out.
+---@param wanted any What ought to.
+---@return boolean # true.
+function expect(what, got, wanted) end

@@ -428,6 +428,15 @@ static void check_unknown_fields(lua_State *L, const gate_function *f, int table
 
 static void check_fields(lua_State *L, const gate_function *f, int first, int count,
                          gate_value *values) {
+  // A name alone: guest("vm0") for guest{ name = "vm0" }.
+  bool name_alone = count == 1 && lua_type(L, first) == LUA_TSTRING && f->parameter_count > 0
+                    && f->parameters[0].kind == GATE_STRING;
+  if (name_alone) {
+    check_value(L, (place){f, &f->parameters[0], 1}, first, &values[0]);
+    for (int i = 1; i < f->parameter_count; i++)
+      values[i] = (gate_value){GATE_NIL, first, 0, NULL};
+    return;
+  }
   if (count > 0 && lua_type(L, first) != LUA_TTABLE && !(lua_isnil(L, first)))
     luaL_error(L, "'%s' takes one table with named fields, as in %s{ %s = … }, got %s", f->name,
                f->name, f->parameter_count ? f->parameters[0].name : "", gate_describe(L, first));

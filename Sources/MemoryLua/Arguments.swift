@@ -8,14 +8,15 @@ enum Arguments {
     _ value: LuaValue, _ object: MachineObject, function: String, name: String = "page"
   ) throws(LuaFailure) -> PFN {
     switch value {
-    case .object(let handle) where handle.typeName == "page" || handle.typeName == "pageblock":
+    case .object(let handle)
+    where handle.typeName == "page" || handle.typeName == "pageblock" || handle.typeName == "folio":
       guard handle.object === object else {
         throw LuaFailure(
           "bad argument #1 '\(name)' to '\(function)' (the page belongs to another machine)")
       }
       return PFN(
-        handle.typeName == "page"
-          ? handle.index : handle.index << object.machine.geometry.pageblockOrder)
+        handle.typeName == "pageblock"
+          ? handle.index << object.machine.geometry.pageblockOrder : handle.index)
     default:
       guard let number = value.integer else {
         throw LuaFailure(

@@ -9,9 +9,13 @@ public enum MemoryLibrary {
       "pinlab", doc: "A model of the Linux memory manager.",
       types: [
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
+        guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
+        isolationType(), explanationType(), lruType(), listingType(),
         areaType(), bufferType(),
       ],
-      functions: [machineFunction(context), kernelsFunction(), sizeFunction()])
+      functions: [
+        machineFunction(context), kernelsFunction(), sizeFunction(), expectFunction(),
+      ])
   }
 
   static func kernelsFunction() -> LuaFunction {
@@ -38,5 +42,31 @@ public enum MemoryLibrary {
       doc: "The bytes of a size. Units are powers of 1024: K, M, G, T, with or without iB.",
       example: "size\"1.5G\" --> 1610612736"
     ) { call in call.returns(call.integer(0)) }
+  }
+
+  static func expectFunction() -> LuaFunction {
+    LuaFunction(
+      "expect", .positional,
+      [
+        LuaParameter("what", .string, "What is compared, in words."),
+        LuaParameter("got", .any, "What came out."),
+        LuaParameter("wanted", .any, "What ought to."),
+      ],
+      returns: [LuaResult(.boolean, "true.")],
+      doc: """
+        Prints what came out, and fails when it is not what was expected.
+
+        For scenarios: a script with an expectation that fails ends with exit status 1.
+        """,
+      example: "expect(\"pages of a huge page\", 1 << 9, 512) --> true"
+    ) { call throws(LuaFailure) in
+      let got = call.display(1)
+      let wanted = call.display(2)
+      guard got == wanted else {
+        throw LuaFailure("\(call.string(0)): expected \(wanted), got \(got)")
+      }
+      call.write("  ok  \(call.string(0)): \(got)\n")
+      call.returns(true)
+    }
   }
 }

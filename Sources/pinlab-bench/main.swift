@@ -56,6 +56,7 @@ func row(_ name: String, _ value: String, _ target: String) {
   let padded = name + String(repeating: " ", count: max(0, 52 - name.count))
   let measured = String(repeating: " ", count: max(0, 16 - value.count)) + value
   print("\(padded)\(measured)   target \(target)")
+  fflush(nil)
 }
 
 func fixed(_ value: Double, _ digits: Int) -> String {
@@ -132,7 +133,16 @@ let probe = LuaLibrary(
 
 let isSmoke = CommandLine.arguments.contains("--smoke")
 
+let words = CommandLine.arguments.dropFirst().filter { !$0.hasPrefix("-") }
+/// GiB of the guest: the number among the arguments.
+let guestSize = words.compactMap { Int($0) }.first ?? (isSmoke ? 1 : 300)
+
 do {
+  if CommandLine.arguments.contains("--guest") {
+    try benchmarkFork()
+    try benchmarkGuest(gib: guestSize)
+    exit(0)
+  }
   let terabyte = try configuration(1 << 40)
   let before = resident()
   var after = 0.0
@@ -222,7 +232,10 @@ do {
   row(
     "fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
 
-  if let folder = CommandLine.arguments.dropFirst().first(where: { !$0.hasPrefix("-") }) {
+  try benchmarkFork()
+  try benchmarkGuest(gib: guestSize)
+
+  if let folder = words.first(where: { Int($0) == nil }) {
     var operations = 0
     var spent = 0.0
     for letter in ["A-alloc-01-mixed", "A-alloc-11-steal", "A-alloc-15-watermark", "B-pcp-05"] {

@@ -81,6 +81,13 @@ import Testing
     #expect(Fixture.error(source) == message)
   }
 
+  /// `f("name")` for `f{ name = "name" }`, when the first field is a string.
+  @Test func nameAlone() {
+    #expect(Fixture.printed("print(labelled('one'))") == "one alone\n")
+    #expect(Fixture.printed("print(labelled{ label = 'one' })") == "one with fields\n")
+    #expect(Fixture.error("labelled(1)").contains("takes one table with named fields"))
+  }
+
   @Test(arguments: [
     ("'300G'", 300 << 30), ("'1.5G'", 3 << 29), ("'512MiB'", 512 << 20), ("'4k'", 4096),
     ("2^20", 1 << 20), ("'0x1000'", 4096), ("' 7 B '", 7), ("'0.5K'", 512), ("0", 0),

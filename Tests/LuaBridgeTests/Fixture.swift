@@ -104,6 +104,10 @@ enum Fixture {
         LuaParameter("ram", .size(), optional: true), LuaParameter("path", .file, optional: true),
       ], returns: [LuaResult(.object("counter"))], doc: "Makes a counter."
     ) { $0.returns(LuaHandle("counter", Counter($0.integer(0, default: 0)))) },
+    LuaFunction(
+      "labelled", .named, [LuaParameter("label", .string, optional: true)],
+      doc: "Says how it was called."
+    ) { $0.returns($0.string(0) + ($0.isNameAlone ? " alone" : " with fields")) },
     LuaFunction("box", .positional, [], doc: "Makes a box.") {
       $0.returns(LuaHandle("box", Box(10)))
     },

@@ -128,6 +128,49 @@ import Testing
       ], "bad-names")
   }
 
+  @Test func guests() {
+    let session = Session()
+    _ = session.lua.run(
+      """
+      m = machine{ ram = "64M" }
+      n = machine{ ram = "64M" }
+      vm = m:guest{ ram = "1M", thp = "never" }
+      vm:populate()
+      p = vm:pin{ length = "64K" }
+      """)
+    var text = ""
+    for line in [
+      #"m:guest{ ram = "1M", name = "vm0" }"#, #"m:guest{ ram = "3K" }"#,
+      #"m:guest{ ram = 4097 }"#, #"m:guest{ ram = "16T" }"#, #"m:guest{ nam = "x" }"#,
+      #"m:guest{ name = "" }"#, #"m:guest("vm9")"#, #"m:guest(3)"#, #"n:guest("vm0")"#,
+      #"m:guest{ backing = "disk" }"#, #"m:guest{ backing = "hugetlb", ram = "3M" }"#,
+      #"m:guest{ hugepages = "2M" }"#, #"m:guest{ backing = "hugetlb", hugepages = "4M" }"#,
+      #"m:guest{ shmem_thp = "always" }"#, #"m:guest{ node = 1 }"#, #"m:guest{ seed = 1 }"#,
+      #"m:guest{ backing = "memfd", placement = "shuffled" }"#,
+      #"m:guest{ ram = "128M", placement = "shuffled" }"#,
+      #"machine{ arch = "ppc64", ram = "256M" }:guest{}"#,
+      "vm:populate(1)", #"vm:populate("2M")"#, #"vm:populate(-4096)"#,
+      #"vm:populate("1M", "4K")"#, #"vm:populate(0, 0)"#, #"vm:populate("512K", "1M")"#,
+      "vm:populate(0x7f0000200000)", "vm:populate(1 << 60)", #"vm:populate(0, 1 << 60)"#,
+      #"vm:madvise("hugepages")"#, #"vm:madvise("dontneed", "1M", "1M")"#,
+      #"vm:mprotect("x")"#, #"vm:mmap{}"#, #"vm:mmap{ length = "4K", address = 1 }"#,
+      #"vm:mmap{ length = "4K", address = vm.base }"#, #"vm:mmap{ length = "4K", of = 0 }"#,
+      #"vm:mmap{ length = "4K", of = 0, guest = n:guest{ ram = "1M" } }"#,
+      #"vm:fork("vm0")"#, "vm:pin{ from = 1 }", #"vm:pin{ lenght = "4K" }"#,
+      "vm:pin{ fast = true, remote = true }", "vm:pin{ get = true, longterm = true }",
+      #"vm:pin{ from = 0x7f0000200000, length = "4K" }"#, #"vm:pin{ output = "sgl" }"#,
+      "p:page(0)", "p:page(17)", #"p:sizes{ max_segment = "1K" }"#, "p:runs(0)",
+      "vm:page(1)", "m:why(1 << 40)", #"m:why("x")"#, "m:why(n:page(0x1000))",
+      "m:temp_ref(m:zone('DMA32').free_list)", "m:temp_ref(0)", "m:isolate(0)",
+      "m:isolate(m:isolate(vm:page(0)).page)", "m:drain_lru(1)",
+      #"p:unpin() and p.pages"#, "vm:exit() vm:populate()", "tostring(vm)",
+    ] {
+      text += "> \(line)\n\(session.shown(line))\n"
+      #expect(session.shown("m:check() and n:check()") == "true", "after \(line)")
+    }
+    expectGolden(text, "bad-guests")
+  }
+
   @Test func files() throws {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
       "memory-lua-\(UUID().uuidString)")

@@ -18,6 +18,8 @@ import Testing
     "{ { size = '4M' } }", "{ { size = '4M', base = 0x1000 } }", "{ ram = 1 }", "cycle",
     "setmetatable({}, { __index = error })", "print", "error", "coroutine.create(print)", "m", "n",
     "p", "q", "z", "b", "d", "a", "u", "m.alloc_pages", "held[1]",
+    "vm", "pn", "fo", "0x7f0000000000", "0x7f0000100000", "'4K'", "'64K'", "'1M'", "'2M'", "'anon'",
+    "'memfd'", "'hugetlb'", "'device'", "'shuffled'", "'dontneed'", "'rw'", "'r'", "'vm0'",
   ]
 
   /// Statements that run before: a small machine, another, and one of each kind of object.
@@ -27,6 +29,13 @@ import Testing
     n = n or machine{ ram = "16M" }
     p, q = m:alloc_pages(1) or p or m:page(0), n:alloc_pages(0) or q or n:page(0)
     z, b, d = m:zones()[1], m:pageblock(0), m:node(1)
+    if m.free < 2048 then m = machine{ nodes = { "32M", "32M" }, cpus = 3, cma = "8M" } p = m:page(0) end
+    vm = m:guest{ ram = "4M", backing = ({ "anon", "memfd", "file" })[m.operation % 3 + 1] }
+    pop = vm:touch(0, "1M")
+    pn = vm:pin{ from = "64K", length = "64K" }
+    m:drain_lru()
+    fo, tr, iso = m:folio(vm:page(0)), m:temp_ref(vm:page("4K")), m:isolate(vm:page("8K"))
+    ex, lr, li = m:why(vm:page(0)), m:lru(), vm:vmas()
     a, u = m:cma(), m:cma_alloc(3) or u
     held = {}
     """
@@ -52,14 +61,15 @@ import Testing
   private func statement(_ library: LuaLibrary, _ random: inout Random) -> String {
     let objects = [
       "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
-      "cma_buffer": "u",
+      "cma_buffer": "u", "guest": "vm", "population": "pop", "pin": "pn", "folio": "fo",
+      "temp_ref": "tr", "isolation": "iso", "explanation": "ex", "lru": "lr", "listing": "li",
     ]
     if random.below(10) == 0, let function = library.functions.randomElement(using: &random) {
       return "local x = \(function.name)\(arguments(function, &random))"
     }
     let type = library.types[random.below(library.types.count)]
     let receiver = random.below(12) == 0 ? "(\(draw(&random)))" : objects[type.name]!
-    switch random.below(5) {
+    switch random.below(type.name == "guest" ? 12 : 5) {
     case 0 where !type.properties.isEmpty:
       return "return \(receiver).\(type.properties[random.below(type.properties.count)].name)"
     case 1 where !type.properties.isEmpty:

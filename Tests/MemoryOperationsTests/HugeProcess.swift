@@ -7,6 +7,8 @@ import Testing
 struct HugeProcess: ~Copyable {
   var machine: Machine
   let id: Int
+  /// Where a test keeps the start of its area.
+  var start = 0
 
   /// - Parameter cma: Pages of a CMA area; huge pages come from it first while it is more than half
   ///   of what is free.
@@ -49,7 +51,8 @@ struct HugeProcess: ~Copyable {
   ) -> PinOutcome? {
     var pin = Pin(
       PinRequest(
-        space: id, startPage: pages.lowerBound, pages: pages.count, flags: flags, entryPoint: entry))
+        space: id, startPage: pages.lowerBound, pages: pages.count, flags: flags, entryPoint: entry)
+    )
     while true {
       switch pin.advance(&machine, pace) {
       case .running: continue

@@ -56,7 +56,7 @@ import Testing
       let shown = process.machine.frame(process.id, page: area.start)
       let held = try #require(shown)
       let taken = process.machine.takeTemporaryReference(held, holder: "test")
-      let reference = try #require(taken)
+    let reference = try #require(taken)
       var pin = Pin(
         PinRequest(
           space: process.id, startPage: area.start, pages: 1, flags: [.write, .longTerm]))

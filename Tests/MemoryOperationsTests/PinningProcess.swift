@@ -16,8 +16,9 @@ struct PinningProcess: ~Copyable {
     configuration.cpuNodes = Array(repeating: 0, count: cpus)
     if cma > 0 { configuration.cmaAreas = [.init(name: "reserved", pages: cma << 8)] }
     if movable > 0 { configuration.movablecore = .pages(movable << 8) }
-    configuration.transparentHugePages = thp
     var booted = try Machine.boot(configuration)
+    // Boot turns them off below 512 MiB.
+    booted.settings.transparentHugePages = thp
     let space = booted.createSpace(name: "vm0")
     id = try #require(space)
     machine = booted

@@ -80,13 +80,18 @@ extension LuaCall {
   /// Returns `nil, err`: what the modelled system refuses.
   ///
   /// `err` has the fields `errno`, `message` and `rule`, and reads `ENOMEM message` as text.
-  public func refuse(errno: String, message: String, rule: String? = nil) {
+  ///
+  /// - Parameter details: More fields of `err`.
+  public func refuse(
+    errno: String, message: String, rule: String? = nil,
+    fields details: [(name: String, value: LuaValue)] = []
+  ) {
     returnsNil()
     var fields: [(name: String, value: LuaValue)] = [
       ("errno", .string(errno)), ("message", .string(message)),
     ]
     if let rule { fields.append(("rule", .string(rule))) }
-    returns(LuaTable(fields: fields), refusal: true)
+    returns(LuaTable(fields: fields + details), refusal: true)
   }
 
   func fail(_ failure: LuaFailure) {

@@ -33,6 +33,14 @@ extension LuaCall {
   /// Whether an optional argument was given.
   public func isGiven(_ position: Int) -> Bool { unsafe raw(position).kind != GATE_NIL }
 
+  /// Whether a function with named fields was called with the text of its first field alone, as in
+  /// `guest("vm0")` instead of `guest{ name = "vm0" }`.
+  public var isNameAlone: Bool {
+    guard unsafe call.pointee.argument_count > 0 else { return false }
+    let first = unsafe call.pointee.`self` == nil ? 1 : 2
+    return unsafe raw(0).kind == GATE_STRING && raw(0).index == first
+  }
+
   /// An argument of type `.integer`, `.size`, `.pfn`, `.address`, or the position of a `.choice`.
   public func integer(_ position: Int) -> Int {
     let value = unsafe raw(position)

@@ -64,7 +64,7 @@ public struct LuaFunction: Sendable {
   public enum Style: Sendable {
     /// Called as `f(a, b)`.
     case positional
-    /// Called as `f{ a = …, b = … }`.
+    /// Called as `f{ a = …, b = … }`, or, when the first field is a string, with that alone.
     case named
   }
 

@@ -28,7 +28,8 @@ extension MemoryLibrary {
           "Whose rules apply; see kernels()."),
         LuaParameter(
           "thp", .choice(["always", "madvise", "never"]), default: "always",
-          "Huge pages raise the watermarks of machines of 512 MiB and more."),
+          "transparent_hugepage/enabled. Huge pages raise the watermarks; below 512 MiB they are off."
+        ),
         LuaParameter(
           "min_free_kbytes", .integer(0...Int64(Int32.max)), optional: true,
           "vm.min_free_kbytes, written right after boot."),
@@ -75,6 +76,7 @@ struct MachineOptions {
     configuration.kernel =
       call.isGiven(7) ? Kernel.presets[call.integer(7)] : context.kernel
     configuration.transparentHugePages = call.integer(8, default: 0) != 2
+    configuration.hugePagesOnlyAdvised = call.integer(8, default: 0) == 1
     configuration.hasCMA = call.boolean(10, default: true)
     if call.isGiven(9) { configuration.minFreeKbytes = call.integer(9) }
     var sizes = [call.integer(0, default: 4 << 30)]

@@ -219,7 +219,7 @@ extension MemoryLibrary {
       example: "machine{ ram = \"64M\" }:check() --> true"
     ) { call in
       let object = call.object(as: MachineObject.self)
-      if let broken = object.machine.check() {
+      if let broken = object.machine.check() ?? object.machine.checkMemory() {
         call.refuse(errno: "EINVAL", message: broken)
       } else {
         call.returns(true)

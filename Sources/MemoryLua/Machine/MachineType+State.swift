@@ -74,15 +74,21 @@ extension MemoryLibrary {
   private static var thp: LuaFunction {
     LuaFunction(
       "thp", .positional, [LuaParameter("mode", .choice(["always", "madvise", "never"]))],
-      doc: "Writes transparent_hugepage/enabled, which moves min_free_kbytes.",
-      kernel: ["set_recommended_min_free_kbytes"], rules: ["A1.20"],
+      doc: """
+        Writes transparent_hugepage/enabled.
+
+        It moves min_free_kbytes, and says where faults may use huge pages: anywhere, in areas with \
+        MADV_HUGEPAGE, or nowhere.
+        """,
+      kernel: ["set_recommended_min_free_kbytes"], rules: ["A1.20", "P2.10"],
       example: """
         m = machine{ ram = "1G" }
         m:thp("never")
         m:sysctl("min_free_kbytes") --> "3959"
         """
     ) { call in
-      call.object(as: MachineObject.self).machine.setTransparentHugePages(call.integer(0) != 2)
+      call.object(as: MachineObject.self).machine.setTransparentHugePages(
+        call.integer(0) != 2, onlyAdvised: call.integer(0) == 1)
     }
   }
 }

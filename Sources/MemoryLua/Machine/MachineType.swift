@@ -8,8 +8,8 @@ extension MemoryLibrary {
       "machine", MachineObject.self,
       doc: "A modelled machine: nodes, zones, per-CPU lists, and the pages in them.",
       properties: machineProperties,
-      methods: allocationMethods + hugePageMethods + areaMethods + readingMethods(context)
-        + stateMethods(context),
+      methods: allocationMethods + hugePageMethods + areaMethods + guestMethods + folioMethods
+        + readingMethods(context) + stateMethods(context),
       display: { handle in
         describe(handle.owner(as: MachineObject.self))
       })
@@ -74,6 +74,9 @@ extension MemoryLibrary {
           }
           object.machine.run(onCPU: cpu)
         }),
+      LuaProperty(
+        "operation", .integer(), "How many operations were done; holders say since which one."
+      ) { call in call.returns(call.object(as: MachineObject.self).machine.operation) },
       LuaProperty(
         "kswapd_wakeups", .integer(),
         "How often kswapd would have been woken. It does not run in this version."

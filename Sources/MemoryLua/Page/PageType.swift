@@ -81,7 +81,22 @@ extension MemoryLibrary {
         }
         call.returns(LuaHandle("zone", object, index: zone))
       },
-    ]
+      LuaProperty("folio", .object("folio"), "The folio it belongs to; nil in none.") { call in
+        let object = call.object(as: MachineObject.self)
+        guard let folio = object.machine.folio(of: PFN(call.index)) else {
+          return call.returnsNil()
+        }
+        call.returns(LuaHandle("folio", object, index: folio.head.index))
+      },
+      LuaProperty(
+        "mapcount", .integer(), "Entries that show just this page, or a leaf around it."
+      ) { call in
+        let object = call.object(as: MachineObject.self)
+        let pfn = PFN(call.index)
+        guard let folio = object.machine.folio(of: pfn) else { return call.returns(0) }
+        call.returns(object.machine.pageMappings(pfn) + object.machine.entireMappings(folio))
+      },
+    ] + holderProperties
   }
 
   private static var free: LuaFunction {

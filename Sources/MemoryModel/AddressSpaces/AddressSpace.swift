@@ -35,6 +35,11 @@ public struct AddressSpace: Sendable, Equatable {
   /// The exe's limit for locked memory in bytes, or nil for none.
   public var memlockLimit: Int?
 
+  /// A guest's RAM: the pages from which offsets count; empty for any other process.
+  public package(set) var ram = 0..<0
+  /// The node on whose CPUs its tasks run; nil for any.
+  public package(set) var homeNode: Int?
+
   /// User space ends here: 47 bits.
   public static let endPage = 1 << 35
 

@@ -80,7 +80,7 @@ extension Machine {
   /// Tables are made from the top down, as `__pmd_alloc()` and `__pte_alloc()` do. Nil when a frame
   /// is not to be had, or when a leaf lies in the way.
   ///
-  /// - Parameter charged: See ``createSpace(name:charged:)``; never applies to PTE tables.
+  /// - Parameter charged: See ``createSpace(name:charged:)``.
   package mutating func makeTable(
     _ space: Int, page: Int, level: PageTableLevel, inPinScope: Bool = false, charged: Bool = true
   ) -> Int? {
@@ -93,7 +93,7 @@ extension Machine {
         table = entry.table
       } else {
         guard entry.isNone,
-          let lower = addTable(charged: charged || current == 1, inPinScope: inPinScope)
+          let lower = addTable(charged: charged, inPinScope: inPinScope)
         else { return nil }
         pageTables[slot] = PageTableEntry(table: lower)
         table = lower

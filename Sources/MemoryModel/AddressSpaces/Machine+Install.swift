@@ -2,7 +2,19 @@ extension Machine {
   /// Maps frames that were allocated as plain pages as private anonymous memory, without faults.
   ///
   /// For placements that no sequence of faults gives, such as pages in shuffled frames. Each
-  /// becomes a folio with one mapping, as a write fault makes it, but is on no LRU list yet.
+  /// becomes a folio with one mapping, as a write fault makes it, and is queued for the LRU lists.
+  ///
+  /// - Precondition: The pages lie in one private anonymous area, and nothing is mapped there.
+  /// - Returns: How many were mapped; fewer when no frame is left for page tables.
+  package mutating func installAnonymous(_ space: Int, page first: Int, _ frames: [PFN]) -> Int {
+    guard let area = spaces[space].areaIndex(first) else { return 0 }
+    let region = prepareRegion(space, area: area)
+    let done = installAnonymous(space, page: first, frames, region)
+    for pfn in frames[..<done] { addToLRU(pfn) }
+    return done
+  }
+
+  /// The same in a region, without the LRU lists.
   ///
   /// - Returns: How many were mapped; fewer when no frame is left for page tables.
   package mutating func installAnonymous(
@@ -32,15 +44,21 @@ extension Machine {
     return done
   }
 
+  /// Lets a process show an anonymous page of a recorded state, which it had mapped already.
+  package mutating func adoptAnonymous(_ space: Int, page: Int, _ pfn: PFN) {
+    guard let index = spaces[space].areaIndex(page),
+      let table = makeTable(space, page: page, level: .pte, charged: false)
+    else { return }
+    let region = prepareRegion(space, area: index)
+    folios.setOwner(
+      Folio(pfn, order: 0), .anonymous(region), index: page - regions[region].base)
+    pageTables[table * PageTables.entriesPerTable + page & 511] = PageTableEntry(
+      pfn, [.present, .write, .dirty, .young, .exclusive])
+    spaces[space].anonymousPages += 1
+  }
+
   package mutating func addRegion(base: Int, space: Int) -> Int {
     regions.append(AnonymousRegion(base: base, spaces: [space]))
     return regions.count - 1
   }
-}
-extension Machine {
-  package mutating func addArea(_ space: Int, _ a: Int, _ b: Int) {
-    spaces[space].areas.append(
-      MemoryArea(start: a, end: b, flags: [.read, .write, .mayWrite], backing: .anonymous))
-  }
-  package func pinWordsForBench(_ id: Int) -> Range<Int> { pinWords(id) }
 }

@@ -135,6 +135,15 @@ extension Machine {
     drainLRU(cpu: currentCPU)
     var page = pages.lowerBound
     while page < pages.upperBound {
+      // Kernel: `can_madv_lru_vma()`; areas before this one are done.
+      if let area = spaces[space].area(page),
+        isHugetlb(area) || !area.flags.isDisjoint(with: [.locked, .pfnMap])
+      {
+        return .failure(
+          Refusal(
+            .EINVAL, "MADV_COLD of locked, device or hugetlb memory at 0x\(hex(page << 12))",
+            rule: "P1.27"))
+      }
       let (entry, slot, level) = pageTables.leaf(spaces[space].root, page: page)
       let next = (page & ~((1 << level.order) - 1)) + 1 << level.order
       if level == .pmd, entry.isLeaf, next - page < 512 || next > pages.upperBound {

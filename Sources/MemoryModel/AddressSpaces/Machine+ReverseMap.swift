@@ -31,8 +31,9 @@ extension Machine {
           // A private area shows the file's page only where it has no copy of its own; the entry's
           // frame tells.
           let first = area.start + index - area.filePage(area.start)
-          let range = max(first, area.start)..<min(first + folio.pages, area.end)
-          if !range.isEmpty && first < area.end { collect(folio, space, range, body) }
+          let start = max(first, area.start)
+          let end = min(first + folio.pages, area.end)
+          if start < end { collect(folio, space, start..<end, body) }
         }
       }
     }

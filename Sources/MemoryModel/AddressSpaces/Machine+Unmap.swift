@@ -78,7 +78,7 @@ extension Machine {
     case .zap(let page):
       let area = unmapping.areas[unmapping.index]
       let end = pages < area.end - page ? zapStep(unmapping, page, pages) : area.end
-      zap(area, page..<end, &unmapping.gather)
+      zap(area, page..<end, &unmapping.gather, isPart: end < area.end)
       if end < area.end {
         unmapping.phase = .zap(page: end)
       } else {

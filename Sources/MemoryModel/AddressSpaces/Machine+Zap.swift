@@ -7,9 +7,11 @@ extension Machine {
   ///
   /// - Parameter keepsPrivate: Private copies stay, as a hole in the file leaves them
   ///   (`should_zap_folio()`).
+  /// - Parameter isPart: More of the same area follows, so that a flush that is due at the end of a
+  ///   page table may wait.
   package mutating func zap(
     _ area: MemoryArea, _ pages: Range<Int>, keepsPrivate: Bool = false,
-    _ gather: inout PageGather
+    _ gather: inout PageGather, isPart: Bool = false
   ) {
     let space = gather.space
     var page = pages.lowerBound
@@ -31,6 +33,9 @@ extension Machine {
       }
       let tableEnd = min((page | 511) + 1, pages.upperBound)
       page = zapTable(area, page..<tableEnd, slot, keepsPrivate: keepsPrivate, &gather)
+      if gather.mustFlush, page & 511 == 0 || page == pages.upperBound && !isPart {
+        flush(&gather)
+      }
     }
   }
 
@@ -85,9 +90,22 @@ extension Machine {
   ) -> Int {
     let space = gather.space
     var page = pages.lowerBound
-    var mustFlush = false
     scan: while page < pages.upperBound {
       let slot = first + page - pages.lowerBound
+      if !area.flags.contains(.locked), !keepsPrivate {
+        let run = ZapLoop.plainRun(
+          pageTables.entries.view(), from: slot,
+          count: min(pages.upperBound - page, gather.room), folios.frames.view())
+        if !run.isEmpty {
+          zapPlain(space, run, slot)
+          page += run.count
+          if self.gather(&gather, run) {
+            flush(&gather)
+            break scan
+          }
+          continue
+        }
+      }
       let entry = pageTables[slot]
       if entry.isNone || keepsPrivate && isPrivate(entry) {
         page += 1
@@ -120,7 +138,7 @@ extension Machine {
       if isDirty, folios.owner(folio).mapping.isFile {
         setFlags(folio.head, insert: .dirty)
         gather.isDelayed = true
-        mustFlush = true
+        gather.mustFlush = true
       }
       if folio.order > 0 { notePartialMapping(folio, entry.pfn, pages: run) }
       if area.flags.contains(.locked), frames.head(folio.head).flags.contains(.mlocked) {
@@ -130,17 +148,29 @@ extension Machine {
       if self.gather(
         &gather, folio.head, order: folio.order, references: run, slots: run > 1 ? 2 : 1)
       {
-        mustFlush = true
+        flush(&gather)
         break scan
       }
     }
-    if mustFlush { flush(&gather) }
     return page
   }
 
   private func isPrivate(_ entry: PageTableEntry) -> Bool {
     guard !entry.flags.contains(.special), let folio = folio(of: entry.pfn) else { return false }
     return folios.owner(folio).mapping.isAnonymous
+  }
+
+  /// Unmaps anonymous pages of order 0 that nobody else maps.
+  private mutating func zapPlain(_ space: Int, _ run: PFNRun, _ slot: Int) {
+    pageTables.clear(slot, count: run.count)
+    folios.clearMappings(run)
+    var left = run
+    while !left.isEmpty {
+      let piece = frames.zonePrefix(of: left)
+      count(.anonMapped, -piece.count, at: piece.first)
+      left = left.dropFirst(piece.count)
+    }
+    spaces[space].anonymousPages -= run.count
   }
 
   /// Queues an anonymous folio for a deferred split when one of the pages just unmapped was mapped
@@ -283,5 +313,33 @@ extension Machine {
     guard frame != 0 else { return }
     count(.pageTable, -1, at: PFN(frame))
     if self.gather(&gather, PFN(frame), order: -1) { flush(&gather) }
+  }
+}
+
+enum ZapLoop {
+  /// The pages of consecutive entries, as long as they are anonymous pages of order 0 in consecutive
+  /// frames, in either direction, that have no other mapping; empty when the first is not.
+  static func plainRun(
+    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, _ records: ArenaView<FrameCounts>
+  ) -> PFNRun {
+    let looked = UInt64(PageTableEntry.Flags([.present, .special, .part, .device]).rawValue)
+    let wanted = UInt64(PageTableEntry.Flags.present.rawValue)
+    func isPlain(_ raw: UInt64) -> Bool {
+      if raw & looked != wanted { return false }
+      let counts = records[Int(raw >> 32)]
+      return counts.mapping >= 0x8000_0000 && counts.mappings & FolioTable.mappingsMask == 1
+    }
+    let first = entries[slot]
+    guard count > 0, isPlain(first) else { return PFNRun(PFN(0), count: 0) }
+    let start = Int(first >> 32)
+    var step = 1
+    if count > 1, Int(entries[slot + 1] >> 32) == start - 1 { step = -1 }
+    var done = 1
+    while done < count {
+      let raw = entries[slot &+ done]
+      if Int(raw >> 32) != start &+ step &* done || !isPlain(raw) { break }
+      done &+= 1
+    }
+    return PFNRun(PFN(start), count: done, descending: step < 0 && done > 1)
   }
 }

@@ -6,7 +6,8 @@
 /// Kernel: `struct mmu_gather`, mm/mmu_gather.c.
 package struct PageGather: Sendable {
   package struct Entry: Sendable {
-    let head: PFN
+    /// The head of a folio, or pages of order 0 that follow each other, with a reference each.
+    var run: PFNRun
     /// Of the folio; -1 for the frame of a page table.
     let order: Int8
     let references: UInt16
@@ -23,6 +24,10 @@ package struct PageGather: Sendable {
   ///
   /// Kernel: `delayed_rmap`.
   var isDelayed = false
+  /// A flush is due at the end of the page table.
+  ///
+  /// Kernel: `force_flush` of `zap_pte_range()`.
+  var mustFlush = false
 
   /// MMU_GATHER_BUNDLE: pages that fit on the stack.
   static let localCapacity = 8
@@ -32,6 +37,12 @@ package struct PageGather: Sendable {
   static let bundleLimit = 10000 / 510
 
   package init(space: Int) { self.space = space }
+
+  /// Folios and tables that it holds.
+  package var count: Int { entries.reduce(0) { $0 + $1.run.count } }
+
+  /// Pages of order 0 that can be added before the active bundle is full.
+  var room: Int { (active == 0 ? Self.localCapacity : Self.capacity) - 1 - slots }
 }
 
 extension Machine {
@@ -44,10 +55,28 @@ extension Machine {
     _ gather: inout PageGather, _ head: PFN, order: Int, references: Int = 1, slots: Int = 1
   ) -> Bool {
     gather.entries.append(
-      PageGather.Entry(head: head, order: Int8(order), references: UInt16(references)))
+      PageGather.Entry(
+        run: PFNRun(head, count: 1), order: Int8(order), references: UInt16(references)))
     gather.slots += slots
-    let capacity = gather.active == 0 ? PageGather.localCapacity : PageGather.capacity
-    if gather.slots < capacity - 1 { return false }
+    return gather.room <= 0 && closeBundle(&gather)
+  }
+
+  /// Adds pages of order 0, at most ``PageGather/room``; true when the gather is full.
+  mutating func gather(_ gather: inout PageGather, _ run: PFNRun) -> Bool {
+    let last = gather.entries.count - 1
+    if last >= 0, gather.entries[last].order == 0, gather.entries[last].references == 1,
+      let joined = gather.entries[last].run.joined(with: run)
+    {
+      gather.entries[last].run = joined
+    } else {
+      gather.entries.append(PageGather.Entry(run: run, order: 0, references: 1))
+    }
+    gather.slots += run.count
+    return gather.room <= 0 && closeBundle(&gather)
+  }
+
+  /// Goes on to the next bundle; true when there is none.
+  private mutating func closeBundle(_ gather: inout PageGather) -> Bool {
     // Kernel: `tlb_next_batch()`.
     if gather.isDelayed && gather.active != 0 { return true }
     if gather.active == gather.bundles.count {
@@ -68,12 +97,15 @@ extension Machine {
     gather.active = 0
     gather.slots = 0
     gather.isDelayed = false
+    gather.mustFlush = false
     if gather.entries.isEmpty { return }
     drainLRU(cpu: currentCPU)
     for entry in gather.entries {
-      let folio = Folio(entry.head, order: max(0, Int(entry.order)))
+      let folio = Folio(entry.run.first, order: max(0, Int(entry.order)))
       if entry.order < 0 {
         freeFolio(folio)
+      } else if entry.order == 0 && entry.references == 1 {
+        putReferences(entry.run)
       } else {
         putReferences(folio, Int(entry.references))
       }

@@ -51,6 +51,40 @@ public struct PageTables: ~Copyable {
     return used
   }
 
+  /// Prepares for this many new tables that will be full.
+  mutating func expectDenseUse(tables: Int) {
+    let end = min(used + tables, frames.count)
+    entries.expectDenseUse(of: used * Self.entriesPerTable..<end * Self.entriesPerTable)
+  }
+
+  /// How many entries from `slot` on are none, at most `limit`.
+  func countNone(from slot: Int, limit: Int) -> Int {
+    entries.countPassing(from: slot, step: 1, limit: limit) { entry, _ in entry == 0 }
+  }
+
+  /// Lets consecutive entries show the pages of a run.
+  mutating func show(_ run: PFNRun, from slot: Int, _ flags: PageTableEntry.Flags) {
+    let first = run.first.index
+    let step = run.step
+    entries.update(slot..<slot + run.count) {
+      UInt64(UInt32(truncatingIfNeeded: first &+ ($0 &- slot) &* step)) << 32
+        | UInt64(flags.rawValue)
+    }
+  }
+
+  /// Lets consecutive entries show other pages, with the flags that they have.
+  mutating func move(_ slot: Int, to run: PFNRun) {
+    let first = run.first.index
+    let step = run.step
+    let view = entries.view()
+    for offset in 0..<run.count {
+      let pfn = UInt64(UInt32(truncatingIfNeeded: first &+ offset &* step))
+      view[slot &+ offset] = view[slot &+ offset] & 0xFFFF_FFFF | pfn << 32
+    }
+  }
+
+  mutating func clear(_ slot: Int, count: Int) { entries.fill(slot..<slot + count, with: 0) }
+
   /// Gives a table back; all of its entries must be none.
   mutating func remove(_ table: Int) {
     entries[table * Self.entriesPerTable] = UInt64(firstFree)

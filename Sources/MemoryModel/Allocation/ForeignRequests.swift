@@ -37,6 +37,14 @@ extension Machine {
     foreign.countdown = requests.first.map { $0.position + 1 } ?? 0
   }
 
+  /// Serves the requests before the operation's first allocation at once.
+  package mutating func serveFirstForeign() {
+    guard foreign.requests.first?.position == 0 else { return }
+    serveDue()
+    // The first event is still to come.
+    if foreign.countdown > 0 { foreign.countdown += 1 }
+  }
+
   /// Serves the requests that are left at the end of the operation.
   package mutating func finishForeign() {
     let rest = foreign.requests[foreign.next...]

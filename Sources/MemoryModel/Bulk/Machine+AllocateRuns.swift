@@ -12,6 +12,21 @@ extension Machine {
   /// little is used gets larger by it.
   package mutating func expectDenseUse(of range: PFNRange) { frames.expectDenseUse(of: range) }
 
+  /// The same for the page tables that so many new pages will fill.
+  package mutating func expectDenseTables(pages: Int) {
+    pageTables.expectDenseUse(tables: pages >> 9)
+  }
+
+  /// The same for the frames around a run that a large population took, and their folio records:
+  /// 8 GiB at once, so that the borders, where there are no huge pages, do not matter.
+  mutating func expectDenseFolios(around run: PFNRun) {
+    let window = 1 << 21
+    let start = run.first.index & ~(window - 1)
+    let range = PFNRange(start, min(start + window, frames.count))
+    frames.expectDenseUse(of: range)
+    folios.frames.expectDenseUse(of: range.start..<range.end)
+  }
+
   /// Allocates `count` single pages and appends them to `runs` in the order of their allocation.
   ///
   /// The same as `count` calls of ``allocatePages(order:gfp:node:inPinScope:)`` that stop at the
@@ -30,13 +45,10 @@ extension Machine {
     let request =
       handlesRuns ? request(order: 0, gfp: filtered, node: node ?? cpuNodes[currentCPU]) : nil
     var left = count
-    var pieces: [PFNRun] = []
     while left > 0 {
       // The injected failure counts calls.
       if let request, failAllocation == 0 {
-        pieces.removeAll(keepingCapacity: true)
-        let taken = takeRuns(request, firstFlags(request), upTo: left, &pieces)
-        for piece in pieces { runs.append(joining: piece, from: first) }
+        let taken = takeRuns(request, firstFlags(request), upTo: left, &runs, from: first)
         left -= taken
         if taken > 0 { continue }
       }
@@ -49,6 +61,51 @@ extension Machine {
     return nil
   }
 
+  /// Allocates up to `count` single pages as ``allocateRuns(count:gfp:node:inPinScope:into:)`` does,
+  /// but stops before the first that is not served from lists of its own type or of CMA.
+  ///
+  /// Only claiming and stealing look at pages that are in use (rule A3.22.5), so what else happens to
+  /// pages may come before or after these allocations and leaves the same.
+  ///
+  /// - Returns: How many; 0 when the next page needs a single call.
+  mutating func allocatePlainRuns(
+    count: Int, gfp: GFPFlags, inPinScope: Bool = false, into runs: inout [PFNRun]
+  ) -> Int {
+    let filtered = inPinScope ? gfp.subtracting(.movable) : gfp
+    guard handlesRuns, failAllocation == 0,
+      let request = request(order: 0, gfp: filtered, node: cpuNodes[currentCPU])
+    else { return 0 }
+    let flags = firstFlags(request)
+    let first = runs.count
+    var left = count
+    while left > 0 {
+      guard servingZoneHasPlenty(request, flags) else { break }
+      let taken = takeRuns(request, flags, upTo: left, &runs, from: first)
+      if taken == 0 { break }
+      left -= taken
+    }
+    return count - left
+  }
+
+  /// Whether the next page is on a per-CPU list, or the free lists hold more than a refill takes.
+  private mutating func servingZoneHasPlenty(
+    _ request: AllocationRequest, _ flags: AllocationFlags
+  ) -> Bool {
+    guard let zone = servingZone(request, flags) else { return false }
+    let local = zone * cpuCount + currentCPU
+    if !perCPU[local].lists[perCPUIndex(request.type, order: 0)].isEmpty { return true }
+    let largest = perCPU[local].batch << Self.batchScaleMax
+    var free = 0
+    for order in (0...geometry.maxOrder).reversed() {
+      free += Int(zoneTable[zone].freeList(order: order, request.type).count) << order
+      if flags.contains(.cma) {
+        free += Int(zoneTable[zone].freeList(order: order, .cma).count) << order
+      }
+      if free >= largest { return true }
+    }
+    return false
+  }
+
   /// Whether runs are known to be the same as single calls: the kernels up to 6.9 account a refill
   /// as a whole and size it otherwise (rules A9.6, A9.7).
   var handlesRuns: Bool { kernel.typesFollowPageblocks && kernel.perCPULists == .autoTuned }
@@ -56,10 +113,11 @@ extension Machine {
   /// Takes pages that one list hands out before anything else happens: what is on it, or else one
   /// refill.
   ///
+  /// - Parameter runs: Gets the pages; only runs from index `first` on may grow.
   /// - Returns: How many; 0 when the next page is not a plain one and needs a single call.
   private mutating func takeRuns(
     _ request: AllocationRequest, _ flags: AllocationFlags, upTo limit: Int,
-    _ pieces: inout [PFNRun]
+    _ runs: inout [PFNRun], from first: Int
   ) -> Int {
     guard let zone = servingZone(request, flags) else { return 0 }
     let local = zone * cpuCount + currentCPU
@@ -68,34 +126,36 @@ extension Machine {
     var taken = 0
     if perCPU[local].lists[index].isEmpty {
       guard canRefill(zone, request.type, flags) else { return 0 }
+      var pieces: [PFNRun] = []
       let filled = refillRuns(zone, local, request.type, flags, &pieces)
       taken = min(filled, limit)
       // The first page passed the watermarks of before, all others see those of after the refill.
       if taken > 1 && servingZone(request, flags) != zone { taken = 1 }
       var ahead = taken
-      for (position, piece) in pieces.enumerated() {
+      for piece in pieces {
         let out = piece.prefix(ahead)
         let kept = piece.dropFirst(ahead)
         ahead -= out.count
         frames.setHeads(out, allocated)
         frames.setHeads(kept, FrameState(.perCPU, order: 0, listed: lastTaken))
         frames.pushTail(&perCPU[local].lists[index], run: kept)
-        pieces[position] = out
+        if out.isEmpty { continue }
+        traceAllocation(out, request)
+        runs.append(joining: out, from: first)
       }
-      pieces.removeAll(where: \.isEmpty)
       perCPU[local].count += filled - taken
     } else {
       while taken < limit, !perCPU[local].lists[index].isEmpty {
         let run = frames.takeHead(&perCPU[local].lists[index], upTo: limit - taken)
         frames.setHeads(run, allocated)
-        pieces.append(run)
+        traceAllocation(run, request)
+        runs.append(joining: run, from: first)
         taken += run.count
       }
       perCPU[local].count -= taken
     }
     perCPU[local].freeCount >>= taken
     countAllocation(zone, request, flags, pages: taken)
-    for piece in pieces { traceAllocation(piece, request) }
     return taken
   }
 

@@ -28,11 +28,55 @@ extension Machine {
     }
   }
 
+  /// Drops one reference of each of these folios of order 0, in their order; the same as
+  /// ``putReferences(_:_:)`` for each.
+  ///
+  /// Taking a page off its LRU list and freeing another one change nothing in common, so both go in
+  /// runs.
+  mutating func putReferences(_ run: PFNRun) {
+    var left = run
+    while !left.isEmpty {
+      var piece = left.prefix(folios.lastReferencePrefix(of: left))
+      if piece.count > 1 { piece = frames.zonePrefix(of: piece) }
+      if piece.count > 1 { piece = piece.prefix(frames.samePrefix(of: piece)) }
+      let state = frames.head(left.first)
+      if piece.count > 1, state.kind == .allocated, state.order == 0,
+        state.flags.isDisjoint(with: [.mlocked, .partiallyMapped])
+      {
+        if state.isLRU { unlinkLRU(piece, state) }
+        freeFolios(piece)
+      } else {
+        piece = left.prefix(1)
+        putReferences(Folio(left.first, order: 0), 1)
+      }
+      left = left.dropFirst(piece.count)
+    }
+  }
+
+  /// ``freeFolio(_:)`` for folios of order 0 that are on no list, all of one zone.
+  mutating func freeFolios(_ run: PFNRun) {
+    folios.clear(run)
+    guard let zone = frames.zone(of: run.first) else { return }
+    var left = run
+    while !left.isEmpty {
+      var freed = freeWithinPageblock(left, areForgotten: true)
+      if freed == 0 {
+        trace.append(TraceEvent(.pageFree, left.first, order: 0))
+        frames.clearHead(left.first, order: 0)
+        freePerCPU(zone, left.first, order: 0)
+        freed = 1
+      }
+      left = left.dropFirst(freed)
+    }
+  }
+
   /// Frees the pages at the beginning of `run` that lie in one pageblock, up to the first flush, that
   /// one included.
   ///
+  /// - Parameter areForgotten: They were folios, and counts and LRU lists know them no more; others
+  ///   are freed only as far as they are none.
   /// - Returns: How many; 0 when the first page needs a single call.
-  private mutating func freeWithinPageblock(_ run: PFNRun) -> Int {
+  private mutating func freeWithinPageblock(_ run: PFNRun, areForgotten: Bool = false) -> Int {
     let pfn = run.first
     guard handlesRuns, pfn.index < frames.count, let zone = frames.zone(of: pfn) else { return 0 }
     let type = frames.migrateType(pfn)
@@ -45,9 +89,11 @@ extension Machine {
     let room = max(1, high - perCPU[local].count)
     let inside = pfn.index & (geometry.pageblockPages - 1)
     let inPageblock = run.isDescending ? inside + 1 : geometry.pageblockPages - inside
-    // Folios are freed one by one: counts and LRU lists have to forget them.
-    let plain = folios.unreferencedPrefix(of: run.prefix(min(room, inPageblock)))
-    let pages = frames.allocatedPrefix(of: run.prefix(plain))
+    var pages = min(room, inPageblock, run.count)
+    if !areForgotten {
+      pages = folios.unreferencedPrefix(of: run.prefix(pages))
+      pages = frames.allocatedPrefix(of: run.prefix(pages))
+    }
     guard pages > 0 else { return 0 }
     let freed = run.prefix(pages)
 

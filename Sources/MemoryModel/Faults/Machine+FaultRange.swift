@@ -19,9 +19,11 @@ extension Machine {
   /// Kernel: `populate_vma_page_range()`, or a loop over the addresses.
   ///
   /// - Parameter writes: The access really writes (rule P4.21).
+  /// - Parameter isLarge: Part of a population of GiBs, for which huge pages under the model's own
+  ///   tables pay.
   package mutating func faultRange(
     _ space: Int, _ pages: Range<Int>, _ access: FaultAccess, inPinScope: Bool = false,
-    writes: Bool = false
+    writes: Bool = false, isLarge: Bool = false
   ) -> FaultRun {
     var run = FaultRun(done: 0)
     var page = pages.lowerBound
@@ -35,7 +37,8 @@ extension Machine {
           continue
         }
         let filled = fillEmpty(
-          space, index, page..<end, access, inPinScope: inPinScope, writes: writes, &run)
+          space, index, page..<end, access, inPinScope: inPinScope, writes: writes,
+          isLarge: isLarge, &run)
         page += filled
         run.done = page - pages.lowerBound
         if run.refusal != nil { return run }
@@ -61,17 +64,18 @@ extension Machine {
     return run
   }
 
-  /// The first page from the start of `pages` that an access would fault at; `pages.upperBound` when
-  /// there is none.
-  package func firstMissing(_ space: Int, _ pages: Range<Int>, _ access: FaultAccess) -> Int {
+  /// Makes the access to the pages at the start of `pages` that need no fault.
+  ///
+  /// - Returns: The first page that needs one; `pages.upperBound` when there is none.
+  package mutating func accessPresent(
+    _ space: Int, _ pages: Range<Int>, _ access: FaultAccess, writes: Bool
+  ) -> Int {
     var page = pages.lowerBound
     while page < pages.upperBound {
-      guard let area = spaces[space].area(page) else { return page }
-      let (entry, _, level) = pageTables.leaf(spaces[space].root, page: page)
-      guard entry.isPresent, access != .write || entry.flags.contains(.write),
-        access != .unshare || !area.isCopyOnWrite || entry.flags.contains(.exclusive)
-      else { return page }
-      page = (page & ~((1 << level.order) - 1)) + 1 << level.order
+      guard spaces[space].isAlive, let index = spaces[space].areaIndex(page) else { return page }
+      let end = min(spaces[space].areas[index].end, pages.upperBound)
+      page = skipPresent(space, index, page..<end, access, writes: writes)
+      if page < end { return page }
     }
     return pages.upperBound
   }
@@ -95,13 +99,45 @@ extension Machine {
     return pages.upperBound
   }
 
+  /// ``fillEmpty(_:_:_:_:inPinScope:writes:_:)`` for as many entries of the table as come from lists
+  /// at hand, with all flushes of the batch in between.
+  ///
+  /// Allocations run ahead of the flushes: those free nothing, and no allocation asks which pages
+  /// are on an LRU list (``allocatePlainRuns(count:gfp:inPinScope:into:)``).
+  private mutating func fillRuns(
+    _ space: Int, _ region: Int, _ first: Int, slot: Int, count limit: Int, _ state: FrameState,
+    inPinScope: Bool, isLarge: Bool
+  ) -> Int {
+    let wanted = pageTables.countNone(from: slot, limit: limit)
+    guard wanted > 1, mayQueueRuns else { return 0 }
+    var runs: [PFNRun] = []
+    let count = allocatePlainRuns(
+      count: wanted, gfp: .zeroedUserPage, inPinScope: inPinScope, into: &runs)
+    if count == 0 { return 0 }
+    var filled = 0
+    for run in runs {
+      if isLarge { expectDenseFolios(around: run) }
+      pageTables.show(run, from: slot + filled, .newAnonymous)
+      filled += run.count
+      var left = run
+      while !left.isEmpty {
+        let piece = frames.zonePrefix(of: left)
+        self.count(.anonMapped, piece.count, at: piece.first)
+        left = left.dropFirst(piece.count)
+      }
+    }
+    queueNew(
+      runs, state, .anonymous(region), index: first - regions[region].base, references: 1)
+    return count
+  }
+
   /// Fills empty entries of one existing PTE table with new anonymous pages, as write faults would,
   /// up to the next flush of the LRU batch; the number of pages filled, 0 when this is no such case.
   ///
   /// The batch's flush may free pages, so allocations never run ahead of it.
   private mutating func fillEmpty(
     _ space: Int, _ index: Int, _ pages: Range<Int>, _ access: FaultAccess, inPinScope: Bool,
-    writes: Bool, _ run: inout FaultRun
+    writes: Bool, isLarge: Bool, _ run: inout FaultRun
   ) -> Int {
     let area = spaces[space].areas[index]
     guard access == .write, area.backing == .anonymous, let region = area.region,
@@ -118,10 +154,16 @@ extension Machine {
     state.owner = UInt8(ascii: "A")
     state.flags =
       writes ? [.folio, .swapBacked, .active, .written] : [.folio, .swapBacked, .active]
-    let flags: PageTableEntry.Flags = [.present, .write, .dirty, .young, .exclusive]
-    var filled = 0
-    // Added up for neighbours of one node.
-    var (counted, countedNode) = (0, 0)
+    let inTable = min(pages.count, 512 - pages.lowerBound & 511)
+    var filled = fillRuns(
+      space, region, pages.lowerBound, slot: first, count: inTable, state, inPinScope: scoped,
+      isLarge: isLarge)
+    if filled > 0 {
+      count(.pgfault, filled)
+      run.faults += filled
+      spaces[space].anonymousPages += filled
+      return filled
+    }
     while filled < limit, pageTables[first + filled].isNone {
       guard
         let pfn = allocatePages(order: 0, gfp: .zeroedUserPage, inPinScope: scoped).pfn
@@ -134,19 +176,13 @@ extension Machine {
       frames.setHead(pfn, state)
       folios.startMapped(
         pfn, .anonymous(region), index: pages.lowerBound + filled - base, references: 2)
-      pageTables[first + filled] = PageTableEntry(pfn, flags)
-      let node = node(of: pfn)
-      if node != countedNode {
-        countAnonymous(counted, node: countedNode)
-        (counted, countedNode) = (0, node)
-      }
-      counted += 1
+      pageTables[first + filled] = PageTableEntry(pfn, .newAnonymous)
+      count(.anonMapped, 1, at: pfn)
       let waiting = lruBatches[batch].count
       lruBatches[batch].pages[waiting] = pfn
       lruBatches[batch].count = waiting + 1
       filled += 1
     }
-    countAnonymous(counted, node: countedNode)
     let faults = filled + (run.refusal == nil ? 0 : 1)
     count(.pgfault, faults)
     run.faults += faults
@@ -154,8 +190,9 @@ extension Machine {
     if lruBatches[batch].count >= lruBatchCapacity { flush(batch, .add) }
     return filled
   }
+}
 
-  private mutating func countAnonymous(_ pages: Int, node: Int) {
-    nodeItems[node * VMStatNames.nodeItems.count + NodeItem.anonMapped.rawValue] += pages
-  }
+extension PageTableEntry.Flags {
+  /// Of a page that a write fault has just made.
+  static let newAnonymous: Self = [.present, .write, .dirty, .young, .exclusive]
 }

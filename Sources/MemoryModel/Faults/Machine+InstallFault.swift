@@ -108,5 +108,5 @@ extension GFPFlags {
   /// GFP_HIGHUSER_MOVABLE with the __GFP_COMP that every folio has: 0x140cca.
   static let userPage: GFPFlags = [.highUserMovable, .comp]
   /// 0x140dca.
-  static let zeroedUserPage: GFPFlags = [.highUserMovable, .comp, .zero]
+  package static let zeroedUserPage: GFPFlags = [.highUserMovable, .comp, .zero]
 }

@@ -118,3 +118,10 @@ extension Machine {
     }
   }
 }
+
+extension Machine {
+  /// When a shmem file may use huge pages (rule P2.12).
+  package mutating func setHugePolicy(_ file: Int, _ policy: MemoryFile.HugePolicy) {
+    files[file].hugePages = policy
+  }
+}

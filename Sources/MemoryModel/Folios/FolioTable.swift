@@ -70,13 +70,6 @@ public struct FolioTable: ~Copyable {
     }
   }
 
-  /// How many frames at the beginning of `run` have no counts.
-  func unreferencedPrefix(of run: PFNRun) -> Int {
-    frames.countPassing(from: run.first.index, step: run.step, limit: run.count) { counts, _ in
-      counts.references == 0
-    }
-  }
-
   // MARK: Pins
 
   /// The exact pin count of a large folio; for order 0, the pins that its references amount to.
@@ -140,6 +133,65 @@ public struct FolioTable: ~Copyable {
   mutating func startMapped(_ pfn: PFN, _ mapping: MappingID, index: Int, references: Int) {
     frames[pfn.index] = FrameCounts(
       references: UInt32(references), mappings: 1, mapping: mapping.rawValue, index: UInt32(index))
+  }
+
+  /// The same for the pages of a run, whose indices ascend in its order.
+  ///
+  /// - Parameter accessed: ``referencedBit``, or 0.
+  mutating func startMapped(
+    _ run: PFNRun, _ mapping: MappingID, index: Int, references: Int, accessed: UInt32
+  ) {
+    let range = run.range
+    let first = run.first.index
+    let step = run.step
+    frames.update(range.start..<range.end) {
+      FrameCounts(
+        references: UInt32(truncatingIfNeeded: references), mappings: 1 | accessed,
+        mapping: mapping.rawValue,
+        index: UInt32(truncatingIfNeeded: index &+ ($0 &- first) &* step))
+    }
+  }
+
+  /// How many pages at the beginning of a run have no record of references.
+  func unreferencedPrefix(of run: PFNRun) -> Int {
+    frames.countPassing(from: run.first.index, step: run.step, limit: run.count) { counts, _ in
+      counts.references == 0
+    }
+  }
+
+  /// How many folios of order 0 at the beginning of a run have one reference left.
+  func lastReferencePrefix(of run: PFNRun) -> Int {
+    frames.countPassing(from: run.first.index, step: run.step, limit: run.count) { counts, _ in
+      counts.references == 1
+    }
+  }
+
+  /// Adds a reference to each folio of order 0.
+  mutating func addReference(_ run: PFNRun) {
+    let view = frames.view()
+    let range = run.range
+    for index in range.start..<range.end {
+      var counts = view[index]
+      counts.references += 1
+      view[index] = counts
+    }
+  }
+
+  /// Takes the only mapping of each folio of order 0 away.
+  mutating func clearMappings(_ run: PFNRun) {
+    let view = frames.view()
+    let range = run.range
+    for index in range.start..<range.end {
+      var counts = view[index]
+      counts.mappings &= Self.referencedBit
+      view[index] = counts
+    }
+  }
+
+  /// Forgets the counts of folios of order 0.
+  mutating func clear(_ run: PFNRun) {
+    let range = run.range
+    frames.fill(range.start..<range.end, with: FrameCounts())
   }
 
   // MARK: What it belongs to

@@ -10,6 +10,8 @@ extension Machine {
       return .failure(Refusal(.ENOMEM, "no memory for the top table of \(name)", rule: "P2.20"))
     }
     spaces[child].memlockLimit = spaces[parent].memlockLimit
+    spaces[child].ram = spaces[parent].ram
+    spaces[child].homeNode = spaces[parent].homeNode
     spaces[child].oomScoreAdjustment = spaces[parent].oomScoreAdjustment
     return .success(child)
   }

@@ -15,6 +15,8 @@ public struct FrameTable: ~Copyable {
   private var blockLinks: Arena<Links>
   private var blockTypes: Arena<UInt8>
   private var blockZones: Arena<UInt8>
+  /// What ``expectDenseUse(of:)`` was last asked for.
+  private var lastDense = PFNRange(0, 0)
   /// As in ``Machine``: reading methods get the address and not a copy of the table's fields.
   private let passedByAddress: any Sendable = ()
 
@@ -64,7 +66,8 @@ public struct FrameTable: ~Copyable {
   /// Prepares for most frames of `range` becoming single pages.
   mutating func expectDenseUse(of range: PFNRange) {
     let covered = range.intersection(PFNRange(0, count))
-    if covered.isEmpty { return }
+    if lastDense.intersection(covered) == covered { return }
+    lastDense = covered
     frameState.expectDenseUse(of: covered.start..<covered.end)
     frameLinks.expectDenseUse(of: covered.start..<covered.end)
   }
@@ -254,6 +257,61 @@ public struct FrameTable: ~Copyable {
     }
     list.head = last + 1
     list.count += UInt32(run.count)
+  }
+
+  /// The states of frames, for a hot loop over blocks of orders below a pageblock's.
+  mutating func stateView() -> ArenaView<UInt32> { frameState.view() }
+
+  /// The states of blocks of at least a pageblock's order.
+  mutating func blockStateView() -> ArenaView<UInt32> { blockState.view() }
+
+  /// Takes the pages of a run off a list, wherever on it they are.
+  mutating func remove(_ list: inout FrameList, run: PFNRun) {
+    var left = run
+    while !left.isEmpty {
+      let start = left.first.index
+      // Neighbours on the list go together: pages that came in order follow each other on it, in
+      // either direction.
+      let step = left.step
+      let links = frameLinks[start]
+      let neighbour = UInt32(start + step + 1)
+      let isForward = links.next == neighbour
+      var count = 1
+      if left.count > 1, isForward || links.previous == neighbour {
+        count += frameLinks.countPassing(from: start, step: step, limit: left.count - 1) {
+          links, index in
+          (isForward ? links.next : links.previous) == UInt32(index + step + 1)
+        }
+      }
+      let last = frameLinks[start + (count - 1) * step]
+      let before = isForward ? links.previous : last.previous
+      let after = isForward ? last.next : links.next
+      if before != 0 { frameLinks[Int(before - 1)].next = after } else { list.head = after }
+      if after != 0 { frameLinks[Int(after - 1)].previous = before } else { list.tail = before }
+      list.count -= UInt32(count)
+      clearLinks(left.prefix(count))
+      left = left.dropFirst(count)
+    }
+  }
+
+  /// How many pages at the beginning of `run` have the same state, bit for bit, as its first one.
+  func samePrefix(of run: PFNRun) -> Int {
+    let wanted = frameState[run.first.index]
+    return frameState.countPassing(from: run.first.index, step: run.step, limit: run.count) {
+      state, _ in state == wanted
+    }
+  }
+
+  /// The pages at the beginning of `run` that lie in the zone of its first one.
+  func zonePrefix(of run: PFNRun) -> PFNRun {
+    let zone = blockZones[run.first.index >> pageblockOrder]
+    var run = run
+    // Zones change at the border of a pageblock.
+    while blockZones[run.last.index >> pageblockOrder] != zone {
+      let inside = run.last.index & (1 << pageblockOrder - 1)
+      run = run.prefix(run.count - (run.isDescending ? 1 << pageblockOrder - inside : inside + 1))
+    }
+    return run
   }
 
   /// Links frames to each other in one direction; both ends are left to the caller.

@@ -26,6 +26,22 @@ extension Machine {
         page = last
       } else {
         guard entry.isLeaf, isAccessible(entry, flags, fast: true) else { return page }
+        if level == .pmd, page & 511 == 0 {
+          let wantsWrite = flags.contains(.write)
+          let done = grabLeaves(
+            slot, min(512 - page >> 9 & 511, (pages.upperBound - page) >> 9),
+            wanted: wantsWrite || flags.contains(.get)
+              ? (wantsWrite ? [.present, .write] : .present) : [.present, .exclusive],
+            refused: fastRefusals(flags), flags, accessed: true, &out)
+          if done > 0 {
+            costs.entryReads += 2 * done
+            costs.pinAtomics += 2 * done
+            costs.lookups += flags.contains(.longTerm) ? done : 0
+            costs.arrayWrites += done << 9
+            page += done << 9
+            continue
+          }
+        }
         let pagesHere = min(pages.upperBound, (page | ((1 << level.order) - 1)) + 1) - page
         let first = entry.pfn + page & ((1 << level.order) - 1)
         guard grabFast(first, pagesHere, entry, flags, &out) else { return page }
@@ -112,6 +128,36 @@ extension Machine {
     if flags.contains(.pin) { countPins(.pinAcquired, out.position..<out.position + done) }
     out.position += done
     out.pages += done
+    return done
+  }
+
+  /// Takes whole folios of 2 MiB that consecutive leaves show, as long as they are plain and
+  /// anonymous.
+  ///
+  /// - Returns: How many leaves.
+  mutating func grabLeaves(
+    _ slot: Int, _ count: Int, wanted: PageTableEntry.Flags, refused: UInt16, _ flags: GUPFlags,
+    accessed: Bool, _ out: inout PinCursor
+  ) -> Int {
+    guard geometry.pageblockOrder == 9 else { return 0 }
+    let looked = wanted.union([.leaf, .special, .protNone, .device, .migration, .swap])
+    let isPin = flags.contains(.pin)
+    let done = PinLoop.pinLeaves(
+      pageTables.entries.view(), from: slot, count: count, looked: UInt64(looked.rawValue),
+      wanted: UInt64(wanted.union(.leaf).rawValue), frames.pinClasses(), refused: refused,
+      frames.blockStateView(), folios.large.view(), into: pinWords.words.view(), at: out.position,
+      isPin: isPin, accessed: accessed ? FrameState.Flags.referenced.rawValue : 0)
+    if isPin {
+      if nodeCount == 1 {
+        nodeItems[NodeItem.pinAcquired.rawValue] += done << 9
+      } else {
+        for leaf in 0..<done {
+          self.count(.pinAcquired, 512, at: PFN(pinWords.words[out.position + 2 * leaf + 1]))
+        }
+      }
+    }
+    out.position += 2 * done
+    out.pages += done << 9
     return done
   }
 

@@ -49,6 +49,39 @@ extension Machine {
       refused: refusals(kernel.pinning.check))
   }
 
+  /// Isolates pinned anonymous pages of order 0 that nobody else holds and that may not stay, as long
+  /// as one follows the other in the words; the same as ``isolateLRU(_:)`` and
+  /// ``countIsolated(_:_:)`` for each.
+  ///
+  /// - Parameter list: Gets them.
+  /// - Returns: How many.
+  package mutating func isolatePlain(at position: Int, count: Int, into list: inout [PFN]) -> Int {
+    let refused = refusals(kernel.pinning.check)
+    var done = 0
+    while done < count {
+      let run = PinLoop.isolatable(
+        pinWords.words.view(), at: position + done, count: count - done, frames.pinClasses(),
+        refused: refused, frames.stateView(), folios.frames.view())
+      if run.isEmpty { break }
+      var left = run
+      while !left.isEmpty {
+        let piece = frames.zonePrefix(of: left)
+        var state = frames.head(piece.first)
+        unlinkLRU(piece, state)
+        state.isLRU = false
+        state.flags.insert(.isolated)
+        frames.setHeads(piece, state)
+        let item = state.flags.contains(.swapBacked) ? NodeItem.isolatedAnon : .isolatedFile
+        self.count(item, piece.count, at: piece.first)
+        left = left.dropFirst(piece.count)
+      }
+      folios.addReference(run)
+      for index in 0..<run.count { list.append(run[index]) }
+      done += run.count
+    }
+    return done
+  }
+
   /// Takes a hugetlb page away from everybody else who would isolate it (rule P1.31).
   ///
   /// Kernel: `isolate_hugetlb()`, mm/hugetlb.c.

@@ -12,6 +12,16 @@ extension Machine {
     return runs
   }
 
+  /// Calls `body` with the first frame and the length of each run of a pin, in order.
+  public func forEachRun(_ record: PinRecord, _ body: (PFN, Int) -> Void) {
+    forEachRun(record.words, body)
+  }
+
+  /// Notes the form in which the caller keeps the pages.
+  package mutating func setOutput(_ id: Int, _ output: String) {
+    if let index = pinIndex(id) { pins[index].output = output }
+  }
+
   package func forEachRun(_ words: Range<Int>, _ body: (PFN, Int) -> Void) {
     var position = words.lowerBound
     while position < words.upperBound {
@@ -70,6 +80,17 @@ extension Machine {
     pinWords.release(max(cursor.position, words.lowerBound)..<words.upperBound)
     pins[index].words = words.lowerBound..<cursor.position
     pins[index].pages = cursor.pages
+  }
+
+  /// Notes what came of the call that took a pin.
+  package mutating func describePin(
+    _ id: Int, requested: Int, isFast: Bool, _ costs: OperationCosts, shortfall: Refusal?
+  ) {
+    guard let index = pinIndex(id) else { return }
+    pins[index].requested = requested
+    pins[index].isFast = isFast
+    pins[index].costs = costs
+    pins[index].shortfall = shortfall
   }
 
   /// Forgets a record whose pages are all given back.

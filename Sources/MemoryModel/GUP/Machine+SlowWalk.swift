@@ -22,6 +22,24 @@ extension Machine {
         page = end
       } else {
         guard entry.isLeaf else { return (page, .absent) }
+        if level == .pmd, page & 511 == 0, !single, kernel.pinning.slowBatch,
+          !kernel.pinning.slowGrabChecksZone, flags.isSuperset(of: [.write, .pin])
+        {
+          // Touching to write makes an entry's folio dirty; one that is dirty needs no second look.
+          let isTouching = flags.contains(.touch)
+          let done = grabLeaves(
+            slot, min(512 - page >> 9 & 511, (pages.upperBound - page) >> 9),
+            wanted: isTouching ? [.present, .write, .dirty] : [.present, .write], refused: 0, flags,
+            accessed: isTouching, &out)
+          if done > 0 {
+            costs.walks += done
+            costs.entryReads += 4 * done
+            costs.pinAtomics += 4 * done
+            costs.arrayWrites += done << 9
+            page += done << 9
+            continue
+          }
+        }
         if let stop = stop(entry, flags, area) { return (page, stop) }
         let order = level.order
         let pagesHere = min(pages.upperBound, (page | ((1 << order) - 1)) + 1) - page

@@ -17,6 +17,16 @@ public struct PinRecord: Sendable {
   public var holder: String
   /// The operation that took it, counted from boot.
   public var operation: Int
+  /// Pages that the call asked for; more than ``pages`` after a short count.
+  public package(set) var requested = 0
+  /// It was asked for with `pin_user_pages_fast()`.
+  public package(set) var isFast = false
+  /// What the call did.
+  public package(set) var costs = OperationCosts()
+  /// The error that a short count hides from the caller (rule P3.31).
+  public package(set) var shortfall: Refusal?
+  /// The form in which the caller keeps the pages, when it said so.
+  public package(set) var output: String?
   /// Its words in ``Machine/pinWords``: a pfn for one page, or, with the top bit, a count of pages
   /// that is followed by their first pfn.
   var words: Range<Int>
@@ -43,6 +53,8 @@ public struct TemporaryReference: Sendable, Equatable {
   public let id: Int
   /// The page that was asked for.
   public let page: PFN
+  /// It came with taking the folio off its LRU list (rule P1.30).
+  public var isIsolation = false
   public var holder: String
   public var operation: Int
 }

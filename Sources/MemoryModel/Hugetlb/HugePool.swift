@@ -32,6 +32,12 @@ public struct HugePool: Sendable, Equatable {
   ///
   /// Kernel: `nr_overcommit_huge_pages`.
   public internal(set) var overcommit = 0
+  /// Promises that came back when their page, pinned until then, went to the buddy as surplus: so many
+  /// more may be promised than are free, as in the kernel.
+  var homeless = 0
+  /// Promises that ``Machine/fillHole(_:page:inPinScope:)`` took from others and nobody could make up
+  /// for, because the page was still pinned when it left its file: so many fewer are counted.
+  var missing = 0
   /// One a node.
   public internal(set) var nodes: [Node]
   /// The nodes whose turn it is.

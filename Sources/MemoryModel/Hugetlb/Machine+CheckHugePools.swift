@@ -24,10 +24,24 @@ extension Machine {
         return "the free huge page at \(pfn) carries flags of a page in use"
       }
     }
+    // Pages of a file without an entry among its promises have used up somebody else's.
+    for file in files where file.isHugetlb {
+      let entries = file.promised.ranges.reduce(0) { count, range in
+        count + range.count { isCached(file, index: $0) }
+      }
+      restoring[file.hugeOrder, default: 0] += (file.cachedPages >> file.hugeOrder) - entries
+    }
     for pool in hugePools {
-      if let broken = check(pool, used, restoring[pool.order] ?? 0) { return "huge pages of order \(pool.order): " + broken }
+      if let broken = check(pool, used, restoring[pool.order] ?? 0) {
+        return "huge pages of order \(pool.order): " + broken
+      }
     }
     return nil
+  }
+
+  private func isCached(_ file: MemoryFile, index: Int) -> Bool {
+    let chunk = (index << file.hugeOrder) >> 9
+    return chunk < file.chunks.count && file.chunks[chunk] != 0
   }
 
   private func check(_ pool: HugePool, _ used: [Int: Int], _ restoring: Int) -> String? {
@@ -58,7 +72,7 @@ extension Machine {
         + "\(sums.0), \(sums.1), \(sums.2)"
     }
     // Pages still held bring promises back that nobody has any more.
-    if !(-restoring...pool.free).contains(pool.reserved) {
+    if !(-restoring - pool.missing...pool.free + pool.homeless).contains(pool.reserved) {
       return "\(pool.reserved) pages are promised, \(pool.free) are free"
     }
     return nil

@@ -101,7 +101,9 @@ extension Machine {
   /// Kernel: `update_and_free_hugetlb_folio()`; no vmemmap is to be restored, since the model's
   /// kernels run with hugetlb_free_vmemmap=off, the default.
   mutating func freeRemovedHugePage(_ pool: Int, _ pfn: PFN) {
-    freeBlock(frames.zone(of: pfn)!, pfn, order: hugePools[pool].order)
+    let order = hugePools[pool].order
+    if order > geometry.maxOrder { return freeGiganticPage(pfn, order: order) }
+    freeBlock(frames.zone(of: pfn)!, pfn, order: order)
   }
 
   // MARK: Taking and returning
@@ -270,6 +272,7 @@ extension Machine {
       enqueueHugePage(pool, pfn)
       return true
     }
+    if flags.contains(.restoreReserve) { hugePools[pool].homeless += 1 }
     removeHugePage(pool, pfn, adjustSurplus: !flags.contains(.temporary))
     freeRemovedHugePage(pool, pfn)
     return false
@@ -279,18 +282,12 @@ extension Machine {
 
   /// A new block for the pool, not yet counted.
   ///
-  /// Kernel: `alloc_buddy_hugetlb_folio()`; a gigantic page would come from `alloc_contig_pages()`.
+  /// Kernel: `alloc_buddy_hugetlb_folio()`; a gigantic page comes from elsewhere.
   mutating func allocateFreshHugePage(
     _ pool: Int, _ gfp: GFPFlags, node: Int, inPinScope: Bool = false
   ) -> AllocationResult {
     let order = hugePools[pool].order
-    guard order <= geometry.maxOrder else {
-      return .refused(
-        Refusal(
-          .ENOMEM,
-          "a page of order \(order) would have to be made by moving everything out of its range, "
-            + "which this version does not do", rule: "P5.30"))
-    }
+    if order > geometry.maxOrder { return allocateGiganticPage(order: order, gfp, node: node) }
     let result = allocatePages(order: order, gfp: gfp, node: node, inPinScope: inPinScope)
     guard let pfn = result.pfn else {
       count(.hugeAllocationFail, 1)

@@ -150,8 +150,10 @@ extension Machine {
     let order = files[file].hugeOrder
     guard let pool = hugePoolIndex(order: order) else { return }
     let toEnd = pages.upperBound >= files[file].pages
-    let indices = (pages.lowerBound + 1 << order - 1) >> order..<max(
-      (pages.lowerBound + 1 << order - 1) >> order, pages.upperBound >> order)
+    let indices =
+      (pages.lowerBound + 1 << order - 1)
+      >> order..<max(
+        (pages.lowerBound + 1 << order - 1) >> order, pages.upperBound >> order)
     var freed = 0
     for index in indices {
       guard let pfn = cachedFrame(file, page: index << order) else { continue }
@@ -160,12 +162,18 @@ extension Machine {
       freed += 1
       addReferences(folio, 1)
       removeFromCache(folio, file, page: index << order)
-      if !toEnd { files[file].promised.remove(index..<index + 1) }
       putReferences(folio, 1)
+      if !toEnd { settlePromises(pool, files[file].promised.remove(index..<index + 1) - 1) }
     }
     if toEnd {
-      let unused = files[file].promised.remove(indices.lowerBound..<Int.max) - freed
-      if unused > 0 { takeBackPromises(pool, unused) }
+      settlePromises(pool, files[file].promised.remove(indices.lowerBound..<Int.max) - freed)
     }
+  }
+
+  /// Takes back promises that were not used, or makes up for those that ``fillHole(_:page:inPinScope:)``
+  /// took from others.
+  private mutating func settlePromises(_ pool: Int, _ unused: Int) {
+    if unused > 0 { takeBackPromises(pool, unused) }
+    if unused < 0, promiseHugePages(pool, -unused) != nil { hugePools[pool].missing -= unused }
   }
 }

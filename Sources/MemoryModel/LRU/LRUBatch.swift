@@ -68,7 +68,7 @@ extension FrameState {
   /// The list that its flags call for.
   ///
   /// Kernel: `folio_lru_list()`.
-  var lruList: LRUList {
+  public var lruList: LRUList {
     if flags.contains(.unevictable) { return .unevictable }
     if flags.contains(.swapBacked) { return flags.contains(.active) ? .activeAnon : .inactiveAnon }
     return flags.contains(.active) ? .activeFile : .inactiveFile

@@ -145,6 +145,85 @@ extension Machine {
     zoneItems[zone * VMStatNames.zoneItems.count + list.rawValue + 1] += pages
   }
 
+  /// Queues new folios of order 0 in this CPU's `add` batch, one after the other, with all of its
+  /// flushes; the same as ``queue(_:_:isUnlock:)`` for each.
+  ///
+  /// Their records and states are written here, too, as nothing else has seen them: the batch's
+  /// reference on top of `references` where they still wait.
+  ///
+  /// - Parameter index: Of the first page in its mapping; the others follow.
+  /// - Precondition: ``mayQueueRuns``.
+  mutating func queueNew(
+    _ runs: [PFNRun], _ state: FrameState, _ mapping: MappingID, index: Int, references: Int,
+    accessed: UInt32 = 0
+  ) {
+    let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.add.rawValue
+    let waiting = lruBatches[batch].count
+    let count = runs.reduce(0) { $0 + $1.count }
+    let total = waiting + count
+    // Those that were in the batch before go first.
+    var flushed = 0
+    if total >= lruBatchCapacity {
+      if waiting > 0 { flush(batch, .add) }
+      flushed = total / lruBatchCapacity * lruBatchCapacity - waiting
+    }
+    var listed = state
+    listed.isLRU = true
+    var done = 0
+    for run in runs {
+      var left = run
+      while !left.isEmpty {
+        let isListed = done < flushed
+        let piece = frames.zonePrefix(of: isListed ? left.prefix(flushed - done) : left)
+        frames.setHeads(piece, isListed ? listed : state)
+        folios.startMapped(
+          piece, mapping, index: index + done, references: isListed ? references : references + 1,
+          accessed: accessed)
+        if isListed { linkLRU(piece, listed) }
+        done += piece.count
+        left = left.dropFirst(piece.count)
+      }
+    }
+    // What single additions leave in the batch's places, the flushed ones included.
+    var position = total
+    for run in runs.reversed() {
+      var offset = run.count
+      while offset > 0, position > waiting, position > total - lruBatchCapacity {
+        offset -= 1
+        position -= 1
+        lruBatches[batch].pages[position % lruBatchCapacity] = run[offset]
+      }
+    }
+    lruBatches[batch].count = total - (total / lruBatchCapacity) * lruBatchCapacity
+  }
+
+  /// Whether a flush of this CPU's `add` batch frees no folio, so that it may come before or after
+  /// allocations and frees.
+  var mayQueueRuns: Bool {
+    guard lruDisableCount == 0 else { return false }
+    let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.add.rawValue
+    for index in 0..<lruBatches[batch].count {
+      if folios.frames[lruBatches[batch].pages[index].index].references < 2 { return false }
+    }
+    return true
+  }
+
+  /// ``linkLRU(_:_:atTail:)`` for the pages of a run, one after the other, all of one zone.
+  private mutating func linkLRU(_ run: PFNRun, _ state: FrameState) {
+    let list = state.lruList
+    let index = node(of: run.first) * LRUList.count + list.rawValue
+    frames.pushHead(&lruLists[index], run: run)
+    countLRU(Folio(run.first, order: 0), list, run.count)
+  }
+
+  /// ``unlinkLRU(_:_:)`` for the pages of a run, all of one zone.
+  mutating func unlinkLRU(_ run: PFNRun, _ state: FrameState) {
+    let list = state.lruList
+    let index = node(of: run.first) * LRUList.count + list.rawValue
+    frames.remove(&lruLists[index], run: run)
+    countLRU(Folio(run.first, order: 0), list, -run.count)
+  }
+
   func node(of pfn: PFN) -> Int {
     frames.zone(of: pfn).map { zoneTable[$0].node } ?? 0
   }

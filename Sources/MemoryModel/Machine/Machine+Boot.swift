@@ -13,6 +13,7 @@ extension Machine {
     let memory = ranges.flatMap { $0 }.normalized()
     var settings = Settings()
     settings.transparentHugePages = configuration.transparentHugePages
+    settings.hugePagesOnlyAdvised = configuration.hugePagesOnlyAdvised
     settings.freeHighBatch = configuration.freeHighBatch
     var machine = try Machine(
       geometry: configuration.geometry, kernel: configuration.kernel, nodeCount: ranges.count,
@@ -21,7 +22,8 @@ extension Machine {
       reserved: configuration.reserved.normalized(), settings: settings)
     let layout = ZoneLayout(configuration)
     machine.setUpZones(layout)
-    try machine.placeCMAAreas(configuration.cmaAreas)
+    try machine.placeCMAAreas(
+      configuration.cmaAreas + configuration.hugetlbCMARequests(), configuration.nodes)
     machine.buildZonelists()
     machine.handOver()
     for zone in 0..<machine.zoneCount { machine.setPerCPUHighAndBatch(zone) }
@@ -176,7 +178,7 @@ extension Machine {
   ///
   /// Kernel: `cma_declare_contiguous_nid()`.
   private mutating func placeCMAAreas(
-    _ requests: [MachineConfiguration.CMARequest]
+    _ requests: [MachineConfiguration.CMARequest], _ nodes: [MachineConfiguration.Node]
   ) throws(MemoryError) {
     let block = geometry.pageblockPages
     for request in requests {
@@ -195,7 +197,11 @@ extension Machine {
             + "\(1 << request.orderPerBit) pages of a bit; round its size up")
       }
       let taken = (reserved + cmaAreas.map(\.range)).normalized()
-      let free = memory.subtracting(taken)
+      var free = memory.subtracting(taken)
+      if let node = request.node {
+        free = free.flatMap { range in nodes[node].memory.map { $0.intersection(range) } }
+          .normalized()
+      }
       let base: Int
       if let wanted = request.base {
         let area = PFNRange(wanted, wanted + pages)
@@ -207,7 +213,8 @@ extension Machine {
         }
         base = wanted
       } else {
-        base = try findCMABase(request.name, pages: pages, in: free)
+        base = try findCMABase(
+          request.name, pages: pages, alignment: request.alignment ?? block, in: free)
       }
       guard let zone = frames.zone(of: PFN(base)),
         frames.zone(of: PFN(base + pages - 1)) == zone
@@ -228,9 +235,8 @@ extension Machine {
   }
 
   private func findCMABase(
-    _ name: String, pages: Int, in free: [PFNRange]
+    _ name: String, pages: Int, alignment block: Int, in free: [PFNRange]
   ) throws(MemoryError) -> Int {
-    let block = geometry.pageblockPages
     let end = memory.last?.end ?? 0
     // With memory to spare above 4 GiB the area goes there, from the bottom up.
     let border = geometry.dma32End

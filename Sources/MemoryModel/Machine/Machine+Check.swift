@@ -33,7 +33,7 @@ extension Machine {
     for run in cmaBitmap.setRuns(area) {
       for bit in run {
         let first = PFN(area.base + bit << area.orderPerBit)
-        if frames.head(first).owner != FrameState.cmaOwner {
+        if frames.head(first).owner != FrameState.cmaOwner && !isGigantic(first) {
           return "I10: bit \(bit) is set, but nobody was given \(first)"
         }
       }
@@ -48,7 +48,15 @@ extension Machine {
   }
 
   private func count(ownedIn frames: Range<Int>) -> Int {
-    frames.count { self.frames.head(PFN($0)).owner == FrameState.cmaOwner }
+    frames.count {
+      self.frames.head(PFN($0)).owner == FrameState.cmaOwner || isGigantic(PFN($0))
+    }
+  }
+
+  /// Whether a frame belongs to a gigantic page, in use or in its pool.
+  private func isGigantic(_ pfn: PFN) -> Bool {
+    let state = frames.head(pfn.roundedDown(toOrder: geometry.giganticOrder))
+    return state.isHugetlb && state.order == geometry.giganticOrder
   }
 
   private func checkFreeLists(_ zone: Int) -> String? {

@@ -128,7 +128,8 @@ extension Machine {
         for pfn in lruBatch(cpu: cpu, kind) { counts.references[pfn.index] += 1 }
       }
     }
-    for held in temporaryReferences {
+    // An isolation's reference is told by the folio's flag.
+    for held in temporaryReferences where !held.isIsolation {
       if let folio = folio(of: held.page) { counts.references[folio.head.index] += 1 }
     }
     for pin in pins {

@@ -76,8 +76,11 @@ extension Machine {
   /// Switches transparent huge pages, which moves `min_free_kbytes` (rule A1.20).
   ///
   /// Kernel: `enabled_store()`, `set_recommended_min_free_kbytes()`, mm/khugepaged.c.
-  public mutating func setTransparentHugePages(_ enabled: Bool) {
+  ///
+  /// - Parameter onlyAdvised: `madvise`: only areas with MADV_HUGEPAGE get huge pages.
+  public mutating func setTransparentHugePages(_ enabled: Bool, onlyAdvised: Bool = false) {
     settings.transparentHugePages = enabled
+    settings.hugePagesOnlyAdvised = enabled && onlyAdvised
     raiseForHugePages()
     setupPerZoneWatermarks()
   }

@@ -23,7 +23,7 @@ public struct Machine: ~Copyable {
   /// For each node, the populated zones in the order in which a request tries them (rule A1.13).
   var zonelists: [[Int]]
 
-  public internal(set) var settings: Settings
+  public package(set) var settings: Settings
   /// Frames that are memory at all, and those among them that boot kept back.
   public internal(set) var memory: [PFNRange]
   public internal(set) var reserved: [PFNRange]
@@ -264,7 +264,7 @@ public struct Machine: ~Copyable {
 
   /// The block that `pfn` lies in, found at its first frame; nil when no block covers it.
   public func block(containing pfn: PFN) -> (start: PFN, state: FrameState)? {
-    for order in 0...geometry.maxOrder {
+    for order in 0...max(geometry.maxOrder, geometry.giganticOrder) {
       let start = pfn.roundedDown(toOrder: order)
       let state = frames.head(start)
       if state.kind != .none, state.order >= order { return (start, state) }

@@ -13,6 +13,8 @@ public struct MachineConfiguration: Sendable {
   public var kernelcore: MovableSize?
   public var movablecore: MovableSize?
   public var cmaAreas: [CMARequest] = []
+  /// `hugetlb_cma=`: pages that CMA areas keep for gigantic pages; 0 for none (rule P5.30).
+  public var hugetlbCMA = 0
   /// Huge pages that boot takes for hugetlbfs.
   public var hugePages: [HugePageRequest] = []
   /// CONFIG_CMA.
@@ -21,6 +23,8 @@ public struct MachineConfiguration: Sendable {
   public var hasCMA = true
   /// Transparent huge pages raise the watermarks of machines of 512 MiB and more (rule A1.20).
   public var transparentHugePages = true
+  /// `enabled` is `madvise`: only areas with MADV_HUGEPAGE get huge pages (rule P2.10).
+  public var hugePagesOnlyAdvised = false
   /// `vm.min_free_kbytes` as a user's sysctl.conf writes it right after boot.
   public var minFreeKbytes: Int?
   /// Whether a CPU's share of its last-level cache is more than three batches (rule A5.12).
@@ -47,6 +51,10 @@ public struct MachineConfiguration: Sendable {
     /// First frame, or nil to place it as `cma=` does (rule A1.26).
     public var base: Int?
     public var orderPerBit: Int
+    /// What the first frame is a multiple of; nil is a pageblock.
+    var alignment: Int?
+    /// The node that it must lie on; nil for any.
+    var node: Int?
 
     public init(name: String, pages: Int, base: Int? = nil, orderPerBit: Int = 0) {
       self.name = name

@@ -114,6 +114,10 @@ extension Machine {
     machine.buildZonelists()
     machine.isMobilityGroupingDisabled = image.isMobilityGroupingDisabled
     machine.cmaAreas = image.cmaAreas
+    // A recorded state counts shmem pages but does not mark them.
+    let isFileMemory =
+      image.nodeItems["nr_shmem"] ?? 0 > 0
+      && image.nodeItems["nr_shmem"] == image.nodeItems["nr_file_pages"]
     for block in image.allocations {
       let pfn = PFN(block.pfn)
       guard block.pfn + 1 << block.order <= machine.frames.count,
@@ -127,7 +131,7 @@ extension Machine {
       state.isLRU = block.isLRU
       state.isDriverMovable = block.isDriverMovable
       machine.frames.setHead(pfn, state)
-      machine.adopt(Folio(pfn, order: block.order), state)
+      machine.adopt(Folio(pfn, order: block.order), state, isFileMemory: isFileMemory)
     }
     try machine.loadHugePools(image)
     for (area, runs) in zip(machine.cmaAreas, image.cmaSetRuns) {
@@ -157,13 +161,18 @@ extension Machine {
 
   /// Makes a recorded user page a folio of a process that the model does not hold: mapped once, and
   /// cached when it is a file's.
-  private mutating func adopt(_ folio: Folio, _ recorded: FrameState) {
+  ///
+  /// - Parameter isFileMemory: All files are shmem, such as those of a root file system in memory.
+  private mutating func adopt(
+    _ folio: Folio, _ recorded: FrameState, isFileMemory: Bool
+  ) {
     let isFile = [UInt8(ascii: "F"), UInt8(ascii: "f")].contains(recorded.owner)
     let isAnonymous =
       [UInt8(ascii: "A"), UInt8(ascii: "a")].contains(recorded.owner) || recorded.isLRU && !isFile
     guard isAnonymous || isFile else { return }
     var state = recorded
-    state.flags.insert(isAnonymous ? [.folio, .swapBacked, .active] : .folio)
+    state.flags.insert(
+      isAnonymous || isFileMemory ? [.folio, .swapBacked, .active] : .folio)
     frames.setHead(folio.head, state)
     folios.setOwner(folio, isAnonymous ? .unknownAnonymous : .unknownFile, index: 0)
     folios.addReferences(folio, isAnonymous ? 1 : 1 + folio.pages)

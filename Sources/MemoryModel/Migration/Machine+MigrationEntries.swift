@@ -103,10 +103,7 @@ extension Machine {
     let (mapping, index) = folios.owner(source)
     var from = frames.head(source.head)
     var to = frames.head(destination.head)
-    let carried: FrameState.Flags = [
-      .dirty, .active, .swapBacked, .referenced, .unevictable, .written, .hugetlb,
-    ]
-    to.flags.formUnion(from.flags.intersection(carried))
+    to.flags.formUnion(from.flags.intersection(.carriedByMigration))
     to.owner = from.owner
     if from.flags.contains(.mlocked) {
       from.flags.remove(.mlocked)

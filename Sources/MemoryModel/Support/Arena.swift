@@ -68,7 +68,12 @@
     guard first < end else { return }
     // A host without huge pages refuses, and small ones do as well.
     unsafe madvise(UnsafeMutableRawPointer(base) + first, end - first, MADV_HUGEPAGE)
-    denseRanges.append(range)
+    // Neighbours are one range: a large population asks piece by piece.
+    if let last = denseRanges.indices.last, denseRanges[last].upperBound == range.lowerBound {
+      denseRanges[last] = denseRanges[last].lowerBound..<range.upperBound
+    } else {
+      denseRanges.append(range)
+    }
   }
 
   /// Writes `value` to every element of `range`.
@@ -178,6 +183,24 @@
       precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
       unsafe base[index] = newValue
     }
+  }
+}
+
+extension ArenaView {
+  /// The bytes of the elements from `index` on as one vector: one check for all of them.
+  @inline(__always)
+  func vector<Vector: SIMD & BitwiseCopyable>(_ index: Int, as _: Vector.Type) -> Vector {
+    let span = MemoryLayout<Vector>.size / MemoryLayout<Element>.stride
+    precondition(UInt(bitPattern: index) <= UInt(bitPattern: count &- span) && span <= count)
+    return unsafe UnsafeRawPointer(base + index).loadUnaligned(as: Vector.self)
+  }
+
+  /// Writes the bytes of a vector over the elements from `index` on.
+  @inline(__always)
+  func store<Vector: SIMD & BitwiseCopyable>(_ vector: Vector, at index: Int) {
+    let span = MemoryLayout<Vector>.size / MemoryLayout<Element>.stride
+    precondition(UInt(bitPattern: index) <= UInt(bitPattern: count &- span) && span <= count)
+    unsafe UnsafeMutableRawPointer(base + index).storeBytes(of: vector, as: Vector.self)
   }
 }
 

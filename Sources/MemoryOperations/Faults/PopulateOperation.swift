@@ -18,6 +18,8 @@ public struct PopulateOperation: Operation {
   private var fault: FaultOperation?
 
   static let slicePages = 1 << 16
+  /// From 1 GiB on, huge pages under the model's own tables pay.
+  static let largePages = 1 << 18
 
   /// The outcome is how many pages are populated, or the refusal of the first that is not.
   ///
@@ -39,12 +41,17 @@ public struct PopulateOperation: Operation {
     if outcome != nil { return .finished }
     if pace == .slice, fault == nil {
       let end = min(page + Self.slicePages, pages.upperBound)
+      let isLarge = pages.count >= Self.largePages
+      if isLarge, page == pages.lowerBound { machine.expectDenseTables(pages: pages.count) }
       let run = machine.faultRange(
-        space, page..<end, access, inPinScope: inPinScope, writes: writes)
+        space, page..<end, access, inPinScope: inPinScope, writes: writes, isLarge: isLarge)
       page += run.done
       if let refusal = run.refusal { return finish(&machine, .failure(refusal)) }
       if let head = run.waitsFor { return .waiting(.folio(head)) }
       return page < pages.upperBound ? .running : finish(&machine, .success(pages.count))
+    }
+    if fault == nil {
+      page = machine.accessPresent(space, page..<pages.upperBound, access, writes: writes)
     }
     if page >= pages.upperBound { return finish(&machine, .success(pages.count)) }
     var current =
@@ -58,7 +65,6 @@ public struct PopulateOperation: Operation {
     if case .refused(let refusal) = current.outcome {
       return finish(&machine, .failure(refusal))
     }
-    page = machine.firstMissing(space, page..<pages.upperBound, access)
     return .running
   }
 

@@ -82,6 +82,14 @@ extension FolioMove {
     }
   }
 
+  /// Goes on with a destination that is allocated already.
+  mutating func take(_ folio: Folio, _ machine: inout Machine) {
+    guard case .allocate = stage else { return }
+    machine.makeFolio(folio, .none, index: 0, owner: UInt8(ascii: "K"), [.locked])
+    destination = folio
+    stage = .lock
+  }
+
   private mutating func finishUnmap() -> MoveResult {
     stage = .compare
     return .unmapped

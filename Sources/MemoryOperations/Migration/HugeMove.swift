@@ -132,7 +132,8 @@ struct HugeMove: Sendable {
     case .identity:
       Step("m9", "migrate_huge_page_move_mapping", "give the mapping of \(name) to its new frame")
     case .install(let index):
-      Step("m11", "remove_migration_pte", "show the new page at leaf \(index + 1) of \(places.count)")
+      Step(
+        "m11", "remove_migration_pte", "show the new page at leaf \(index + 1) of \(places.count)")
     case .unlock:
       Step("m12", "move_hugetlb_state", "swap the temporary flags and unlock both pages")
     case .free: Step("m13", "folio_putback_active_hugetlb", "return \(name) to pool or buddy")

@@ -31,38 +31,56 @@ public struct Migration: Operation, Sendable {
   private var batch: MigrationBatch?
   private var huge: HugetlbMigration?
   private var gathered = 0
+  private let hasHugetlb: Bool
+  /// Folios at the front of `remaining` that are taken: cutting them off each time would move the
+  /// rest for each batch.
+  private var taken = 0
 
   /// NR_MAX_BATCHED_MIGRATION, in pages.
   static let batchPages = 512
+  /// A slice's share of work, in folios that move in whole batches; a step costs as much as eight.
+  static let sliceWork = 1 << 15
+  static let stepWork = 8
   static let asyncPasses = 3
   static let syncPasses = 7
   static let allPasses = 10
 
-  public init(_ list: [PFN], _ target: MigrationTarget, _ mode: MigrateMode) {
+  /// - Parameter hasHugetlb: False when no folio of the list is a hugetlb page, as its isolation
+  ///   told.
+  public init(
+    _ list: [PFN], _ target: MigrationTarget, _ mode: MigrateMode, hasHugetlb: Bool = true
+  ) {
     remaining = list
+    self.hasHugetlb = hasHugetlb
     self.target = target
     self.mode = mode
   }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
-    // A slice is a few thousand steps: well under a millisecond.
-    for _ in 0..<(pace == .step ? 1 : 4096) {
+    // A slice is some thousand steps or some ten thousand folios: a few milliseconds.
+    var left = pace == .step ? 1 : Self.sliceWork
+    while left > 0 {
       if phase == .done { return .finished }
-      step(&machine)
+      if pace == .slice, phase == .gather, moveWhole(&machine) {
+        left -= Self.batchPages
+      } else {
+        step(&machine)
+        left -= Self.stepWork
+      }
     }
     return phase == .done ? .finished : .running
   }
 
   public mutating func interrupt(_ machine: inout Machine) {
     // migrate_pages() looks at no signal: it runs to its end, which passes bound.
-    while phase != .done { step(&machine) }
+    while advance(&machine, .slice) != .finished {}
   }
 
   private mutating func step(_ machine: inout Machine) {
     switch phase {
     case .start:
       machine.traceMigrationStart(mode, target.reason)
-      huge = HugetlbMigration(remaining, machine)
+      if hasHugetlb { huge = HugetlbMigration(remaining, machine) }
       phase = .hugetlb
     case .hugetlb: stepHugetlb(&machine)
     case .gather: gather(machine)
@@ -98,17 +116,52 @@ public struct Migration: Operation, Sendable {
     phase = .gather
   }
 
-  /// Takes folios until their pages reach 512 (rule P4.1).
-  private mutating func gather(_ machine: borrowing Machine) {
+  /// The folios that come next, until their pages reach 512 (rule P4.1).
+  private func nextBatch(_ machine: borrowing Machine) -> Range<Int> {
     var pages = 0
-    var count = 0
-    while count < remaining.count {
-      pages += 1 << machine.frames.head(remaining[count]).order
-      count += 1
+    var end = taken
+    while end < remaining.count {
+      pages += 1 << machine.frames.head(remaining[end]).order
+      end += 1
       if pages >= Self.batchPages { break }
     }
-    let taken = Array(remaining[..<count])
-    remaining.removeSubrange(..<count)
+    return taken..<end
+  }
+
+  private mutating func take(_ range: Range<Int>) {
+    taken = range.upperBound
+    if taken == remaining.count {
+      remaining = []
+      taken = 0
+    }
+  }
+
+  /// Moves the next batch at once when all of its folios are plain.
+  ///
+  /// - Returns: False when it needs its steps.
+  private mutating func moveWhole(_ machine: inout Machine) -> Bool {
+    // Single attempts count otherwise in the modes that do not wait.
+    let range = nextBatch(machine)
+    guard !range.isEmpty else { return false }
+    switch machine.moveBatch(remaining, range, target) {
+    case .notPlain: return false
+    case .moved:
+      counts.succeeded += range.count
+      take(range)
+      phase = remaining.isEmpty ? .finish : .gather
+      return true
+    case .refused(let destinations):
+      gather(machine)
+      batch?.prepare(destinations)
+      return true
+    }
+  }
+
+  /// Takes a batch to go through it step by step.
+  private mutating func gather(_ machine: borrowing Machine) {
+    let range = nextBatch(machine)
+    let taken = Array(remaining[range])
+    take(range)
     let passes = mode == .async ? Self.allPasses : Self.asyncPasses
     batch = MigrationBatch(taken, .async, passes: passes, collectsSplits: true)
     batchCounts = MigrationCounts()
@@ -194,7 +247,8 @@ public struct Migration: Operation, Sendable {
   }
 
   private mutating func finish(_ machine: inout Machine) {
-    remaining = failed + remaining
+    remaining = failed + remaining[taken...]
+    taken = 0
     failed = []
     if remaining.isEmpty { gathered = 0 }
     machine.countMigration(
@@ -208,7 +262,7 @@ public struct Migration: Operation, Sendable {
   public func nextStep(_ machine: borrowing Machine) -> Step {
     if let huge { return huge.nextStep(machine) }
     guard let batch else {
-      return Step("m0", "migrate_pages", "go on with \(remaining.count) folios")
+      return Step("m0", "migrate_pages", "go on with \(remaining.count - taken) folios")
     }
     return batch.nextStep(machine)
   }

@@ -28,6 +28,8 @@ struct MigrationBatch: Sendable {
   private var retryPages = 0
   private var failed = 0
   private var hasNoMemory = false
+  /// Destinations that were allocated ahead, and the refusal of the next one with them.
+  private var prepared: [PFN]?
 
   init(_ list: [PFN], _ mode: MigrateMode, passes: Int, collectsSplits: Bool) {
     self.list = list
@@ -35,6 +37,9 @@ struct MigrationBatch: Sendable {
     self.passes = passes
     self.collectsSplits = collectsSplits
   }
+
+  /// Takes over destinations that a whole batch allocated before its memory ended.
+  mutating func prepare(_ destinations: [PFN]) { prepared = destinations }
 
   /// The number of folios that were not migrated, or -ENOMEM, once it is done.
   var result: Int { hasNoMemory ? -Errno.ENOMEM.rawValue : failed }
@@ -97,7 +102,9 @@ struct MigrationBatch: Sendable {
         }
       }
     }
-    let result = move.unmapStep(&machine, target, mode)
+    if let prepared, index < prepared.count { move.take(Folio(prepared[index], order: 0), &machine) }
+    let isRefused = prepared?.count == index
+    let result = isRefused ? .noMemory : move.unmapStep(&machine, target, mode)
     current = move
     switch result {
     case .running: return
@@ -134,6 +141,7 @@ struct MigrationBatch: Sendable {
     _ counts: inout MigrationCounts, _ split: inout [PFN]
   ) {
     current = nil
+    prepared = nil
     index += 1
     failed += 1
     counts.thpFailed += isTHP(folio)

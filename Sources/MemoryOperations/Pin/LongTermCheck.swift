@@ -23,6 +23,7 @@ struct LongTermCheck: Sendable {
   private(set) var collected = 0
   private(set) var isolated = 0
   private var list: [PFN] = []
+  private var hasHugetlb = false
   private var migration: Migration?
   /// The next word, and the entry within its run.
   private var position: Int
@@ -61,7 +62,7 @@ struct LongTermCheck: Sendable {
       phase = .collect
     case .unpin:
       position = machine.unpin(
-        position..<words.upperBound, flags, limit: pace == .step ? 1 : 1 << 20, batched: false,
+        position..<words.upperBound, flags, limit: pace == .step ? 1 : 1 << 18, batched: false,
         dirty: false, &costs)
       if position == words.upperBound { endUnpin(machine) }
     case .migrate:
@@ -97,7 +98,7 @@ struct LongTermCheck: Sendable {
   private mutating func collect(
     _ machine: inout Machine, _ pace: Pace, _ costs: inout OperationCosts
   ) {
-    let end = min(words.upperBound, position + (pace == .step ? 1 : 1 << 20))
+    let end = min(words.upperBound, position + (pace == .step ? 1 : 1 << 18))
     while position < end {
       if offset == 0 && skipping == 0 {
         let plain = machine.countPinnable(at: position, count: end - position)
@@ -108,6 +109,8 @@ struct LongTermCheck: Sendable {
           previous = nil
           continue
         }
+        let moved = isolatePlain(&machine, pace, limit: end - position, &costs)
+        if moved > 0 { continue }
       }
       let (first, pages, next) = machine.pinnedRun(at: position)
       if machine.kernel.pinning.scan == .pfnRange || pages == 1 && skipping == 0 {
@@ -121,6 +124,29 @@ struct LongTermCheck: Sendable {
       }
     }
     if position >= words.upperBound { endCollect() }
+  }
+
+  /// Judges and isolates pages of order 0 that need no drain, as a slice may.
+  ///
+  /// - Returns: How many.
+  private mutating func isolatePlain(
+    _ machine: inout Machine, _ pace: Pace, limit: Int, _ costs: inout OperationCosts
+  ) -> Int {
+    let rules = machine.kernel.pinning
+    guard pace == .slice, rules.drain == .referencesLocalThenAll, !rules.isolateInverted else {
+      return 0
+    }
+    // The list may become as long as the output; growing it by copies would stop a slice.
+    if list.isEmpty { list.reserveCapacity(words.upperBound - position) }
+    let count = machine.isolatePlain(at: position, count: limit, into: &list)
+    guard count > 0, let last = list.last else { return 0 }
+    costs.rescanReads += count
+    costs.lookups += count
+    collected += count
+    isolated += count
+    position += count
+    previous = Folio(last, order: 0)
+    return count
   }
 
   /// One entry, for kernels that go entry by entry (rule P3.44).
@@ -181,6 +207,7 @@ struct LongTermCheck: Sendable {
       if machine.isolateHugetlb(folio) {
         list.append(folio.head)
         isolated += 1
+        hasHugetlb = true
       }
       return
     }
@@ -260,7 +287,8 @@ struct LongTermCheck: Sendable {
       list,
       MigrationTarget(
         gfp: Self.destination(machine.kernel.pinning), reason: .longtermPin,
-        inPinScope: machine.kernel.pinning.scope == .pin), .sync)
+        inPinScope: machine.kernel.pinning.scope == .pin), .sync, hasHugetlb: hasHugetlb)
+    list = []
     phase = .migrate
   }
 

@@ -111,11 +111,19 @@ public struct DumpHugePool: Decodable, Sendable {
   public let order: Int
   public let nr_huge_pages: Int
   public let free_huge_pages: Int
-  public let resv_huge_pages: Int
+  /// An unsigned long that a promise taken back too early leaves below 0.
+  private let resv_huge_pages_unsigned: UInt64
+  public var resv_huge_pages: Int { Int(truncatingIfNeeded: resv_huge_pages_unsigned) }
   public let surplus_huge_pages: Int
   public let max_huge_pages: Int
   public let nr_overcommit: Int
   public let free: [Int]
+
+  private enum CodingKeys: String, CodingKey {
+    case order, nr_huge_pages, free_huge_pages, surplus_huge_pages, max_huge_pages, nr_overcommit
+    case free
+    case resv_huge_pages_unsigned = "resv_huge_pages"
+  }
 }
 
 public struct DumpLRUBatch: Decodable, Sendable {

@@ -23,6 +23,7 @@ extension MachineImage {
     settings.watermarkBoostFactor = system.watermark_boost_factor
     settings.watermarkScaleFactor = system.watermark_scale_factor
     settings.transparentHugePages = system.thp_flags & 6 != 0
+    settings.hugePagesOnlyAdvised = system.thp_flags & 6 == 4
     events = dump.vmstat ?? [:]
     nodeItems = dump.vmstat ?? [:]
     for zone in zones { self.zones.append(try ZoneImage(zone, recording)) }

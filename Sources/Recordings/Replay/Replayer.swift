@@ -9,9 +9,8 @@ public struct Replayer: ~Copyable {
   private let recording: Recording
   public internal(set) var machine: Machine
   public internal(set) var report: ReplayReport
-  var hugeMappings = HugeMappings()
   var task: RecordedTask?
-  private var choices = Choices()
+  var choices = Choices()
   private var recent: [(index: Int, command: String)] = []
   private var next: Int
   /// Whether the statistics worker runs once a second, or was put to sleep by the script.
@@ -52,7 +51,9 @@ public struct Replayer: ~Copyable {
       }
     case "offline", "online": break
     case "user":
-      if record.cmd?.hasPrefix("fork") == true { return "fork is not modelled yet" }
+      if record.cmd?.hasPrefix("child") == true, record.ev?.isEmpty == false {
+        return "the script goes on in another process"
+      }
     default: return "\(record.op) is not modelled yet"
     }
     for event in record.ev ?? [] where event.key != Self.allocation && event.key != Self.free {
@@ -161,7 +162,6 @@ public struct Replayer: ~Copyable {
       let scanBefore = awaitsScan
       let workerBefore = hasStatisticsWorker
       let tickBefore = lastTick
-      let mappingsBefore = hugeMappings
       let taskBefore = task
       choices = Choices()
       var best: ReplayReport?
@@ -178,7 +178,6 @@ public struct Replayer: ~Copyable {
         awaitsScan = scanBefore
         hasStatisticsWorker = workerBefore
         lastTick = tickBefore
-        hugeMappings = mappingsBefore
         task = taskBefore
         if !choices.advance() { break }
       }
@@ -229,14 +228,9 @@ public struct Replayer: ~Copyable {
 
   private mutating func apply(_ record: RecordingRecord) -> Difference? {
     runTimers(before: record)
+    fireTimers(before: record)
     switch record.op {
     case "drain_pcp": machine.drainAllPages()
-    case "drain_lru" where !isTaskOperation(record): machine.drainAllLRU()
-    case "drain_lru_local" where !isTaskOperation(record): machine.drainLRU(cpu: machine.currentCPU)
-    case "madvise" where !isTaskOperation(record) && record.cmd?.hasSuffix("dontneed") == true,
-      "munmap" where !isTaskOperation(record):
-      // zap_page_range_single() and unmap_region() empty the local batches first.
-      machine.drainLRU(cpu: machine.currentCPU)
     case "cpu": leaveCPU(for: record.cmd?.split(separator: " ").last.flatMap { Int($0) })
     case "sleep_ms": for cpu in 0..<machine.cpuCount { machine.foldStatistics(cpu: cpu) }
     default: break
@@ -251,7 +245,7 @@ public struct Replayer: ~Copyable {
       if let difference = runHotplug(record) { return difference }
     } else if isTaskOperation(record) {
       if let difference = runTask(record) { return difference }
-    } else if let difference = applyHugeMapping(record) ?? applyEvents(of: record) {
+    } else if let difference = applyEvents(of: record) {
       return difference
     }
     if worker && !workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
@@ -340,7 +334,7 @@ public struct Replayer: ~Copyable {
   /// traced pages, 4 pages each.
   ///
   /// A stack from the cache of dead threads' stacks costs none.
-  private static func untracedStacks(_ record: RecordingRecord) -> Int {
+  static func untracedStacks(_ record: RecordingRecord) -> Int {
     guard record.d?["nr_kernel_stack"] ?? 0 > 0 else { return 0 }
     var pages = 0
     for (name, delta) in record.d ?? [:] where name.hasPrefix("pgalloc_") { pages += delta }
@@ -355,9 +349,12 @@ public struct Replayer: ~Copyable {
     (record.zv ?? []).contains { $0.code == "d" && $0.comm?.hasPrefix("kworker") == true }
   }
 
+  /// Unlike that of any traced request.
+  static let kernelStack: GFPFlags = [.kernel, .zero, .noWarn]
+
   /// `alloc_pages_bulk()` for a thread's stack.
   private mutating func allocateKernelStack() {
-    for _ in 0..<4 { _ = machine.allocatePages(order: 0, gfp: [.kernel, .zero, .noWarn]) }
+    for _ in 0..<4 { _ = machine.allocatePages(order: 0, gfp: Self.kernelStack) }
   }
 
   private mutating func apply(_ event: RecordingEvent, in record: RecordingRecord) -> Difference? {
@@ -373,9 +370,6 @@ public struct Replayer: ~Copyable {
         report.pageEvents += 1
         if (result.pfn?.index ?? -1) != recorded {
           return (describe(recorded, order, gfp), describe(result.pfn?.index ?? -1, order, gfp))
-        }
-        if record.op == "touch", gfp.contains(.movable), let pfn = result.pfn {
-          machine.addToLRU(pfn)
         }
       }
     case Self.free:

@@ -51,9 +51,9 @@ struct Counters: Equatable {
 
   /// Compares what changed since `before` with the deltas of a record.
   func compare(
-    since before: Counters, _ deltas: [String: Int]
+    since before: Counters, _ deltas: [String: Int], except unknown: Set<String> = []
   ) -> (recorded: String, model: String)? {
-    for (index, name) in Self.names.enumerated() {
+    for (index, name) in Self.names.enumerated() where !unknown.contains(name) {
       let delta = values[index] - before.values[index]
       let recorded = deltas[name] ?? 0
       if delta != recorded { return ("\(name) \(recorded)", "\(name) \(delta)") }

@@ -45,9 +45,15 @@ struct PageEvents {
 
   /// - Parameter machine: In the state before the operation.
   /// - Parameter freesRanges: What the operation frees are pages of its range, whoever had them.
+  /// - Parameter isFork: What other tasks do is done by the child.
   init(
-    _ events: [RecordingEvent], _ machine: borrowing Machine, freesRanges: Bool = false
+    _ events: [RecordingEvent], _ machine: borrowing Machine, freesRanges: Bool = false,
+    isFork: Bool = false
   ) {
+    func isOther(_ event: RecordingEvent) -> Bool {
+      guard let comm = event.comm else { return false }
+      return !isFork || comm != "init"
+    }
     seen = machine.trace.total
     var own = 0
     var lent = Set<Int>()
@@ -64,7 +70,7 @@ struct PageEvents {
           let gfp = UInt32(numbers[2])
           let page = PageEvent(
             kind: .allocate, pfn: pfn, order: numbers[1], gfp: gfp, type: numbers[3])
-          if event.comm == nil, Self.isUserMemory(gfp) {
+          if !isOther(event), Self.isUserMemory(gfp) {
             own += 1
             recorded += waiting
             waiting = []
@@ -84,7 +90,7 @@ struct PageEvents {
           let page = PageEvent(kind: .free, pfn: pfn, order: numbers[1])
           let isForeign =
             lent.remove(pfn) != nil || !freesRanges && Self.isForeign(pfn, machine)
-          if event.comm == nil, !isForeign {
+          if !isOther(event), !isForeign {
             own += 1
             recorded += waiting
             waiting = []
@@ -168,6 +174,7 @@ struct PageEvents {
     let event = events[index]
     switch event.kind {
     case .pageAlloc:
+      if event.argument0 == Replayer.kernelStack.rawValue { return nil }
       return PageEvent(
         kind: .allocate, pfn: event.failed ? -1 : Int(event.pfn), order: Int(event.order),
         gfp: event.argument0, type: Int(event.argument1))

@@ -7,7 +7,28 @@ struct RecordedTask {
     var records: [Int]
   }
 
+  /// A reference or an isolation that ends by itself, at a time that is known to a microsecond.
+  struct Timer: Sendable {
+    let folio: Folio
+    let isIsolation: Bool
+    let due: Int
+  }
+
+  /// A timer that fires in the middle of an operation.
+  struct Shot: Sendable {
+    let timer: Timer
+    /// After as many calls of `advance`.
+    let after: Int
+    var count = 0
+    var isFired = false
+  }
+
+  /// How far the known time of a timer may be off, in ns: it starts at the end of its record.
+  static let timerSlack = 2000
+
   let space: Int
+  /// The child of a fork.
+  var child: Int?
   var pins: [Int: HeldPin] = [:]
   /// Files of shared mappings by first page.
   ///
@@ -15,10 +36,12 @@ struct RecordedTask {
   var files: [Int: Int] = [:]
   /// Folios taken off the LRU by handle.
   var isolated: [Int: PFN] = [:]
+  var timers: [Timer] = []
+  var shot: Shot?
 
   /// Of the static program: its data below, its stack above everything that scripts map.
-  private static let programPage = 0x400
-  private static let stackPage = 0x7_ffff_fff0
+  static let programPage = 0x400
+  static let stackPage = 0x7_ffff_fff0
 
   /// The task in the state of the first dump: its own pages and tables are there already.
   init?(_ machine: inout Machine) {
@@ -31,5 +54,25 @@ struct RecordedTask {
         machine.makeTable(space, page: page, level: .pmd, charged: false) != nil
       else { return nil }
     }
+    adoptPages(&machine)
+  }
+
+  /// The only anonymous pages of the recorded machine are the task's stack and its data.
+  ///
+  /// The stack's page came first, and `shift_arg_pages()` of its exec sent it to the LRU.
+  private func adoptPages(_ machine: inout Machine) {
+    var found: [(isLRU: Bool, pfn: PFN)] = []
+    for pfn in 0..<machine.frames.count {
+      let state = machine.frames.head(PFN(pfn))
+      guard state.flags.contains(.folio),
+        state.owner == UInt8(ascii: "A")
+          || state.owner == UInt8(ascii: "a")
+      else { continue }
+      found.append((state.isLRU, PFN(pfn)))
+    }
+    guard found.count == 2 else { return }
+    let stack = found[0].isLRU ? 0 : 1
+    machine.adoptAnonymous(space, page: Self.stackPage, found[stack].pfn)
+    machine.adoptAnonymous(space, page: Self.programPage, found[1 - stack].pfn)
   }
 }

@@ -14,45 +14,44 @@ extension Replayer {
     guard let pfn = frame(record), let folio = machine.folio(of: pfn) else { return nil }
     let state = machine.frames.head(folio.head)
     // Pages of the kernel have counts that only their owners know.
-    guard state.flags.contains(.folio), !state.flags.contains(.hugetlb) else { return nil }
+    guard state.flags.contains(.folio) else { return nil }
+    let isHugetlb = state.flags.contains(.hugetlb)
     let isAnonymous = machine.owner(folio).mapping.isAnonymous
     var letter = isAnonymous ? "a" : "f"
     if state.isLRU { letter = letter.uppercased() }
     // Pages behind the head show no flags of their own.
-    if pfn != folio.head { letter = "t" }
-    let references = machine.references(folio)
-    var checks: [(String, Int?, Int)] = [
-      ("folio_ref", record.folio_ref, references),
-      ("folio_mapcount", record.folio_mapcount, machine.mappings(folio)),
-      ("head_pfn", record.head_pfn, folio.head.index), ("order", record.order, folio.order),
-      ("pincount", record.pincount, machine.pinCount(folio)),
-      ("maybe_pinned", record.maybe_pinned, machine.maybePinned(folio) ? 1 : 0),
-      ("lt_pinnable", record.lt_pinnable, machine.isLongTermPinnable(folio) ? 1 : 0),
-      ("mapcount", record.mapcount, machine.pageMappings(pfn)),
-    ]
-    if let flags = record.flags {
-      func add(_ name: String, _ value: Bool) {
-        checks.append((name, flags.contains(name) ? 1 : 0, value ? 1 : 0))
+    if pfn != folio.head { letter = "t" } else if isHugetlb { letter = "H" }
+    var difference: Difference?
+    func check(_ name: String, _ recorded: Int?, _ model: Int) {
+      guard difference == nil, let recorded, recorded != model else { return }
+      difference = ("\(name) \(recorded) of page 0x\(hex(pfn.index))", "\(name) \(model)")
+    }
+    check("folio_ref", record.folio_ref, machine.references(folio))
+    check("folio_mapcount", record.folio_mapcount, machine.mappings(folio))
+    check("head_pfn", record.head_pfn, folio.head.index)
+    check("order", record.order, folio.order)
+    check("pincount", record.pincount, machine.pinCount(folio))
+    check("maybe_pinned", record.maybe_pinned, machine.maybePinned(folio) ? 1 : 0)
+    check("lt_pinnable", record.lt_pinnable, machine.isLongTermPinnable(folio) ? 1 : 0)
+    if !isHugetlb { check("mapcount", record.mapcount, machine.pageMappings(pfn)) }
+    if let flags = record.flags, !isHugetlb, pfn == folio.head {
+      func checkFlag(_ name: String, _ value: Bool) {
+        check(name, flags.contains(name) ? 1 : 0, value ? 1 : 0)
       }
-      add("lru", state.isLRU)
-      add("locked", state.flags.contains(.locked))
-      add("dirty", state.flags.contains(.dirty))
-      add("referenced", machine.isReferenced(folio))
-      add("swapbacked", state.flags.contains(.swapBacked))
-      add("unevictable", state.flags.contains(.unevictable))
-      add("mlocked", state.flags.contains(.mlocked))
+      checkFlag("lru", state.isLRU)
+      checkFlag("locked", state.flags.contains(.locked))
+      checkFlag("dirty", state.flags.contains(.dirty))
+      checkFlag("referenced", machine.isReferenced(folio))
+      checkFlag("swapbacked", state.flags.contains(.swapBacked))
+      checkFlag("unevictable", state.flags.contains(.unevictable))
+      checkFlag("mlocked", state.flags.contains(.mlocked))
       // On the lists of MGLRU the generation says it.
-      add("active", state.flags.contains(.active) && !state.isLRU)
+      checkFlag("active", state.flags.contains(.active) && !state.isLRU)
     }
     if let recorded = record.class, recorded != letter {
       return ("page 0x\(hex(pfn.index)) of class \(recorded)", "class \(letter)")
     }
-    for (name, recorded, model) in checks {
-      if let recorded, recorded != model {
-        return ("\(name) \(recorded) of page 0x\(hex(pfn.index))", "\(name) \(model)")
-      }
-    }
-    return nil
+    return difference
   }
 
   /// `sel REGISTER ADDRESS COUNT STEP CONDITION K`: the k-th page that meets a condition.
@@ -105,5 +104,65 @@ extension Replayer {
       machine.putReferences(folio, 1)
     }
     return comparePage(record)
+  }
+
+  // MARK: Off the LRU
+
+  private static func number(_ record: RecordingRecord, at index: Int) -> Int? {
+    let words = (record.cmd ?? "").split(separator: " ")
+    return words.indices.contains(index) ? Int(words[index]) : nil
+  }
+
+  /// `lruiso HANDLE @ADDRESS`: `folio_isolate_lru()` of somebody else.
+  mutating func isolate(_ record: RecordingRecord) -> Difference? {
+    guard let pfn = frame(record), let folio = machine.folio(of: pfn),
+      let handle = Self.number(record, at: 1)
+    else { return nil }
+    if machine.isolateLRU(folio) { task?.isolated[handle] = folio.head }
+    return comparePage(record)
+  }
+
+  mutating func putBack(_ record: RecordingRecord) -> Difference? {
+    guard
+      let handle = Self.number(record, at: 1),
+      let head = task?.isolated.removeValue(forKey: handle), let folio = machine.folio(of: head)
+    else { return nil }
+    machine.putBackLRU(folio)
+    return comparePage(record)
+  }
+
+  /// `tempref_ns` and `lruiso_ms`: what is taken now and given back by a timer.
+  mutating func startTimer(_ record: RecordingRecord) -> Difference? {
+    guard let pfn = frame(record), let folio = machine.folio(of: pfn), let start = record.t else {
+      return nil
+    }
+    if record.op == "tempref_ns" {
+      machine.addReferences(folio, 1)
+      task?.timers.append(
+        RecordedTask.Timer(folio: folio, isIsolation: false, due: start + (record.delay_ns ?? 0)))
+    } else {
+      let delay = Self.number(record, at: 2) ?? 0
+      guard machine.isolateLRU(folio) else { return nil }
+      task?.timers.append(
+        RecordedTask.Timer(folio: folio, isIsolation: true, due: start + delay * 1_000_000))
+    }
+    return comparePage(record)
+  }
+
+  mutating func fire(_ timer: RecordedTask.Timer) {
+    if timer.isIsolation {
+      machine.putBackLRU(timer.folio)
+    } else {
+      machine.putReferences(timer.folio, 1)
+    }
+  }
+
+  /// Fires the timers that are due before a record begins.
+  mutating func fireTimers(before record: RecordingRecord) {
+    guard let time = record.t else { return }
+    let due = (task?.timers ?? []).filter { $0.due + RecordedTask.timerSlack < time }
+    if due.isEmpty { return }
+    task?.timers.removeAll { $0.due + RecordedTask.timerSlack < time }
+    for timer in due { fire(timer) }
   }
 }

@@ -9,33 +9,120 @@ extension Replayer {
 
   /// Whether the model executes this record instead of taking its requests to the allocator.
   func isTaskOperation(_ record: RecordingRecord) -> Bool {
-    if let address = record.addr ?? record.uaddr, hugeMappings.place(address) != nil {
-      return false
-    }
+    if Self.taskOperations.contains(record.op) { return true }
     switch record.op {
-    case "mmap":
-      return record.ret ?? -1 >= 0 && (record.type == "anon" || record.type == "shared")
-    case "munmap", "touch", "pin", "pfns": return true
-    case "page", "sel", "tempref", "putref", "drain_lru", "drain_lru_local":
-      return !hugeMappings.isInUse
-    case "madvise": return [4, 9, 14, 15].contains(record.adv)
-    case "unpin": return record.h.map { task?.pins[$0] != nil } ?? false
+    case "mmap": return record.ret ?? -1 >= 0
+    case "madvise":
+      guard let advice = record.adv else { return false }
+      return advice == 4 || advice == 9 || advice == 14 || advice == 15
+    case "user":
+      guard let command = record.cmd else { return false }
+      return Self.userCommands.contains { command.hasPrefix($0) }
     default: return false
     }
   }
 
+  /// Makes the task's address space, once.
+  mutating func startTask() {
+    if task == nil { task = RecordedTask(&machine) }
+  }
+
   /// Runs one operation of the task and compares it.
   mutating func runTask(_ record: RecordingRecord) -> Difference? {
-    if task == nil { task = RecordedTask(&machine) }
-    guard task != nil else { return ("a task", "no room for its tables") }
+    startTask()
+    guard let task else { return ("a task", "no room for its tables") }
+    if record.op == "pin", let start = record.t, let length = record.ns {
+      let end = start + length + RecordedTask.timerSlack
+      if let index = task.timers.firstIndex(where: { $0.due < end }) {
+        let share = Double(task.timers[index].due - start) / Double(length)
+        return searchShot(record, index, share: share)
+      }
+    }
+    return runOnce(record)
+  }
+
+  /// A timer fires during a pin, and nothing says at which of its steps: the first place counts with
+  /// which everything comes out as recorded, beginning with the one that the times suggest.
+  private mutating func searchShot(
+    _ record: RecordingRecord, _ index: Int, share: Double
+  ) -> Difference? {
+    guard let timer = task?.timers.remove(at: index) else { return nil }
+    do {
+      let start = try machine.fork()
+      return search(record, timer, share: share, from: start)
+    } catch {
+      return ("a machine to try with", error.message)
+    }
+  }
+
+  private mutating func search(
+    _ record: RecordingRecord, _ timer: RecordedTask.Timer, share: Double,
+    from start: borrowing Machine
+  ) -> Difference? {
+    let taskBefore = task
+    let reportBefore = report
+    task?.shot = RecordedTask.Shot(timer: timer, after: timer.isIsolation ? Self.spinLimit : .max)
+    let last = runOnce(record)
+    let steps = task?.shot?.count ?? 0
+    task?.shot = nil
+    report.inferred += 1
+    if last == nil { return nil }
+    let guess = min(max(Int(Double(steps) * share), 0), steps)
+    for place in Self.places(around: guess, steps) {
+      machine.assign(from: start)
+      task = taskBefore
+      report = reportBefore
+      report.inferred += 1
+      task?.shot = RecordedTask.Shot(timer: timer, after: place)
+      let difference = runOnce(record)
+      task?.shot = nil
+      if difference == nil { return nil }
+    }
+    return last
+  }
+
+  /// Steps near a guess first, then farther away; three grids, each finer than the one before.
+  private static func places(around guess: Int, _ steps: Int) -> [Int] {
+    var places: [Int] = []
+    for grid in [32, 256, steps] {
+      let width = max(1, steps / max(grid, 1))
+      for distance in 0...min(steps / width + 1, 400) {
+        if guess - distance * width >= 0 { places.append(guess - distance * width) }
+        if guess + distance * width <= steps { places.append(guess + distance * width) }
+      }
+    }
+    return places
+  }
+
+  /// Slices after which a pin has spun for longer than any recorded one.
+  private static let spinLimit = 1 << 11
+  private static let ownFaults: Set<String> = ["pgfault", "pgreuse", "nr_mapped"]
+  private static let userCommands = ["fork ", "killchild ", "mlock ", "uring_reg ", "uring_unreg "]
+  private static let taskOperations: Set<String> = [
+    "munmap", "touch", "pin", "pfns", "page", "sel", "tempref", "putref", "drain_lru",
+    "drain_lru_local", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin",
+  ]
+
+  private mutating func runOnce(_ record: RecordingRecord) -> Difference? {
     let before = Counters(machine)
-    var events = PageEvents(record.ev ?? [], machine)
-    machine.expectForeign(events.foreign)
+    var events = PageEvents(record.ev ?? [], machine, isFork: record.op == "user")
+    var foreign = events.foreign
+    if record.op == "user" { placeStacks(record, in: &foreign) }
+    machine.expectForeign(foreign)
+    // A system call begins with its own memory.
+    if record.op == "user" { machine.serveFirstForeign() }
     var difference = perform(record, &events)
     machine.finishForeign()
+    if let shot = task?.shot, !shot.isFired {
+      fire(shot.timer)
+      task?.shot?.isFired = true
+    }
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
-    return difference ?? Counters(machine).compare(since: before, record.d ?? [:])
+    // A process that runs faults by itself.
+    let unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
+    return difference
+      ?? Counters(machine).compare(since: before, record.d ?? [:], except: unknown)
   }
 
   private mutating func perform(
@@ -50,6 +137,10 @@ extension Replayer {
     case "unpin": return unpin(record)
     case "pfns": return comparePages(record)
     case "page": return comparePage(record)
+    case "lruiso": return isolate(record)
+    case "lruput": return putBack(record)
+    case "tempref_ns", "lruiso_ms": return startTimer(record)
+    case "user": return performUser(record, &events)
     case "sel": return compareSelection(record)
     case "tempref": return changeReference(record, 1)
     case "putref": return changeReference(record, -1)
@@ -72,13 +163,17 @@ extension Replayer {
     let pages = range(record)
     var backing = MemoryArea.Backing.anonymous
     var flags: MemoryArea.Flags = [.read, .write]
-    if record.type == "shared" {
+    let isShared = record.type == "shared" || record.type == "hugetlb_shared"
+    if record.type != "anon" {
+      let isHuge = record.type?.hasPrefix("hugetlb") == true
       guard
-        case .success(let file) = machine.createFile(.shmem, name: "dev/zero", pages: pages.count)
-      else { return ("a shared mapping", "no file") }
+        case .success(let file) = machine.createFile(
+          isHuge ? .hugetlb(order: machine.geometry.hugeOrder) : .shmem, name: "dev/zero",
+          pages: pages.count)
+      else { return ("a file", "no room for it") }
       task?.files[pages.lowerBound] = file
       backing = .file(file, offset: 0)
-      flags.insert(.shared)
+      if isShared { flags.insert(.shared) }
     }
     let result = machine.mapArea(
       task!.space, start: pages.lowerBound, pages: pages.count, flags, backing, replacing: true)
@@ -130,11 +225,14 @@ extension Replayer {
   }
 
   /// Runs an operation to its end and compares its events as they come.
-  private mutating func run(
-    _ operation: inout some MemoryOperations.Operation, _ events: inout PageEvents, _ pace: Pace
+  mutating func run(
+    _ operation: inout some MemoryOperations.Operation, _ events: inout PageEvents, _ wanted: Pace
   ) -> Difference? {
     var seen = machine.trace.total
+    var pace = wanted
+    if let shot = task?.shot, !shot.timer.isIsolation { pace = .step }
     while true {
+      shoot()
       let progress = operation.advance(&machine, pace)
       if pace == .slice || machine.trace.total - seen > 1 << 14 {
         seen = machine.trace.total
@@ -146,6 +244,17 @@ extension Replayer {
       case .waiting(let wait): return ("it goes on", "it waits for \(wait.description)")
       }
     }
+  }
+
+  /// Fires the timer whose place was chosen, if this is it.
+  private mutating func shoot() {
+    guard var shot = task?.shot, !shot.isFired else { return }
+    if shot.count == shot.after {
+      fire(shot.timer)
+      shot.isFired = true
+    }
+    shot.count += 1
+    task?.shot = shot
   }
 
   // MARK: Faults
@@ -177,7 +286,7 @@ extension Replayer {
 
   // MARK: Pins
 
-  private mutating func pin(
+  mutating func pin(
     _ record: RecordingRecord, _ events: inout PageEvents
   ) -> Difference? {
     let words = (record.cmd ?? "").split(separator: " ")
@@ -240,6 +349,11 @@ extension Replayer {
 
   private mutating func unpin(_ record: RecordingRecord) -> Difference? {
     guard let held = record.h.flatMap({ task?.pins.removeValue(forKey: $0) }) else { return nil }
+    release(held)
+    return nil
+  }
+
+  mutating func release(_ held: RecordedTask.HeldPin) {
     var costs = OperationCosts()
     for id in held.records {
       guard let pin = machine.pin(id) else { continue }
@@ -248,7 +362,6 @@ extension Replayer {
         dirty: false, &costs)
       machine.removePin(id)
     }
-    return nil
   }
 
   // MARK: Page tables

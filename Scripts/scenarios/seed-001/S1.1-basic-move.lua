@@ -1,0 +1,30 @@
+-- S1.1 · a long-term pin moves pages out of CMA
+-- Does a long-term pin leave its pages in a CMA area, where a later cma_alloc would find them in
+-- the way?
+-- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Rules: P3.40 to P3.42, P1.6.
+
+local m = machine{ ram = "2G", cma = "1200M", thp = "never" }
+local vm = m:guest{ ram = "256K" }
+print(vm:populate())
+expect("pages in CMA before", vm:resident().cma, 64)
+print(m:why(vm:page(0)))
+
+local before = m:fork()
+local p = vm:pin{ longterm = true }
+print(p)
+
+-- What changed since `before`, by counter.
+local function delta(m, before)
+  return m:vmstat{ since = before, table = true }
+end
+
+local d = delta(m, before)
+expect("pages pinned", p.pages, 64)
+expect("rounds", p.rounds, 2)
+expect("pages in CMA now", vm:resident().cma, 0)
+expect("pgmigrate_success", d.pgmigrate_success, 64)
+expect("nr_foll_pin_acquired: the failed round counts, too", d.nr_foll_pin_acquired, 128)
+expect("nr_foll_pin_released", d.nr_foll_pin_released, 64)
+expect("the migration is traced", m:trace():find("reason=longterm_pin", 1, true) ~= nil, true)
+expect("the state is sound", m:check(), true)

@@ -1,0 +1,58 @@
+-- S1.14 · one foreign page inside a huge page
+-- A check that steps over whole compound pages never looks at a page that stands in the middle of
+-- one. Does 6.12 see it?
+-- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Rules: P2.24, P3.41, P3.44, P4.9.
+
+-- What changed since `before`, by counter.
+local function delta(m, before)
+  return m:vmstat{ since = before, table = true }
+end
+
+print("-- a huge page outside CMA, with page 10 replaced by one in CMA")
+local m = machine{ ram = "2G", cma = "1200M" }
+local vm = m:guest{ ram = "2M" }
+vm:pin{ longterm = true }:unpin()
+expect("pages in one leaf", vm:resident().huge, 512)
+vm:madvise("dontneed", 10 * 4096, "4K")
+vm:write(10 * 4096, "4K")
+m:drain_lru()
+expect("pages in CMA", vm:resident().cma, 1)
+local before = m:fork()
+local p = vm:pin{ longterm = true }
+print(p)
+expect("pages pinned", p.pages, 512)
+expect("pages moved", delta(m, before).pgmigrate_success, 1)
+expect("pages in CMA now", vm:resident().cma, 0)
+
+print("-- the huge page itself in CMA")
+m = machine{ ram = "2G", cma = "1200M" }
+vm = m:guest{ ram = "2M" }
+vm:write()
+expect("pages in CMA", vm:resident().cma, 512)
+vm:madvise("dontneed", 10 * 4096, "4K")
+vm:write(10 * 4096, "4K")
+m:drain_lru()
+before = m:fork()
+p = vm:pin{ longterm = true }
+print(p)
+local d = delta(m, before)
+expect("pages moved: 512 of the huge page, and page 10", d.pgmigrate_success, 513)
+expect("thp_migration_fail", d.thp_migration_fail, 1)
+expect("thp_migration_split", d.thp_migration_split, 1)
+expect("thp_split_page", d.thp_split_page, 1)
+expect("page 0 is a page of its own", m:folio(vm:page(0)).order, 0)
+
+print("-- after a fork: a write pin copies what the child shares, nothing is migrated")
+m = machine{ ram = "2G", cma = "1200M" }
+vm = m:guest{ ram = "2M" }
+vm:write()
+local child = vm:fork()
+vm:write(10 * 4096, "4K")
+before = m:fork()
+p = vm:pin{ longterm = true }
+print(p)
+d = delta(m, before)
+expect("pages pinned", p.pages, 512)
+expect("pages in CMA now", vm:resident().cma, 0)
+expect("the child keeps the huge page", child:resident().cma, 512)

@@ -1,0 +1,36 @@
+-- S1.20 · one page that cannot move
+-- 64 pages in CMA are pinned, and somebody holds page 3. Is it pinned where it is, or is the pin
+-- refused?
+-- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Rules: P3.42, P3.50, P4.6.
+
+-- What changed since `before`, by counter.
+local function delta(m, before)
+  return m:vmstat{ since = before, table = true }
+end
+
+local m = machine{ ram = "2G", cma = "1200M", thp = "never" }
+local vm = m:guest{ ram = "256K" }
+vm:populate()
+local held <const> = m:temp_ref(vm:page(3 * 4096), "a scanner")
+print(m:why(vm:page(3 * 4096)))
+
+local before = m:fork()
+local p, err = vm:pin{ longterm = true }
+print(p, err)
+local d = delta(m, before)
+expect("the error", err.errno, "ENOMEM")
+expect("folios that did not move", #err.stuck, 1)
+expect("which one", err.stuck[1], vm:page(3 * 4096).pfn)
+expect("pages moved", d.pgmigrate_success, 63)
+expect("pgmigrate_fail", d.pgmigrate_fail, 1)
+expect("pages in CMA now", vm:resident().cma, 1)
+expect("pins that are left", #m:pins(), 0)
+
+held:release()
+before = m:fork()
+p = vm:pin{ longterm = true }
+print(p)
+expect("pages pinned", p.pages, 64)
+expect("pages moved", delta(m, before).pgmigrate_success, 1)
+expect("the state is sound", m:check(), true)

@@ -1,0 +1,252 @@
+internal import LuaBridge
+internal import MemoryGuests
+internal import MemoryModel
+internal import MemoryOperations
+
+extension MemoryLibrary {
+  static var guestAreaMethods: [LuaFunction] { [mmap, munmap, madvise, mprotect, mlock, munlock] }
+
+  private static let rights = ["none", "r", "w", "rw"]
+
+  private static func flags(_ rights: Int) -> MemoryArea.Flags {
+    [[], .read, .write, [.read, .write]][rights]
+  }
+
+  private static var mmap: LuaFunction {
+    LuaFunction(
+      "mmap", .named,
+      [
+        LuaParameter("length", .size(1...Int64.max), "How much, rounded up to whole pages."),
+        LuaParameter(
+          "address", .address, default: "the first gap behind the RAM",
+          "Where (MAP_FIXED_NOREPLACE)."),
+        LuaParameter(
+          "backing", .choice(GuestBacking.allCases.map(\.rawValue)), default: "anon",
+          "As for a guest's RAM; hugetlb takes the architecture's huge page."),
+        LuaParameter("prot", .choice(rights), default: "rw", "Rights."),
+        LuaParameter(
+          "shared", .boolean, default: "true",
+          "Map a file shared; false gives private copies on writes."),
+        LuaParameter(
+          "of", .any, optional: true,
+          "An address or offset in this guest, or in `guest`, whose file is mapped again."),
+        LuaParameter("guest", .object("guest"), default: "this one", "The guest that `of` means."),
+        LuaParameter(
+          "populate", .boolean, default: "false", "MAP_POPULATE: fault it in at once."),
+      ],
+      returns: [LuaResult(.address, "The address.")],
+      errors: [
+        LuaErrno("EEXIST", "something is mapped there"),
+        LuaErrno("ENOMEM", "no gap, or too many areas"),
+        LuaErrno("EINVAL", "not whole huge pages, or a wrong alignment"),
+      ],
+      doc: """
+        Maps more memory into the guest.
+
+        With `of` and `guest` two guests share memory: `vm2:mmap{ length = "1M", of = 0, guest = vm }` \
+        maps the start of vm's RAM, when that is a memfd, shmem or a file.
+        """,
+      kernel: ["do_mmap", "mmap_region"], rules: ["P2.2"],
+      example: """
+        vm = machine{ ram = "64M" }:guest{ ram = "1M" }
+        address = vm:mmap{ length = "64K" }
+        vm:touch(address, "64K").pages --> 16
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let space = call.index
+      let shift = object.machine.geometry.pageShift
+      guard call.isGiven(0) else {
+        throw LuaFailure("bad field 'length' in 'mmap' (it is needed, such as length = \"64K\")")
+      }
+      let pages = (call.integer(0) - 1) >> shift + 1
+      var start: Int?
+      if call.isGiven(1) {
+        let address = call.integer(1)
+        guard address >= 0, address & (1 << shift - 1) == 0 else {
+          throw LuaFailure(
+            "bad field 'address' in 'mmap' (0x\(String(UInt(bitPattern: address), radix: 16)) is no "
+              + "multiple of the page size)")
+        }
+        start = address >> shift
+      }
+      var areaFlags = flags(call.integer(3, default: 3))
+      // Mapped again or anew, a file is shared unless the call says otherwise.
+      let isShared = call.boolean(4, default: true)
+      object.machine.beginOperation()
+      var made: Int?
+      let backing: MemoryArea.Backing
+      if call.isGiven(5) {
+        backing = try sharedBacking(call, object, space)
+        if isShared { areaFlags.insert(.shared) }
+      } else {
+        let kind = GuestBacking.allCases[call.integer(2, default: 0)]
+        switch newBacking(kind, pages, object) {
+        case .failure(let refusal): return call.refuse(refusal)
+        case .success(let new): backing = new
+        }
+        if case .file(let file, _) = backing { made = file }
+        if kind == .device {
+          areaFlags.formUnion([.pfnMap, .io, .shared])
+        } else if kind != .anonymous, isShared {
+          areaFlags.insert(.shared)
+        }
+      }
+      let result = object.machine.mapArea(space, start: start, pages: pages, areaFlags, backing)
+      if let made { object.machine.dropUser(made) }
+      switch result {
+      case .failure(let refusal): call.refuse(refusal)
+      case .success(let page):
+        if call.boolean(7) {
+          _ = object.machine.populate(space, page..<page + pages)
+        }
+        call.returns(page << shift)
+      }
+    }
+  }
+
+  private static func newBacking(
+    _ kind: GuestBacking, _ pages: Int, _ object: MachineObject
+  ) -> Result<MemoryArea.Backing, Refusal> {
+    let file: MemoryFile.Kind
+    switch kind {
+    case .anonymous: return .success(.anonymous)
+    case .device:
+      return .success(.device(firstFrame: ((object.machine.memory.last?.end ?? 0) >> 18 + 1) << 18))
+    case .shared, .memfd: file = .shmem
+    case .hugetlb: file = .hugetlb(order: object.machine.geometry.hugeOrder)
+    case .file: file = .regular
+    }
+    return object.machine.createFile(
+      file, name: "\(kind.rawValue)-\(object.machine.files.count)", pages: pages
+    ).map { .file($0, offset: 0) }
+  }
+
+  private static func sharedBacking(
+    _ call: borrowing LuaCall, _ object: MachineObject, _ space: Int
+  ) throws(LuaFailure) -> MemoryArea.Backing {
+    var other = space
+    if call.isGiven(6) {
+      guard call.handle(6).object === object else {
+        throw LuaFailure("bad field 'guest' in 'mmap' (it runs on another machine)")
+      }
+      other = call.handle(6).index
+    }
+    let value = try ByteSize.bytes(call.value(5), "of")
+    let ram = object.machine.spaces[other].ram
+    let offset = value >> object.machine.geometry.pageShift
+    let page = offset < ram.count ? ram.lowerBound + offset : offset
+    guard let area = object.machine.spaces[other].area(page), let file = area.file else {
+      throw LuaFailure(
+        "bad field 'of' in 'mmap' (no file is mapped at 0x\(String(value, radix: 16)) of "
+          + "\(object.machine.spaces[other].name); private anonymous memory cannot be shared)")
+    }
+    return .file(file, offset: area.filePage(page))
+  }
+
+  /// A function that works on a range of a guest.
+  private static func onRange(
+    _ name: String, first: [LuaParameter] = [], errors: [LuaErrno], _ doc: String,
+    kernel: [String], rules: [String], example: String,
+    _ body:
+      @escaping @Sendable (borrowing LuaCall, MachineObject, Int, Range<Int>) throws(LuaFailure) ->
+      Result<Void, Refusal>
+  ) -> LuaFunction {
+    LuaFunction(
+      name, .positional, first + GuestRange.parameters(), returns: [LuaResult(.boolean, "true.")],
+      errors: errors, doc: doc, kernel: kernel, rules: rules, example: example
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let space = call.index
+      let pages = try GuestRange.pages(call, first.count, object, space, function: name)
+      let result = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+        try body(call, object, space, pages)
+      }
+      call.returns(result)
+    }
+  }
+
+  private static let notMapped = LuaErrno("ENOMEM", "part of the range is not mapped")
+
+  private static var munmap: LuaFunction {
+    onRange(
+      "munmap", errors: [LuaErrno("EINVAL", "an end lies inside a hugetlb page")],
+      "Unmaps a range; pinned pages live on until they are unpinned.",
+      kernel: ["do_vmi_align_munmap"], rules: ["P2.23", "P9.32"],
+      example: """
+        vm = machine{ ram = "64M" }:guest{ ram = "1M", thp = "never" }
+        vm:touch()
+        vm:munmap("512K") --> true
+        vm:resident().pages --> 128
+        """
+    ) { call, object, space, pages in
+      var operation = UnmapOperation(space: space, pages: pages)
+      _ = OperationRunner.run(&operation, object, call)
+      return operation.outcome ?? .success(())
+    }
+  }
+
+  private static var madvise: LuaFunction {
+    onRange(
+      "madvise",
+      first: [LuaParameter("advice", .choice(MemoryAdvice.allCases.map(\.rawValue)), "MADV_….")],
+      errors: [notMapped, LuaErrno("EINVAL", "the advice does not suit the memory")],
+      """
+      Gives advice about a range.
+
+      dontneed takes the pages away; hugepage and nohugepage say where huge pages may be used; \
+      dontfork and dofork, what a child inherits; nomovable, pinnable and might_pin are proposals \
+      that were never merged (rules P9.20, P9.22).
+      """,
+      kernel: ["do_madvise"], rules: ["P2.13", "P2.23", "P9.20"],
+      example: """
+        vm = machine{ ram = "64M" }:guest{ ram = "1M", thp = "never" }
+        vm:touch()
+        vm:madvise("dontneed", "4K", "4K")
+        vm:resident().pages --> 255
+        """
+    ) { call, object, space, pages in
+      object.machine.advise(space, pages, MemoryAdvice.allCases[call.integer(0)])
+    }
+  }
+
+  private static var mprotect: LuaFunction {
+    onRange(
+      "mprotect", first: [LuaParameter("prot", .choice(rights), "Rights from now on.")],
+      errors: [notMapped], "Changes what a range may be used for.",
+      kernel: ["do_mprotect_pkey", "change_protection"], rules: ["P2.24"],
+      example: """
+        vm = machine{ ram = "64M" }:guest{ ram = "1M" }
+        vm:mprotect("r")
+        vm:write()
+        """
+    ) { call, object, space, pages in
+      object.machine.protect(space, pages, flags(call.integer(0)))
+    }
+  }
+
+  private static var mlock: LuaFunction {
+    onRange(
+      "mlock", errors: [notMapped], "Locks a range into memory, and faults it in.",
+      kernel: ["do_mlock", "mlock_fixup"], rules: ["P1.23", "P1.27"],
+      example: """
+        vm = machine{ ram = "64M" }:guest{ ram = "1M", thp = "never" }
+        vm:mlock()
+        vm.locked_pages --> 256
+        """
+    ) { call, object, space, pages in object.machine.mlock(space, pages) }
+  }
+
+  private static var munlock: LuaFunction {
+    onRange(
+      "munlock", errors: [notMapped], "Unlocks a range.",
+      kernel: ["apply_vma_lock_flags", "mlock_fixup"], rules: ["P1.27"],
+      example: """
+        vm = machine{ ram = "64M" }:guest{ ram = "1M", thp = "never" }
+        vm:mlock()
+        vm:munlock("512K")
+        vm.locked_pages --> 128
+        """
+    ) { call, object, space, pages in object.machine.munlock(space, pages) }
+  }
+}

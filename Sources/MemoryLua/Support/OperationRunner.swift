@@ -1,0 +1,103 @@
+internal import LuaBridge
+internal import MemoryModel
+internal import MemoryOperations
+
+/// Runs operations of the model from a Lua call.
+enum OperationRunner {
+  /// Rounds in which a pin isolated nothing before it is said to spin (rule P3.43).
+  static let idleRoundLimit = 1000
+
+  /// Runs an operation to its end, slice by slice.
+  ///
+  /// Between slices the session may stop it, which ends it as a fatal signal does. Nobody else runs
+  /// meanwhile: an operation that waits, or for which `spin` has words, is killed, too.
+  ///
+  /// - Returns: What it waited for when it was killed, in words; nil when it came to its end.
+  static func run<O: Operation>(
+    _ operation: inout O, _ object: MachineObject, _ call: borrowing LuaCall,
+    spin: (O) -> String? = { _ in nil }
+  ) -> String? {
+    while true {
+      switch operation.advance(&object.machine, .slice) {
+      case .finished: return nil
+      case .running:
+        if let reason = spin(operation) {
+          operation.interrupt(&object.machine)
+          return reason
+        }
+      case .waiting(let wait):
+        operation.interrupt(&object.machine)
+        return "it waits for \(wait.description), which nobody else will give back"
+      }
+      if call.shouldStop() {
+        operation.interrupt(&object.machine)
+        return "the script was stopped"
+      }
+    }
+  }
+
+  /// Runs an operation step by step, and calls a Lua function before each step with its name, its
+  /// kernel function and its text.
+  ///
+  /// An error of the function ends the operation as a fatal signal does.
+  static func watch<O: Operation>(
+    _ operation: inout O, _ object: MachineObject, _ call: borrowing LuaCall,
+    _ watcher: LuaCallback, spin: (O) -> String? = { _ in nil }
+  ) throws(LuaFailure) -> String? {
+    while true {
+      let step = operation.nextStep(object.machine)
+      let result = call.invoke(
+        watcher, [.string(step.id), .string(step.function), .string(step.text)])
+      if case .failure(let error) = result {
+        operation.interrupt(&object.machine)
+        throw LuaCall.rethrow(error)
+      }
+      switch operation.advance(&object.machine, .step) {
+      case .finished: return nil
+      case .running: break
+      case .waiting(let wait):
+        operation.interrupt(&object.machine)
+        return "it waits for \(wait.description), which nobody else will give back"
+      }
+      if let reason = spin(operation) {
+        operation.interrupt(&object.machine)
+        return reason
+      }
+      if call.shouldStop() {
+        operation.interrupt(&object.machine)
+        return "the script was stopped"
+      }
+    }
+  }
+
+  /// Counts one operation, and runs `body` on a CPU of the process's home node.
+  static func perform<Result>(
+    _ object: MachineObject, space: Int? = nil, _ body: () throws(LuaFailure) -> Result
+  ) throws(LuaFailure) -> Result {
+    object.machine.beginOperation()
+    let cpu = object.machine.currentCPU
+    if let space, let node = object.machine.spaces[space].homeNode,
+      object.machine.cpuNodes[cpu] != node,
+      let other = object.machine.cpuNodes.firstIndex(of: node)
+    {
+      object.machine.run(onCPU: other)
+    }
+    defer { object.machine.run(onCPU: cpu) }
+    return try body()
+  }
+}
+
+extension LuaCall {
+  func refuse(_ refusal: Refusal, fields: [(name: String, value: LuaValue)] = []) {
+    refuse(
+      errno: refusal.errno.name, message: refusal.message, rule: refusal.rule, fields: fields)
+  }
+
+  /// Returns true, or `nil, err`.
+  func returns(_ result: Result<Void, Refusal>) {
+    switch result {
+    case .success: returns(true)
+    case .failure(let refusal): refuse(refusal)
+    }
+  }
+}

@@ -1,0 +1,45 @@
+// Invariant: the words before `position` are given back; the record stays until all are.
+
+public import MemoryModel
+
+/// Gives the pages of a pin back (rule P3.80).
+///
+/// Kernel: `unpin_user_pages()`, `unpin_user_pages_dirty_lock()`, mm/gup.c.
+public struct UnpinOperation: Operation {
+  /// What it did, once all pages are given back.
+  public private(set) var outcome: OperationCosts?
+  private let pin: PinRecord
+  private let dirty: Bool
+  private var done = 0
+  private var costs = OperationCosts()
+
+  static let sliceWords = 1 << 20
+
+  public init(pin: PinRecord, dirty: Bool) {
+    self.pin = pin
+    self.dirty = dirty
+  }
+
+  public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    if outcome != nil { return .finished }
+    let words = machine.pinWords(pin.id)
+    guard done < words.count else {
+      machine.removePin(pin.id)
+      outcome = costs
+      return .finished
+    }
+    let position = machine.unpin(
+      words.lowerBound + done..<words.upperBound, pin.isGet ? .get : .pin,
+      limit: pace == .slice ? Self.sliceWords : 1, batched: machine.kernel.pinning.unpinBatch,
+      dirty: dirty, &costs)
+    done = position - words.lowerBound
+    return .running
+  }
+
+  public func nextStep(_ machine: borrowing Machine) -> Step {
+    Step("u1", "gup_put_folio", "give back pages of \(pin.holder)")
+  }
+
+  /// A signal does not stop it: it runs to its end.
+  public mutating func interrupt(_ machine: inout Machine) { run(&machine) }
+}

@@ -1,0 +1,73 @@
+import MemoryOperations
+import Testing
+
+@testable import MemoryModel
+
+@Suite struct GiganticPageTests {
+  @Test("S5.1, P4.16: a 1 GiB page of hugetlb_cma is never pinned for long")
+  func hugetlbCMA() throws {
+    var process = try HugeProcess(megabytes: 3072) { $0.hugetlbCMA = 1 << 18 }
+    #expect(process.machine.cmaAreas.map(\.name) == ["hugetlb0"])
+    #expect(process.machine.cmaAreas[0].base % (1 << 18) == 0)
+    #expect(try process.machine.setHugePages(order: 18, count: 2)?.errno == .ENOMEM)
+    #expect(try process.counts(18) == [1, 1, 0, 0])
+    #expect(process.sound == nil)
+    let (start, _) = try process.map(1, order: 18)
+    #expect(try process.counts(18) == [1, 1, 1, 0])
+    let unfaulted = process.pin(start..<start + 1)
+    #expect(unfaulted?.refusal?.errno == .EFAULT)
+    let run = process.fault(start..<start + 1 << 18)
+    #expect(run.done == 1 << 18 && run.faults == 1)
+    let folio = try process.folio(start + 100_000)
+    #expect(folio.order == 18)
+    #expect(process.machine.entry(process.id, page: start).level == .pud)
+    #expect(process.machine.references(folio) == 1)
+    #expect(process.sound == nil)
+    let faulted = process.pin(start..<start + 1)
+    #expect(faulted?.refusal?.errno == .ENOMEM)
+    #expect(process.event("pgmigrate_fail") == 262_144)
+    #expect(process.event("pgmigrate_success") == 0)
+    // A short pin takes any part of the leaf at once.
+    let short = process.pin(start + 1000..<start + 201_000, .write)
+    #expect(short?.pages == 200_000)
+    #expect(process.machine.pinCount(folio) == 200_000)
+    #expect(process.sound == nil)
+    process.unpin(try #require(short?.pin))
+    process.machine.exit(process.id)
+    #expect(try process.counts(18) == [1, 1, 0, 0])
+    try process.machine.setHugePages(order: 18, count: 0)
+    #expect(process.machine.cmaUsed(area: 0) == 0)
+    #expect(process.sound == nil)
+  }
+
+  @Test("P5.30: without hugetlb_cma a free range serves, and its page can be pinned")
+  func contiguousPages() throws {
+    var process = try HugeProcess(megabytes: 2560)
+    try process.machine.setHugePages(order: 18, count: 1)
+    #expect(try process.counts(18) == [1, 1, 0, 0])
+    #expect(process.sound == nil)
+    let (start, file) = try process.map(1, order: 18, shared: true)
+    let outcome = process.pin(start..<start + 1 << 18)
+    #expect(outcome?.pages == 1 << 18)
+    let folio = try process.folio(start)
+    // One for each page in the cache, one for the leaf, and the pins.
+    #expect(process.machine.references(folio) == 2 << 18 + 1)
+    #expect(process.machine.files[file].cachedPages == 1 << 18)
+    #expect(process.sound == nil)
+    process.unpin(try #require(outcome?.pin))
+    process.machine.exit(process.id)
+    try process.machine.setHugePages(order: 18, count: 0)
+    #expect(process.machine.files[file].cachedPages == 0)
+    #expect(process.sound == nil)
+    // All of it is free again.
+    try process.machine.setHugePages(order: 18, count: 1)
+    #expect(try process.counts(18) == [1, 1, 0, 0])
+  }
+
+  @Test("hugetlb_cma of less than a page is refused with what to do")
+  func tooSmall() throws {
+    #expect(throws: MemoryError.self) {
+      _ = try HugeProcess(megabytes: 512) { $0.hugetlbCMA = 1 << 17 }
+    }
+  }
+}
