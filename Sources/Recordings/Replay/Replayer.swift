@@ -239,11 +239,7 @@ public struct Replayer: ~Copyable {
     let workerFirst = worker && choices.choose(2) == 0
     if worker { workerRan = true }
     if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
-    if Self.contiguousOperations.contains(record.op) {
-      if let difference = runContiguous(record) { return difference }
-    } else if Self.hotplugOperations.contains(record.op) {
-      if let difference = runHotplug(record) { return difference }
-    } else if isTaskOperation(record) {
+    if isTaskOperation(record) {
       if let difference = runTask(record) { return difference }
     } else if let difference = applyEvents(of: record) {
       return difference

@@ -43,7 +43,7 @@ extension Replayer {
       var call = try machine.cmaAllocation(
         area: record.area ?? 0, pages: pages, alignment: record.align ?? 0,
         noWarn: record.no_warn == 1)
-      if let difference = runRange(&call, &events) { return difference }
+      if let difference = run(&call, &events, .slice) { return difference }
       let pfn = call.outcome?.pfn?.index ?? -1
       return pfn == first ? nil : (describe(first), describe(pfn))
     case "cma_release":
@@ -51,12 +51,12 @@ extension Replayer {
       guard let pfn = UInt32(exactly: first), let area = machine.cmaArea(containing: PFN(pfn))
       else { throw MemoryError(.misuse, "frame \(first) is in no CMA area") }
       var call = try machine.beginCMARelease(area: area, PFN(pfn), pages: pages)
-      return runRange(&call, &events)
+      return run(&call, &events, .slice)
     case "acr":
       var call = try machine.contiguousAllocation(
         of: try range(first, pages),
         record.mt == .number(4) ? .cmaAllocation : .contiguousPages, noWarn: true)
-      if let difference = runRange(&call, &events) { return difference }
+      if let difference = run(&call, &events, .slice) { return difference }
       let result = -(call.outcome?.refusal?.errno.rawValue ?? 0)
       return result == record.ret ? nil : ("result \(record.ret ?? 0)", "result \(result)")
     default:
@@ -74,19 +74,4 @@ extension Replayer {
   }
 
   private func describe(_ pfn: Int) -> String { pfn < 0 ? "no pages" : "pfn \(pfn)" }
-
-  /// Runs an operation on a range of frames to its end and compares its events as they come.
-  private mutating func runRange(
-    _ operation: inout some MemoryOperations.Operation, _ events: inout PageEvents
-  ) -> Difference? {
-    while true {
-      let progress = operation.advance(&machine, .slice)
-      if let difference = events.compare(machine) { return difference }
-      switch progress {
-      case .running: continue
-      case .finished: return nil
-      case .waiting(let wait): return ("it goes on", "it waits for \(wait.description)")
-      }
-    }
-  }
 }

@@ -53,10 +53,13 @@ extension Replayer {
     }
     let (found, refusal) = try machine.memoryOffline(at: start)
     guard var call = found else { return compare(-(refusal?.errno.rawValue ?? 0), record) }
+    var pace = Pace.slice
+    if let shot = task?.shot, !shot.timer.isIsolation { pace = .step }
     var compared = 0
     var idleRounds = 0
     while true {
       if call.phase == .signal {
+        if let difference = events.compare(machine) { return difference }
         idleRounds = events.compared == compared ? idleRounds + 1 : 0
         compared = events.compared
         if idleRounds > 2 { return ("it ends", "it goes round without an event") }
@@ -65,7 +68,8 @@ extension Replayer {
       if record.ret == -Errno.EINTR.rawValue, call.phase == .signal, events.isExhausted {
         call.hasSignal = true
       }
-      let progress = call.advance(&machine, .slice)
+      shoot()
+      let progress = call.advance(&machine, pace)
       if let difference = events.compare(machine) { return difference }
       if progress == .finished { break }
     }

@@ -31,7 +31,7 @@ extension Replayer {
   mutating func runTask(_ record: RecordingRecord) -> Difference? {
     startTask()
     guard let task else { return ("a task", "no room for its tables") }
-    if record.op == "pin", let start = record.t, let length = record.ns {
+    if Self.interruptible.contains(record.op), let start = record.t, let length = record.ns {
       let end = start + length + RecordedTask.timerSlack
       if let index = task.timers.firstIndex(where: { $0.due < end }) {
         let share = Double(task.timers[index].due - start) / Double(length)
@@ -41,7 +41,10 @@ extension Replayer {
     return runOnce(record)
   }
 
-  /// A timer fires during a pin, and nothing says at which of its steps: the first place counts with
+  /// Operations that last long enough for a timer to fire in their middle.
+  private static let interruptible: Set<String> = ["pin", "cma_alloc", "acr", "offline"]
+
+  /// A timer fires during an operation, and nothing says at which of its steps: the first place counts with
   /// which everything comes out as recorded, beginning with the one that the times suggest.
   private mutating func searchShot(
     _ record: RecordingRecord, _ index: Int, share: Double
@@ -100,10 +103,17 @@ extension Replayer {
   private static let userCommands = ["fork ", "killchild ", "mlock ", "uring_reg ", "uring_unreg "]
   private static let taskOperations: Set<String> = [
     "munmap", "touch", "pin", "pfns", "page", "sel", "tempref", "putref", "drain_lru",
-    "drain_lru_local", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin",
+    "drain_lru_local", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin", "cma_alloc",
+    "cma_release", "acr", "acr_free", "offline", "online",
   ]
 
   private mutating func runOnce(_ record: RecordingRecord) -> Difference? {
+    if Self.contiguousOperations.contains(record.op) || Self.hotplugOperations.contains(record.op) {
+      let difference =
+        Self.contiguousOperations.contains(record.op) ? runContiguous(record) : runHotplug(record)
+      fireLate()
+      return difference
+    }
     let before = Counters(machine)
     var events = PageEvents(record.ev ?? [], machine, isFork: record.op == "user")
     var foreign = events.foreign
@@ -113,16 +123,20 @@ extension Replayer {
     if record.op == "user" { machine.serveFirstForeign() }
     var difference = perform(record, &events)
     machine.finishForeign()
-    if let shot = task?.shot, !shot.isFired {
-      fire(shot.timer)
-      task?.shot?.isFired = true
-    }
+    fireLate()
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     // A process that runs faults by itself.
     let unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
     return difference
       ?? Counters(machine).compare(since: before, record.d ?? [:], except: unknown)
+  }
+
+  /// Fires a timer whose place comes after the end of the operation.
+  private mutating func fireLate() {
+    guard let shot = task?.shot, !shot.isFired else { return }
+    fire(shot.timer)
+    task?.shot?.isFired = true
   }
 
   private mutating func perform(
@@ -247,7 +261,7 @@ extension Replayer {
   }
 
   /// Fires the timer whose place was chosen, if this is it.
-  private mutating func shoot() {
+  mutating func shoot() {
     guard var shot = task?.shot, !shot.isFired else { return }
     if shot.count == shot.after {
       fire(shot.timer)
