@@ -10,7 +10,7 @@ import Testing
   private func process(_ seed: UInt64, movable: Int = 0) throws -> PinningProcess {
     var random = SplitMix64(seed: seed)
     var process = try PinningProcess(
-      megabytes: movable > 0 ? 512 : 64, cma: movable > 0 ? 0 : 32, movable: movable)
+      megabytes: movable > 0 ? 768 : 64, cma: movable > 0 ? 0 : 32, movable: movable)
     let file = try process.machine.createFile(.shmem, name: "f", pages: 400).get()
     let shmem = try process.populated(300, file: file)
     let start = try process.populated(600 + random.below(600))
@@ -21,6 +21,13 @@ import Testing
       _ = process.machine.takeTemporaryReference(page, holder: "a reader")
     }
     return process
+  }
+
+  /// The first memory block that lies in ZONE_MOVABLE.
+  private func movableBlock(_ machine: borrowing Machine) -> PFN {
+    let size = machine.geometry.memoryBlockPages
+    let start = machine.zone(ZoneIndex.movable.rawValue).start
+    return PFN((start + size - 1) / size * size)
   }
 
   private func run(
@@ -55,10 +62,9 @@ import Testing
   @Test("Offline: small steps and slices come to the same machine")
   func offlinePaces() throws {
     for seed in Seeds.list(1...3) {
-      var one = try process(seed, movable: 256)
+      var one = try process(seed, movable: 512)
       var other = try PinningProcess(one)
-      let zone = one.machine.zone(ZoneIndex.movable.rawValue)
-      let (call, _) = try one.machine.memoryOffline(at: PFN(zone.start))
+      let (call, _) = try one.machine.memoryOffline(at: movableBlock(one.machine))
       var first = try #require(call)
       var second = first
       while first.outcome == nil {
@@ -169,13 +175,12 @@ import Testing
   @Test("P6.4: a signal at any step of offline leaves everything but what has moved as it was")
   func offlineInterrupted() throws {
     for seed in Seeds.list(1...2) {
-      let start = try process(seed, movable: 256)
-      let zone = start.machine.zone(ZoneIndex.movable.rawValue)
+      let start = try process(seed, movable: 512)
       var random = SplitMix64(seed: seed)
       var at = 0
       while true {
         var now = try PinningProcess(start)
-        let (found, _) = try now.machine.memoryOffline(at: PFN(zone.end - 32768))
+        let (found, _) = try now.machine.memoryOffline(at: movableBlock(now.machine))
         var call = try #require(found)
         for _ in 0..<at where call.outcome == nil && call.rounds < 3 {
           _ = call.advance(&now.machine, .step)
@@ -197,11 +202,16 @@ import Testing
 
   @Test("P6.3: a held page fails once a round until a signal; released, offline succeeds")
   func heldOffline() throws {
-    var process = try PinningProcess(megabytes: 512, cma: 0, movable: 256)
-    let start = try process.populated(3000)
-    let shown = process.machine.frame(process.id, page: start + 5)
-    let held = try #require(shown)
-    let block = PFN(held.index / 32768 * 32768)
+    var process = try PinningProcess(megabytes: 768, cma: 0, movable: 512)
+    let block = movableBlock(process.machine)
+    let start = try process.populated(12000)
+    var held = PFN(0)
+    for page in start..<start + 12000 {
+      let shown = process.machine.frame(process.id, page: page)
+      held = try #require(shown)
+      if held.index / 32768 == block.index / 32768 { break }
+    }
+    try #require(held.index / 32768 == block.index / 32768)
     let taken = process.machine.takeTemporaryReference(held, holder: "a reader")
     let reference = try #require(taken)
     let before = Deltas(process.machine)
@@ -211,7 +221,8 @@ import Testing
     #expect(call.outcome?.rounds == 7 && call.outcome?.stuck == [held])
     #expect(before("pgmigrate_success", process.machine) == call.outcome?.migratedPages)
     #expect(before("pgmigrate_fail", process.machine) == 6)
-    #expect(process.machine.log.lines.last == "migrating pfn \(String(held.index, radix: 16)) failed ret:1")
+    let line = "migrating pfn \(String(held.index, radix: 16)) failed ret:1"
+    #expect(process.machine.log.lines.last == line)
     let range = PFNRange(block.index, block.index + 32768)
     let blockers = process.machine.blockers(in: range, for: .memoryOffline)
     #expect(blockers.map(\.holder) == [.temporaryReference(reference)])

@@ -59,6 +59,11 @@ extension Machine {
     } else {
       addEntireMapping(folio, -1)
     }
+    if frames.head(folio.head).flags.contains(.mlocked),
+      spaces[mapping.space].area(mapping.page)?.flags.contains(.locked) == true
+    {
+      munlockForMigration(folio)
+    }
     folios.addReferences(folio, -1)
     return true
   }
