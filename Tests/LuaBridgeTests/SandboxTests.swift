@@ -17,8 +17,8 @@ import Testing
         """
       ).values?.first?.string
         == "_G _VERSION alloc_pages assert box collectgarbage coroutine counter debug each echo error "
-        + "failing getmetatable help io ipairs load math next os pages pairs pcall pick print rawequal "
-        + "rawget rawlen rawset select setmetatable size spin string table tonumber tostring type utf8 "
+        + "failing getmetatable help io ipairs labelled load math next os pages pairs pcall pick print "
+        + "rawequal rawget rawlen rawset select setmetatable size spin string table tonumber tostring type utf8 "
         + "warn xpcall io.write os.clock os.date os.difftime os.time debug.getinfo debug.traceback")
   }
 

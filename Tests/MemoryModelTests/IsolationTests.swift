@@ -95,7 +95,7 @@ import Testing
   func unmovable() throws {
     var image = MachineImage.drawn("2...##0#" + String(repeating: "#", count: 1016) + "--------")
     let owners: [(offset: Int, owner: Character, lru: Bool, driver: Bool, isObstacle: Bool)] = [
-      (4, "A", true, false, false), (5, "M", false, true, false), (7, "H", false, false, false),
+      (4, "A", true, false, false), (5, "M", false, true, false), (7, "F", true, false, false),
       (8, "a", false, false, true), (9, "S", false, false, true), (10, "K", false, false, true),
     ]
     for entry in owners {

@@ -56,7 +56,7 @@ import Testing
       let shown = process.machine.frame(process.id, page: area.start)
       let held = try #require(shown)
       let taken = process.machine.takeTemporaryReference(held, holder: "test")
-    let reference = try #require(taken)
+      let reference = try #require(taken)
       var pin = Pin(
         PinRequest(
           space: process.id, startPage: area.start, pages: 1, flags: [.write, .longTerm]))
@@ -74,6 +74,21 @@ import Testing
       #expect(attempts == (attempt <= 9 ? attempt : 10))
       #expect(process.sound == nil)
     }
+  }
+
+  @Test("P1.26, P4.6: locked pages move and stay on the unevictable list", arguments: [1, 31, 70])
+  func lockedPages(pages: Int) throws {
+    var process = try PinningProcess(cpus: 2)
+    let start = try process.populatedInCMA(pages)
+    try process.machine.mlock(process.id, start..<start + pages).get()
+    process.machine.drainAllLRU()
+    #expect(process.machine.lruCount(node: 0, .unevictable) == pages)
+    let pinned = try process.pin(start, pages)
+    #expect(pinned.pages == pages && process.inCMA(start, pages) == 0)
+    #expect(process.sound == nil)
+    process.machine.drainAllLRU()
+    #expect(process.machine.lruCount(node: 0, .unevictable) == pages)
+    #expect(process.sound == nil)
   }
 
   @Test("S1.15: one page of a THP in CMA is pinned, and the THP moves whole")

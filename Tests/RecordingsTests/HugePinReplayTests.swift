@@ -5,7 +5,9 @@ import Testing
 @testable import Recordings
 
 /// What recorded scripts do to hugetlb mappings, done by the model's own operations: faults, pins with
-/// their migrations, pins of files, unmaps. Results, page tables, references, counters and free lists
+/// their migrations, pins of files, unmaps.
+///
+/// Results, page tables, references, counters and free lists
 /// of the pool must be the recorded ones.
 @Suite struct HugePinReplayTests {
   static let pinning = HugePageReplayTests.withPool.filter { path in
@@ -224,7 +226,9 @@ struct HugePinScript: ~Copyable {
       for index in 0..<abs(run.count) {
         let found = machine.frame(space, page: first + run.index + index)?.index ?? -1
         let wanted = run.pfn < 0 ? -1 : run.pfn + index * run.count.signum()
-        if found != wanted { return "page \(run.index + index) is \(wanted), in the model \(found)" }
+        if found != wanted {
+          return "page \(run.index + index) is \(wanted), in the model \(found)"
+        }
       }
     }
     return nil

@@ -36,8 +36,10 @@ public struct FolioTable: ~Copyable {
 
   /// GUP_PIN_COUNTING_BIAS.
   public static let pinBias = 1024
-  /// The top bit of an order-0 folio's `mappings`: it was accessed (PG_referenced). It stands here,
-  /// and not among the flags of the frame, because a walk sets it and has this record at hand.
+  /// The top bit of an order-0 folio's `mappings`: it was accessed (PG_referenced).
+  ///
+  /// It stands here, and not among the flags of the frame, because a walk sets it and has this record
+  /// at hand.
   static let referencedBit: UInt32 = 0x8000_0000
   static let mappingsMask: UInt32 = 0x7FFF_FFFF
 

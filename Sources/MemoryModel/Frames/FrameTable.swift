@@ -121,8 +121,9 @@ public struct FrameTable: ~Copyable {
     blockTypes[block] = blockTypes[block] & Self.inMovableZone | type.rawValue
   }
 
-  /// Bit 3 of a pageblock's type: it lies in a ZONE_MOVABLE. Kept beside the type, so that the test
-  /// of a long-term pin costs one byte.
+  /// Bit 3 of a pageblock's type: it lies in a ZONE_MOVABLE.
+  ///
+  /// Kept beside the type, so that the test of a long-term pin costs one byte.
   private static let inMovableZone: UInt8 = 8
 
   /// The type of the pageblock of `pfn`, plus 8 in a ZONE_MOVABLE: an index into the bits of
@@ -218,8 +219,9 @@ public struct FrameTable: ~Copyable {
     frameState.fill(range.start..<range.end, with: state.rawValue)
   }
 
-  /// How many single pages at the beginning of `run` are handed out and of no more concern to
-  /// anybody: on no LRU list, without flags. Whose they are does not matter.
+  /// How many single pages at the beginning of `run` are handed out and of no concern to anybody.
+  ///
+  /// They are on no LRU list and have no flags; whose they are does not matter.
   func allocatedPrefix(of run: PFNRun) -> Int {
     let wanted = FrameState(.allocated, order: 0).rawValue
     return frameState.countPassing(from: run.first.index, step: run.step, limit: run.count) {

@@ -166,7 +166,8 @@ enum PinLoop {
     while done < count {
       let word = words[position &+ done]
       let pfn = Int(first) &+ done &* step
-      if Int(word) != pfn || refused &>> UInt16(classes[pfn >> 9]) & 1 == 0 || states[pfn] != state {
+      if Int(word) != pfn || refused &>> UInt16(classes[pfn >> 9]) & 1 == 0 || states[pfn] != state
+      {
         break
       }
       let counts = records[pfn]

@@ -64,7 +64,9 @@ extension Machine {
       count(.unevictableCulled, folio.pages)
     } else {
       // New: on no list and in no other batch. Others off the lists are settled when they return.
-      guard state.flags.contains(.unevictable) else { return }
+      guard state.flags.contains(.unevictable), !state.flags.contains(.isolated),
+        !batchesHolding(folio.head).contains(where: { $0.kind == .add })
+      else { return }
       state.isLRU = true
       linkLRU(folio, state)
       count(.unevictableCulled, folio.pages)

@@ -102,7 +102,9 @@ struct MigrationBatch: Sendable {
         }
       }
     }
-    if let prepared, index < prepared.count { move.take(Folio(prepared[index], order: 0), &machine) }
+    if let prepared, index < prepared.count {
+      move.take(Folio(prepared[index], order: 0), &machine)
+    }
     let isRefused = prepared?.count == index
     let result = isRefused ? .noMemory : move.unmapStep(&machine, target, mode)
     current = move

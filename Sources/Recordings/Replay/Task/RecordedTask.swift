@@ -21,6 +21,8 @@ struct RecordedTask {
     let after: Int
     var count = 0
     var isFired = false
+    /// Steps that work on the timer's folio; between two of them it does not matter when it fires.
+    var looks: [Int] = []
   }
 
   /// How far the known time of a timer may be off, in ns: it starts at the end of its record.

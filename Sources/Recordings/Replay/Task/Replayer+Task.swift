@@ -64,14 +64,25 @@ extension Replayer {
   ) -> Difference? {
     let taskBefore = task
     let reportBefore = report
-    task?.shot = RecordedTask.Shot(timer: timer, after: timer.isIsolation ? Self.spinLimit : .max)
+    let acquired = machine.total(.pinAcquired)
+    task?.shot = RecordedTask.Shot(
+      timer: timer, after: timer.isIsolation ? Self.spinLimit : .max)
     let last = runOnce(record)
-    let steps = task?.shot?.count ?? 0
+    let shot = task?.shot
     task?.shot = nil
     report.inferred += 1
-    if last == nil { return nil }
-    let guess = min(max(Int(Double(steps) * share), 0), steps)
-    for place in Self.places(around: guess, steps) {
+    guard last != nil, let shot else { return nil }
+    var places = [0] + shot.looks
+    var guess = Int(Double(shot.count) * share)
+    if timer.isIsolation {
+      // It spins: the pins that it took and gave back tell for how many rounds.
+      let rounds = Double(record.d?["nr_foll_pin_acquired"] ?? 0)
+      let all = Double(max(1, machine.total(.pinAcquired) - acquired))
+      guess = Int(Double(shot.count) * rounds / all)
+      places = Array(0...min(shot.count, Self.spinLimit))
+    }
+    places.sort { abs($0 - guess) < abs($1 - guess) }
+    for place in places.prefix(Self.placeLimit) {
       machine.assign(from: start)
       task = taskBefore
       report = reportBefore
@@ -84,21 +95,13 @@ extension Replayer {
     return last
   }
 
-  /// Steps near a guess first, then farther away; three grids, each finer than the one before.
-  private static func places(around guess: Int, _ steps: Int) -> [Int] {
-    var places: [Int] = []
-    for grid in [32, 256, steps] {
-      let width = max(1, steps / max(grid, 1))
-      for distance in 0...min(steps / width + 1, 400) {
-        if guess - distance * width >= 0 { places.append(guess - distance * width) }
-        if guess + distance * width <= steps { places.append(guess + distance * width) }
-      }
-    }
-    return places
-  }
+  private static let placeLimit = 96
 
   /// Slices after which a pin has spun for longer than any recorded one.
   private static let spinLimit = 1 << 11
+  private static let othersFaults: Set<String> = [
+    "pgfault", "pgreuse", "nr_mapped", "nr_anon_pages", "nr_active_anon", "nr_zone_active_anon",
+  ]
   private static let ownFaults: Set<String> = ["pgfault", "pgreuse", "nr_mapped"]
   private static let userCommands = ["fork ", "killchild ", "mlock ", "uring_reg ", "uring_unreg "]
   private static let taskOperations: Set<String> = [
@@ -127,7 +130,8 @@ extension Replayer {
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     // A process that runs faults by itself.
-    let unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
+    var unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
+    if hasOtherProcess { unknown = Self.othersFaults }
     return difference
       ?? Counters(machine).compare(since: before, record.d ?? [:], except: unknown)
   }
@@ -246,7 +250,13 @@ extension Replayer {
     var pace = wanted
     if let shot = task?.shot, !shot.timer.isIsolation { pace = .step }
     while true {
-      shoot()
+      if let shot = task?.shot, !shot.isFired {
+        if shot.after == .max, operation.nextStep(machine).text.contains("\(shot.timer.folio.head)")
+        {
+          task?.shot?.looks.append(shot.count)
+        }
+        shoot()
+      }
       let progress = operation.advance(&machine, pace)
       if pace == .slice || machine.trace.total - seen > 1 << 14 {
         seen = machine.trace.total
