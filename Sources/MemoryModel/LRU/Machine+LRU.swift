@@ -74,7 +74,7 @@ extension Machine {
       if state.flags.contains(.unevictable) {
         // It was locked when it was isolated, or its mapping is, which has not been told yet.
         state.flags.remove(.unevictable)
-        count(.unevictableRescued, folio.pages)
+        self.count(.unevictableRescued, folio.pages)
       }
       let zone = frames.zone(of: pfn)
       let list = state.lruList

@@ -222,7 +222,7 @@ extension Replayer {
     default: advice = .noHugePage
     }
     let result = machine.advise(task!.space, range(record), advice)
-    if case .failure(let refusal) = result {
+    if case .failure(let refusal) = result, -refusal.errno.rawValue != record.ret {
       return ("madvise returns \(record.ret ?? 0)", refusal.message)
     }
     return nil
