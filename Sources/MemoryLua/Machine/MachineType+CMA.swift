@@ -60,7 +60,10 @@ extension MemoryLibrary {
       returns: [LuaResult(.object("cma_buffer"), "The pages.")],
       errors: [
         LuaErrno("ENOMEM", "the area has no such run of pages that nobody was given"),
-        LuaErrno("EBUSY", "each candidate has a page in use that does not move"),
+        LuaErrno(
+          "EBUSY",
+          "each candidate has a page in use that does not move; err.blockers says who has those of "
+            + "the last one"),
       ],
       doc: """
         Takes neighbouring pages out of a CMA area; pages that borrow them move away.
@@ -102,7 +105,14 @@ extension MemoryLibrary {
         call.returns(
           LuaHandle("cma_buffer", CMABufferObject(object, area: index, pfn: pfn, pages: pages)))
       case .refused(let refusal):
-        call.refuse(errno: refusal.errno.name, message: refusal.message, rule: refusal.rule)
+        guard let last = outcome!.last, refusal.errno == .EBUSY else {
+          return call.refuse(
+            errno: refusal.errno.name, message: refusal.message, rule: refusal.rule)
+        }
+        call.refuse(
+          errno: refusal.errno.name,
+          message: refusal.message + blockersText(last, .cmaAllocation, object), rule: refusal.rule,
+          fields: [("blockers", .table(blockersTable(last, .cmaAllocation, object)))])
       }
     }
   }

@@ -75,16 +75,15 @@ public struct CMAAllocation: Operation, Sendable {
       allocation = nil
       work.hasFatalSignal = hasFatalSignal
       let state = work.advance(&machine, pace)
-      if let end = work.outcome {
-        refusal = end.refusal
-        progress.busy = end.busy
-        progress.migratedPages += end.migratedPages
-        progress.reclaimedPages += end.reclaimedPages
-        phase = .unlock
-      } else {
+      guard let end = work.outcome else {
         allocation = work
         return state
       }
+      refusal = end.refusal
+      progress.busy = end.busy
+      progress.migratedPages += end.migratedPages
+      progress.reclaimedPages += end.reclaimedPages
+      phase = .unlock
     case .unlock:
       machine.isCMAMutexHeld = false
       phase = .settle

@@ -163,7 +163,8 @@ extension Machine {
       guard let taken = temporaryReferences.first(where: { $0.id == id }) else {
         return "a temporary reference that is gone"
       }
-      return "temporary reference #\(id) of \(taken.holder), taken by operation \(taken.operation)"
+      return "temporary reference #\(id) of \(taken.holder), taken by operation "
+        + "\(taken.operation)"
     case .reference: return "a reference that nobody has signed for"
     case .lruBatch(let kind): return "the LRU batch \(kind.name)"
     case .isolated: return "somebody who has isolated it"

@@ -52,7 +52,8 @@ struct ContiguousMigration: Sendable {
       phase = .next
     case .next: beginList(hasFatalSignal)
     case .scan:
-      if hasFatalSignal { end(Self.interrupted) } else { return scan(&machine) }
+      guard hasFatalSignal else { return scan(&machine) }
+      end(Self.interrupted)
     case .prepare:
       let reclaimed = machine.reclaimClean(&list)
       reclaimedPages += reclaimed
@@ -95,8 +96,9 @@ struct ContiguousMigration: Sendable {
     if tries == Self.callLimit {
       return end(
         Refusal(
-          .EBUSY, "\(list.count) folios did not move in \(Self.callLimit) attempts, the first "
-            + "at \(list[0])", rule: "P5.11"))
+          .EBUSY,
+          "\(list.count) folios did not move in \(Self.callLimit) attempts, the first at "
+            + "\(list[0])", rule: "P5.11"))
     }
     phase = .prepare
   }

@@ -27,7 +27,8 @@ extension Replayer {
     let lines = Array(machine.log.lines.suffix(machine.log.total - messages))
     if lines != record.log ?? [] {
       return (
-        "log " + (record.log ?? []).joined(separator: " / "), "log " + lines.joined(separator: " / ")
+        "log " + (record.log ?? []).joined(separator: " / "),
+        "log " + lines.joined(separator: " / ")
       )
     }
     return Counters(machine).compare(since: before, record.d ?? [:])

@@ -68,7 +68,7 @@ extension Replayer {
       if record.ret == -Errno.EINTR.rawValue, call.phase == .signal, events.isExhausted {
         call.hasSignal = true
       }
-      shoot()
+      if let shot = task?.shot, !shot.isFired { shoot() }
       let progress = call.advance(&machine, pace)
       if let difference = events.compare(machine) { return difference }
       if progress == .finished { break }

@@ -44,8 +44,8 @@ extension Replayer {
   /// Operations that last long enough for a timer to fire in their middle.
   private static let interruptible: Set<String> = ["pin", "cma_alloc", "acr", "offline"]
 
-  /// A timer fires during an operation, and nothing says at which of its steps: the first place counts with
-  /// which everything comes out as recorded, beginning with the one that the times suggest.
+  /// A timer fires during an operation, and nothing says at which of its steps: the first place counts
+  /// with which everything comes out as recorded, beginning with the one that the times suggest.
   private mutating func searchShot(
     _ record: RecordingRecord, _ index: Int, share: Double
   ) -> Difference? {
@@ -251,8 +251,7 @@ extension Replayer {
     if let shot = task?.shot, !shot.timer.isIsolation { pace = .step }
     while true {
       if let shot = task?.shot, !shot.isFired {
-        if shot.after == .max, operation.nextStep(machine).text.contains("\(shot.timer.folio.head)")
-        {
+        if shot.after == .max, Self.looks(operation.nextStep(machine), at: shot.timer.folio) {
           task?.shot?.looks.append(shot.count)
         }
         shoot()
@@ -268,6 +267,11 @@ extension Replayer {
       case .waiting(let wait): return ("it goes on", "it waits for \(wait.description)")
       }
     }
+  }
+
+  /// Whether a step may see what somebody does with a folio: it names it, or goes over ranges.
+  private static func looks(_ step: Step, at folio: Folio) -> Bool {
+    ["c6", "c9", "o4", "o5", "o8"].contains(step.id) || step.text.contains("\(folio.head)")
   }
 
   /// Fires the timer whose place was chosen, if this is it.
