@@ -78,7 +78,8 @@ let package = Package(
       name: "MemoryGuestsTests",
       dependencies: ["MemoryGuests", "MemoryModel", "MemoryOperations"]),
     .testTarget(
-      name: "MemoryRenderTests", dependencies: ["MemoryRender", "GoldenTesting"],
+      name: "MemoryRenderTests",
+      dependencies: ["MemoryOperations", "MemoryRender", "GoldenTesting"],
       exclude: ["Goldens"]),
     .testTarget(
       name: "RecordingsTests", dependencies: ["Recordings", "MemoryModel", "MemoryOperations"],

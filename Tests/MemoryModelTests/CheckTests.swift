@@ -191,9 +191,18 @@ import Testing
       _ = $0.setIsolate(PFN(12288), .cmaAllocation, checking: PFNRange(12288, 12800))
     }
     var machine = try machine()
-    let pfn = try machine.cmaAllocate(area: 0, pages: 512, alignment: 9).pfn!
+    var area = machine.cmaAreas[0]
+    let reserved = machine.reserveCMA(area: 0, pages: 512, alignment: 9, from: 0)
+    let bit = try #require(reserved)
+    let pfn = PFN(area.base + bit)
+    let range = PFNRange(pfn.index, pfn.index + 512)
+    let refusal = machine.startIsolation(of: range, .cmaAllocation)
+    let end = machine.takeFreeBlocks(of: range, owner: FrameState.cmaOwner)
+    #expect(refusal == nil && end == range.end)
+    machine.endIsolation(of: range, as: .cma)
+    machine.finishCMA(area: 0, pfn, pages: 512, alignment: 9, noWarn: false, nil)
     #expect(machine.check() == nil)
-    let area = machine.cmaAreas[0]
+    area = machine.cmaAreas[0]
     let bits = area.bit(of: pfn)..<area.bit(of: pfn) + 512
     machine.cmaBitmap.clear(bits, area)
     #expect(

@@ -76,6 +76,14 @@ struct PinningProcess: ~Copyable {
   }
 }
 
+/// Runs an operation to its end.
+func finish<Call: MemoryOperations.Operation>(
+  _ call: inout Call, _ machine: inout Machine
+) throws -> Call.Outcome {
+  let outcome = call.run(&machine)
+  return try #require(outcome)
+}
+
 /// What counters grew by.
 struct Deltas {
   private let before: [String: Int]

@@ -1,5 +1,6 @@
 import GoldenTesting
 import MemoryModel
+import MemoryOperations
 import MemoryRender
 import Testing
 

@@ -1,5 +1,6 @@
 internal import LuaBridge
 internal import MemoryModel
+internal import MemoryOperations
 
 extension MemoryLibrary {
   static var areaMethods: [LuaFunction] { [cma, cmaAreas, cmaAlloc, dmesg] }
@@ -59,13 +60,16 @@ extension MemoryLibrary {
       returns: [LuaResult(.object("cma_buffer"), "The pages.")],
       errors: [
         LuaErrno("ENOMEM", "the area has no such run of pages that nobody was given"),
-        LuaErrno("EBUSY", "each candidate has a page in use that does not move"),
+        LuaErrno(
+          "EBUSY",
+          "each candidate has a page in use that does not move; err.blockers says who has those of "
+            + "the last one"),
       ],
       doc: """
-        Takes neighbouring pages out of a CMA area.
+        Takes neighbouring pages out of a CMA area; pages that borrow them move away.
 
-        Migration does not run in this version: a page in use in the way makes the call try the \
-        next candidate, as a page that cannot move does.
+        A page in the way that does not move makes the call try the next candidate, `align` pages \
+        on; what has moved stays where it is then, too.
         """,
       kernel: ["cma_alloc", "alloc_contig_range"], rules: ["A6.30", "P5.2", "P5.3"],
       example: """
@@ -85,21 +89,30 @@ extension MemoryLibrary {
       } catch {
         throw LuaFailure("cma_alloc: \(error.message)")
       }
-      var steps = 0
-      while true {
-        steps += 1
+      var outcome: CMAAllocation.Outcome?
+      while outcome == nil {
         // As a killed task: the call gives back what it holds before it ends.
-        if steps % 1024 == 0 && call.shouldStop() { allocation.hasFatalSignal = true }
-        guard case .finished(let result) = allocation.advance(&object.machine) else { continue }
-        switch result {
-        case .page(let pfn):
-          call.returns(
-            LuaHandle(
-              "cma_buffer", CMABufferObject(object, area: index, pfn: pfn, pages: pages)))
-        case .refused(let refusal):
-          call.refuse(errno: refusal.errno.name, message: refusal.message, rule: refusal.rule)
+        if call.shouldStop() {
+          allocation.interrupt(&object.machine)
+        } else if case .waiting(let wait) = allocation.advance(&object.machine, .slice) {
+          allocation.interrupt(&object.machine)
+          throw LuaFailure("cma_alloc: it would wait for \(wait.description)")
         }
-        return
+        outcome = allocation.outcome
+      }
+      switch outcome!.result {
+      case .page(let pfn):
+        call.returns(
+          LuaHandle("cma_buffer", CMABufferObject(object, area: index, pfn: pfn, pages: pages)))
+      case .refused(let refusal):
+        guard let last = outcome!.last, refusal.errno == .EBUSY else {
+          return call.refuse(
+            errno: refusal.errno.name, message: refusal.message, rule: refusal.rule)
+        }
+        call.refuse(
+          errno: refusal.errno.name,
+          message: refusal.message + blockersText(last, .cmaAllocation, object), rule: refusal.rule,
+          fields: [("blockers", .table(blockersTable(last, .cmaAllocation, object)))])
       }
     }
   }

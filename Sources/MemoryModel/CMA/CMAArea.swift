@@ -32,7 +32,16 @@ extension Machine {
     public var bits: Int { pages >> orderPerBit }
 
     /// Kernel: `cma_bitmap_pages_to_bits()`.
-    func bits(forPages pages: Int) -> Int { (pages + 1 << orderPerBit - 1) >> orderPerBit }
+    package func bits(forPages pages: Int) -> Int {
+      (pages + 1 << orderPerBit - 1) >> orderPerBit
+    }
+
+    /// The bits of an index that must be 0 for an alignment.
+    ///
+    /// Kernel: `cma_bitmap_aligned_mask()`.
+    package func mask(_ alignment: Int) -> Int {
+      alignment <= orderPerBit ? 0 : 1 << (alignment - orderPerBit) - 1
+    }
 
     func bit(of pfn: PFN) -> Int { (pfn.index - base) >> orderPerBit }
   }

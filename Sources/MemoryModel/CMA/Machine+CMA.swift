@@ -1,38 +1,5 @@
 extension Machine {
-  // MARK: Allocating
-
-  /// A call of `cma_alloc()` that has not begun.
-  ///
-  /// - Parameter pages: 0 is refused, as in the kernel.
-  /// - Parameter alignment: log2 of what the first frame number must be a multiple of.
-  /// - Throws: `.misuse` when there is no such area or alignment.
-  public func cmaAllocation(
-    area: Int, pages: Int, alignment: Int = 0, noWarn: Bool = false
-  ) throws(MemoryError) -> CMAAllocation {
-    try checkArea(area)
-    guard (0...1 << 32 - 1).contains(pages) else {
-      throw MemoryError(.misuse, "pages = \(pages): give 0 to \(1 << 32 - 1)")
-    }
-    guard (0...32).contains(alignment) else {
-      throw MemoryError(.misuse, "align = \(alignment): give an order from 0 to 32")
-    }
-    return CMAAllocation(area: area, pages: pages, alignment: alignment, noWarn: noWarn)
-  }
-
-  /// Takes neighbouring pages out of an area, moving away whatever borrows them (rules A6.30, P5.2).
-  ///
-  /// Kernel: `cma_alloc()`, mm/cma.c.
-  public mutating func cmaAllocate(
-    area: Int, pages: Int, alignment: Int = 0, noWarn: Bool = false
-  ) throws(MemoryError) -> AllocationResult {
-    var allocation = try cmaAllocation(
-      area: area, pages: pages, alignment: alignment, noWarn: noWarn)
-    if isCMAMutexHeld {
-      throw MemoryError(
-        .misuse, "another cma_alloc is under way; advance that one to its end first")
-    }
-    return allocation.run(&self)
-  }
+  // MARK: Releasing
 
   /// Gives pages of `cma_alloc()` back, one by one and ascending, and clears their bits (P5.6).
   ///
@@ -43,6 +10,12 @@ extension Machine {
   public mutating func cmaRelease(
     area index: Int, _ pfn: PFN, pages: Int
   ) throws(MemoryError) {
+    try checkCMARelease(area: index, pfn, pages: pages)
+    freePagesOneByOne(PFNRange(pfn.index, pfn.index + pages))
+    finishCMARelease(area: index, pfn, pages: pages)
+  }
+
+  package func checkCMARelease(area index: Int, _ pfn: PFN, pages: Int) throws(MemoryError) {
     try checkArea(index)
     let area = cmaAreas[index]
     guard pages > 0, pfn.index >= area.base, pages <= area.range.end,
@@ -63,14 +36,18 @@ extension Machine {
             + "its own size")
       }
     }
-    freePagesOneByOne(PFNRange(pfn.index, pfn.index + pages))
+  }
+
+  /// Clears the bits of a buffer whose pages are free, counts and reports.
+  package mutating func finishCMARelease(area index: Int, _ pfn: PFN, pages: Int) {
+    let area = cmaAreas[index]
     let bit = area.bit(of: pfn)
     cmaBitmap.clear(bit..<bit + area.bits(forPages: pages), area)
     cmaAreas[index].releasedPages += pages
     trace.append(TraceEvent(.cmaRelease, pfn, order: 0, UInt32(pages), UInt32(index)))
   }
 
-  private func checkArea(_ area: Int) throws(MemoryError) {
+  package func checkArea(_ area: Int) throws(MemoryError) {
     guard cmaAreas.indices.contains(area) else {
       throw MemoryError(
         .misuse,

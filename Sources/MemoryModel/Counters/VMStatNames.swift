@@ -81,6 +81,7 @@ public enum VMEvent: Int, Sendable {
   case unevictableMlocked = 72
   case unevictableMunlocked = 73
   case unevictableCleared = 74
+  case unevictableStranded = 75
   case thpFaultAlloc = 76
   case thpFaultFallback = 77
   case thpFileAlloc = 81

@@ -14,13 +14,13 @@ extension Machine {
   /// Makes frees of this zone go to the buddy at once, and empties its lists.
   ///
   /// Kernel: `zone_pcp_disable()`, mm/page_alloc.c.
-  mutating func disablePerCPULists(_ zone: Int) {
+  package mutating func disablePerCPULists(_ zone: Int) {
     setPerCPULists(zone, highMin: 0, highMax: 0, batch: 1)
     drainAllPages(zone: zone)
   }
 
   /// Kernel: `zone_pcp_enable()`.
-  mutating func enablePerCPULists(_ zone: Int) {
+  package mutating func enablePerCPULists(_ zone: Int) {
     setPerCPULists(
       zone, highMin: zoneTable[zone].highMin, highMax: zoneTable[zone].highMax,
       batch: zoneTable[zone].batch)
@@ -38,7 +38,7 @@ extension Machine {
   /// Takes a block's free pages, which are all of it, out of the machine (rule P6.8).
   ///
   /// Kernel: the end of `offline_pages()`; `__offline_isolated_pages()`.
-  mutating func removeOffline(_ range: PFNRange, from zone: Int) {
+  package mutating func removeOffline(_ range: PFNRange, from zone: Int) {
     var at = range.start
     while at < range.end {
       let state = frames.head(PFN(at))

@@ -44,9 +44,9 @@ extension Machine {
     let others = gfp.contains(.thisNode) ? [] : nodesWithMemory.filter { $0 != node }
     for home in [node] + others {
       guard !isCMAMutexHeld, let area = hugetlbArea(node: home) else { continue }
-      let result = try? cmaAllocate(
+      let result = takeIdleCMA(
         area: area, pages: 1 << order, alignment: order, noWarn: gfp.contains(.noWarn))
-      if let pfn = result?.pfn {
+      if let pfn = result.pfn {
         joinPages(pfn, order: order)
         return .page(pfn)
       }
@@ -78,7 +78,8 @@ extension Machine {
       while start + pages <= span.end {
         let range = PFNRange(start, start + pages)
         start += pages
-        guard mayBecomeGigantic(range, zone), (try? allocateContiguous(range)) == .some(nil)
+        guard mayBecomeGigantic(range, zone),
+          takeIdle(range, .contiguousPages, owner: UInt8(ascii: "K")) == nil
         else { continue }
         return PFN(range.start)
       }

@@ -44,7 +44,7 @@ extension Machine {
   ///
   /// A free block of a pageblock's order whose buddy is free and not isolated is freed anew, because
   /// only freeing merges. Kernel: `unset_migratetype_isolate()`.
-  mutating func unsetIsolate(_ pageblock: PFN, _ type: MigrateType) {
+  package mutating func unsetIsolate(_ pageblock: PFN, _ type: MigrateType) {
     guard let zone = frames.zone(of: pageblock), frames.migrateType(pageblock) == .isolate else {
       return
     }
@@ -99,7 +99,7 @@ extension Machine {
   ///
   /// The search goes to ever coarser starts and ends at the first free block found, even when that
   /// one does not reach `pfn`. Kernel: `find_large_buddy()`.
-  func largeFreeBlock(covering pfn: PFN) -> PFN {
+  package func largeFreeBlock(covering pfn: PFN) -> PFN {
     for order in 0...geometry.maxOrder {
       let start = pfn.roundedDown(toOrder: order)
       let state = frames.head(start)
@@ -138,7 +138,7 @@ extension Machine {
   // MARK: A range
 
   /// The pageblocks that a range touches, as one range of frames.
-  func pageblocks(of range: PFNRange) -> PFNRange {
+  package func pageblocks(of range: PFNRange) -> PFNRange {
     let mask = geometry.pageblockPages - 1
     return PFNRange(range.start & ~mask, (range.end + mask) & ~mask)
   }
@@ -161,11 +161,11 @@ extension Machine {
     return nil
   }
 
-  mutating func isolateFirst(_ blocks: PFNRange, _ mode: IsolationMode) -> Refusal? {
+  package mutating func isolateFirst(_ blocks: PFNRange, _ mode: IsolationMode) -> Refusal? {
     isolateEdge(PFN(blocks.start), border: blocks.start, isIsolated: false, mode)
   }
 
-  mutating func isolateLast(_ blocks: PFNRange, _ mode: IsolationMode) -> Refusal? {
+  package mutating func isolateLast(_ blocks: PFNRange, _ mode: IsolationMode) -> Refusal? {
     let last = blocks.end - geometry.pageblockPages
     guard
       let refusal = isolateEdge(
@@ -175,7 +175,7 @@ extension Machine {
     return refusal
   }
 
-  mutating func isolateMiddle(
+  package mutating func isolateMiddle(
     _ at: Int, of range: PFNRange, _ mode: IsolationMode
   ) -> Refusal? {
     let pageblock = PFNRange(at, at + geometry.pageblockPages)
@@ -230,17 +230,25 @@ extension Machine {
   ///
   /// - Precondition: ``firstNotIsolated(in:)`` has found nothing.
   /// - Returns: The end of the last block, which may lie behind the range.
-  mutating func takeFreeBlocks(of range: PFNRange, owner: UInt8) -> Int {
+  package mutating func takeFreeBlocks(of range: PFNRange, owner: UInt8) -> Int {
     var page = FrameState(.allocated, order: 0)
     page.owner = owner
     var at = range.start
-    while at < range.end, let zone = frames.zone(of: PFN(at)) {
-      let state = frames.head(PFN(at))
-      assert(state.kind == .free, "a page in use in a range that was tested")
-      removeFree(zone, PFN(at), order: state.order)
-      account(zone, -(1 << state.order), frames.migrateType(PFN(at)))
-      for pfn in at..<at + 1 << state.order { frames.setHead(PFN(pfn), page) }
-      at += 1 << state.order
+    while at < range.end {
+      let first = at
+      let pageblockEnd = (at | (geometry.pageblockPages - 1)) + 1
+      let end = min(pageblockEnd, range.end)
+      while at < end, let zone = frames.zone(of: PFN(at)) {
+        let state = frames.head(PFN(at))
+        assert(state.kind == .free, "a page in use in a range that was tested")
+        removeFree(zone, PFN(at), order: state.order)
+        account(zone, -(1 << state.order), frames.migrateType(PFN(at)))
+        for pfn in at..<at + 1 << state.order { frames.setHead(PFN(pfn), page) }
+        at += 1 << state.order
+      }
+      traceScan(
+        .isolateFreePages, PFNRange(first, end), scanned: at - first, taken: at - first)
+      if at == first { break }
     }
     count(.compactIsolated, at - range.start)
     return at
@@ -251,9 +259,10 @@ extension Machine {
   /// Kernel: `free_contig_range()`.
   ///
   /// - Precondition: Each is a page in use of its own.
-  mutating func freePagesOneByOne(_ range: PFNRange) {
+  package mutating func freePagesOneByOne(_ range: PFNRange) {
     for pfn in range.start..<range.end {
       guard let zone = frames.zone(of: PFN(pfn)) else { return }
+      serveForeign()
       trace.append(TraceEvent(.pageFree, PFN(pfn), order: 0))
       frames.clearHead(PFN(pfn), order: 0)
       freePerCPU(zone, PFN(pfn), order: 0)

@@ -71,6 +71,11 @@ extension Machine {
         continue
       }
       let folio = Folio(pfn, order: state.order)
+      if state.flags.contains(.unevictable) {
+        // It was locked when it was isolated, or its mapping is, which has not been told yet.
+        state.flags.remove(.unevictable)
+        self.count(.unevictableRescued, folio.pages)
+      }
       let zone = frames.zone(of: pfn)
       let list = state.lruList
       if let last = counted, last.list != list || last.zone != zone {

@@ -27,6 +27,15 @@ extension Machine {
     queue(folio, .mlock, isUnlock: true)
   }
 
+  /// Unlocks a folio that a locked area shows no longer, and empties this CPU's batch.
+  ///
+  /// Kernel: `munlock_vma_folio()`, `mlock_drain_local()`, as `try_to_migrate_one()` calls them.
+  mutating func munlockForMigration(_ folio: Folio) {
+    munlock(folio)
+    let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.mlock.rawValue
+    if lruBatches[batch].count > 0 { flush(batch, .mlock) }
+  }
+
   /// Moves a folio to or from the unevictable list, as its batch entry says.
   ///
   /// The kernel also counts how many areas lock a folio on the unevictable list (`mlock_count`);
@@ -36,7 +45,9 @@ extension Machine {
     var state = frames.head(folio.head)
     if isUnlock {
       let wasLocked = state.flags.contains(.mlocked)
-      if wasLocked { countMlocked(folio, -1) }
+      // Off its list and still marked as unevictable: its next list decides anew.
+      let isStranded = !state.isLRU && state.flags.contains(.unevictable)
+      if wasLocked { countMlocked(folio, -1, event: isStranded ? .unevictableStranded : nil) }
       state.flags.remove(.mlocked)
       if state.isLRU, state.flags.contains(.unevictable) {
         unlinkLRU(folio, state)
@@ -64,9 +75,9 @@ extension Machine {
   }
 
   /// NR_MLOCK and its events.
-  mutating func countMlocked(_ folio: Folio, _ sign: Int) {
+  mutating func countMlocked(_ folio: Folio, _ sign: Int, event: VMEvent? = nil) {
     guard let zone = frames.zone(of: folio.head) else { return }
     zoneItems[zone * VMStatNames.zoneItems.count + 7] += sign * folio.pages
-    count(sign > 0 ? .unevictableMlocked : .unevictableMunlocked, folio.pages)
+    count(event ?? (sign > 0 ? .unevictableMlocked : .unevictableMunlocked), folio.pages)
   }
 }

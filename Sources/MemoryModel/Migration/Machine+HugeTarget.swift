@@ -10,10 +10,11 @@ extension Machine {
     case .memoryHotplug, .memoryFailure, .syscall, .mempolicyMbind: leavesNode = true
     default: leavesNode = false
     }
+    let home = target.node ?? node(of: source.head)
     guard
       let pfn = allocateHugeMigrationTarget(
-        order: source.order, node: target.node ?? node(of: source.head), gfp: target.gfp,
-        inPinScope: target.inPinScope, mayLeaveNode: leavesNode
+        order: source.order, node: target.leavesNode ? otherNodes(home).first ?? home : home,
+        gfp: target.gfp, inPinScope: target.inPinScope, mayLeaveNode: leavesNode
       ).pfn
     else { return nil }
     let destination = Folio(pfn, order: source.order)

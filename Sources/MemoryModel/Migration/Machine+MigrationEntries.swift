@@ -12,13 +12,36 @@ extension Machine {
       gfp.insert(.highMem)
     }
     gfp.insert(.comp)
-    let result = allocatePages(
-      order: source.order, gfp: gfp, node: target.node ?? node(of: source.head),
-      inPinScope: target.inPinScope)
-    guard let pfn = result.pfn else { return nil }
+    let home = target.node ?? node(of: source.head)
+    var found: PFN?
+    if target.leavesNode {
+      for node in otherNodes(home) where found == nil {
+        found =
+          allocatePages(
+            order: source.order, gfp: gfp.union(.thisNode), node: node,
+            inPinScope: target.inPinScope
+          ).pfn
+      }
+    } else {
+      found =
+        allocatePages(
+          order: source.order, gfp: gfp, node: home, inPinScope: target.inPinScope
+        ).pfn
+    }
+    guard let pfn = found else { return nil }
     let destination = Folio(pfn, order: source.order)
     makeFolio(destination, .none, index: 0, owner: UInt8(ascii: "K"), [.locked])
     return destination
+  }
+
+  /// The other nodes with memory, in the order in which requests of `node` try them.
+  func otherNodes(_ node: Int) -> [Int] {
+    var nodes: [Int] = []
+    for zone in zonelists[node] {
+      let other = zoneTable[zone].node
+      if other != node, !nodes.contains(other) { nodes.append(other) }
+    }
+    return nodes
   }
 
   /// Turns one mapping into a migration entry; false when a pin forbids it (rule P4.5).
@@ -35,6 +58,11 @@ extension Machine {
       addPageMapping(entry.pfn, of: folio, -1)
     } else {
       addEntireMapping(folio, -1)
+    }
+    if frames.head(folio.head).flags.contains(.mlocked),
+      spaces[mapping.space].area(mapping.page)?.flags.contains(.locked) == true
+    {
+      munlockForMigration(folio)
     }
     folios.addReferences(folio, -1)
     return true

@@ -47,9 +47,17 @@ public struct MigrationTarget: Sendable, Equatable {
   public var reason: MigrationReason
   /// The task runs inside a long-term pin (rule P2.33).
   public var inPinScope: Bool
+  /// Other nodes only, the nearest first: a part of the node is going away.
+  ///
+  /// Kernel: `nmask` without the node, as `do_migrate_range()` sets it.
+  public var leavesNode: Bool
 
-  public init(gfp: GFPFlags, node: Int? = nil, reason: MigrationReason, inPinScope: Bool = false) {
+  public init(
+    gfp: GFPFlags, node: Int? = nil, reason: MigrationReason, inPinScope: Bool = false,
+    leavesNode: Bool = false
+  ) {
     self.gfp = gfp
+    self.leavesNode = leavesNode
     self.node = node
     self.reason = reason
     self.inPinScope = inPinScope

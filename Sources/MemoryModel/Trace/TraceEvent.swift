@@ -31,6 +31,16 @@ public struct TraceEvent: BitwiseCopyable, Sendable {
     case cmaAllocBusyRetry
     /// cma_release: pfn, argument0 = pages, argument1 = area.
     case cmaRelease
+    /// mm_compaction_isolate_migratepages: pfn = start, argument0 = end, argument1 = pages scanned
+    /// << 12 | pages taken.
+    case isolateMigratePages
+    /// mm_compaction_isolate_freepages, with the same arguments.
+    case isolateFreePages
+    /// mm_alloc_contig_migrate_range_info: pfn = start, argument0 = end, argument1 = migratetype.
+    /// `contigMigrateTotals` follows at once.
+    case contigMigrateRange
+    /// The rest of the event before: pfn = pages migrated, argument0 = reclaimed, argument1 = mapped.
+    case contigMigrateTotals
   }
 
   /// No frame at all: the pfn of a `cma_alloc()` that found no candidate.

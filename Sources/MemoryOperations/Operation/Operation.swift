@@ -43,11 +43,17 @@ public enum Wait: Sendable, Equatable {
   case folio(PFN)
   /// mmap_lock of a process.
   case mmapLock(Int)
+  /// `cma_mutex`, which another `cma_alloc()` holds.
+  case cmaMutex
+  /// Folios that others have isolated, too many for another scan at this frame.
+  case isolation(PFN)
 
   public var description: String {
     switch self {
     case .folio(let head): "the lock of the folio at \(head)"
     case .mmapLock(let space): "mmap_lock of process \(space)"
+    case .cmaMutex: "cma_mutex"
+    case .isolation(let pfn): "isolated folios to be put back before the scan at \(pfn)"
     }
   }
 }

@@ -29,14 +29,23 @@ public enum TraceText {
         held: min(machine.trace.total, TraceRing.capacity), written: machine.trace.total,
         cpus: machine.cpuCount)
     }
-    for (offset, event) in events.enumerated() where event.kind != .migratePagesSplits {
+    for (offset, event) in events.enumerated() where !isRest(event) {
       text += line(event, number: start + offset, machine)
-      if event.kind == .migratePages, offset + 1 < events.count {
-        text += migrationRest(event, events[offset + 1])
+      if offset + 1 < events.count {
+        switch event.kind {
+        case .migratePages: text += migrationRest(event, events[offset + 1])
+        case .contigMigrateRange: text += contiguousRest(event, events[offset + 1])
+        default: break
+        }
       }
       text += "\n"
     }
     return text
+  }
+
+  /// Whether it is the second half of the event before.
+  private static func isRest(_ event: TraceEvent) -> Bool {
+    event.kind == .migratePagesSplits || event.kind == .contigMigrateTotals
   }
 
   /// One event with ftrace's prefix, without a newline.
@@ -53,7 +62,7 @@ public enum TraceText {
 
   /// One event, name and fields.
   ///
-  /// Kernel: include/trace/events/kmem.h, cma.h and page_isolation.h.
+  /// Kernel: include/trace/events/kmem.h, compaction.h, cma.h and page_isolation.h.
   public static func description(
     _ event: TraceEvent, _ machine: borrowing Machine
   ) -> String {
@@ -97,6 +106,15 @@ public enum TraceText {
         + "fin_pfn=\(event.argument1.hex) ret=\(result)"
     case .cmaAllocStart, .cmaAllocFinish, .cmaAllocBusyRetry, .cmaRelease:
       return contiguousArea(event, machine)
+    case .isolateMigratePages, .isolateFreePages:
+      let name = event.kind == .isolateMigratePages ? "migratepages" : "freepages"
+      return "mm_compaction_isolate_\(name): range=(\(event.pfn.hex) ~ \(event.argument0.hex)) "
+        + "nr_scanned=\(event.argument1 >> 12) nr_taken=\(event.argument1 & 0xFFF)"
+    case .contigMigrateRange:
+      return "mm_alloc_contig_migrate_range_info: start=\(event.pfn.hex) "
+        + "end=\(event.argument0.hex)"
+    case .contigMigrateTotals:
+      return "migrated=\(event.pfn) reclaimed=\(event.argument0) mapped=\(event.argument1)"
     }
   }
 
@@ -128,6 +146,15 @@ public enum TraceText {
   private static func migrationRest(_ event: TraceEvent, _ splits: TraceEvent) -> String {
     " nr_thp_failed=\(splits.pfn) nr_thp_split=\(splits.argument0) nr_split=\(splits.argument1) "
       + "mode=\(mode(UInt32(event.order >> 4))) reason=\(reason(UInt32(event.order & 15)))"
+  }
+
+  /// The fields of mm_alloc_contig_migrate_range_info that the second of its two events holds.
+  ///
+  /// 6.12 passes them in another order than the event declares, so each is printed under the name of
+  /// the next: the type as nr_migrated, and the mapped pages as migratetype.
+  private static func contiguousRest(_ event: TraceEvent, _ totals: TraceEvent) -> String {
+    " migratetype=\(totals.argument1) nr_migrated=\(event.argument1) "
+      + "nr_reclaimed=\(totals.pfn) nr_mapped=\(totals.argument0)"
   }
 
   private static func mode(_ mode: UInt32) -> String {

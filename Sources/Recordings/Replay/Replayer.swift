@@ -35,7 +35,7 @@ public struct Replayer: ~Copyable {
     RecordingEvent.key("kc"): "kcompactd runs", RecordingEvent.key("cs"): "cma_alloc starts",
     RecordingEvent.key("ms"): "migration starts",
   ]
-  /// Those of them that belong to a contiguous allocation.
+  /// Those of them that belong to a contiguous allocation or to memory that goes offline.
   private static let ownEvents: Set<UInt16> = [RecordingEvent.key("cs"), RecordingEvent.key("ms")]
   static let allocation = RecordingEvent.key("a")
   static let free = RecordingEvent.key("f")
@@ -48,14 +48,17 @@ public struct Replayer: ~Copyable {
       "drain_lru", "drain_lru_local", "blocks", "cpu", "sleep_ms", "trace", "note", "error", "idle":
       break
     case "cma_alloc", "cma_release", "acr", "acr_free":
-      if let reason = ContiguousComparer.boundary(record) { return reason }
-    case "offline", "online":
-      if let reason = HotplugComparer.boundary(record) { return reason }
+      if record.op == "acr", record.mt != .number(1) && record.mt != .number(4) {
+        return "alloc_contig_range with another migratetype than Movable and CMA is not modelled"
+      }
+    case "offline", "online": break
     case "user": break
     default: return "\(record.op) is not modelled yet"
     }
     for event in record.ev ?? [] where event.key != Self.allocation && event.key != Self.free {
-      if Self.ownEvents.contains(event.key), ContiguousComparer.operations.contains(record.op) {
+      if Self.ownEvents.contains(event.key),
+        Self.contiguousOperations.contains(record.op) || Self.hotplugOperations.contains(record.op)
+      {
         continue
       }
       if event.key == PageEvents.start, isTaskOperation(record) { continue }
@@ -236,11 +239,7 @@ public struct Replayer: ~Copyable {
     let workerFirst = worker && choices.choose(2) == 0
     if worker { workerRan = true }
     if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
-    if ContiguousComparer.operations.contains(record.op) {
-      if let difference = ContiguousComparer.run(record, &machine) { return difference }
-    } else if HotplugComparer.operations.contains(record.op) {
-      if let difference = HotplugComparer.run(record, &machine) { return difference }
-    } else if isTaskOperation(record) {
+    if isTaskOperation(record) {
       if let difference = runTask(record) { return difference }
     } else if let difference = applyEvents(of: record) {
       return difference

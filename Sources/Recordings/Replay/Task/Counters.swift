@@ -27,8 +27,10 @@ struct Counters: Equatable {
     return ["pgalloc_", "pgmigrate_", "thp_", "unevictable_pgs_", "htlb_"].contains {
       name.hasPrefix($0)
     }
-      || ["pgfree", "pgactivate", "pgdeactivate", "pgfault", "pgmajfault", "pgreuse", "oom_kill"]
-        .contains(name)
+      || [
+        "pgfree", "pgactivate", "pgdeactivate", "pgfault", "pgmajfault", "pgreuse", "oom_kill",
+        "compact_isolated", "cma_alloc_success", "cma_alloc_fail",
+      ].contains(name)
   }
 
   static let names =

@@ -2,7 +2,11 @@ internal import MemoryModel
 
 /// One event of those that an operation of the model causes itself, recorded or of the model.
 struct PageEvent: Equatable {
-  enum Kind: Equatable { case allocate, free, migrationStart, migrationEnd }
+  enum Kind: Equatable {
+    case allocate, free, migrationStart, migrationEnd
+    /// Any other event, by the code that recordings give it.
+    case report(String)
+  }
 
   var kind: Kind
   /// -1 when nothing was allocated.
@@ -21,6 +25,7 @@ struct PageEvent: Equatable {
     case .free: return "free of pfn \(pfn) (0x\(String(pfn, radix: 16))), order \(order)"
     case .migrationStart: return "migration starts \(numbers)"
     case .migrationEnd: return "migration ends \(numbers)"
+    case .report(let code): return "event \(code) \(numbers)"
     }
   }
 }
@@ -32,13 +37,19 @@ struct PageEvents {
   private(set) var foreign: [ForeignRequest] = []
   private var position = 0
   private var seen: Int
+  /// Behind the operation's own events.
+  private var ownEnd = 0
 
   static let start = RecordingEvent.key("ms")
   static let end = RecordingEvent.key("me")
 
   /// - Parameter machine: In the state before the operation.
+  /// - Parameter freesRanges: What the operation frees are pages of its range, whoever had them.
   /// - Parameter isFork: What other tasks do is done by the child.
-  init(_ events: [RecordingEvent], _ machine: borrowing Machine, isFork: Bool = false) {
+  init(
+    _ events: [RecordingEvent], _ machine: borrowing Machine, freesRanges: Bool = false,
+    isFork: Bool = false
+  ) {
     func isOther(_ event: RecordingEvent) -> Bool {
       guard let comm = event.comm else { return false }
       return !isFork || comm != "init"
@@ -46,6 +57,8 @@ struct PageEvents {
     seen = machine.trace.total
     var own = 0
     var lent = Set<Int>()
+    // The model serves a foreign request just before the operation's next own one.
+    var waiting: [PageEvent] = []
     for event in events {
       let numbers = event.arguments
       switch event.key {
@@ -55,12 +68,16 @@ struct PageEvents {
           var pfn = numbers[0]
           if pfn >= 0 { pfn += (index << numbers[1]) * repeats.signum() }
           let gfp = UInt32(numbers[2])
-          recorded.append(
-            PageEvent(kind: .allocate, pfn: pfn, order: numbers[1], gfp: gfp, type: numbers[3]))
+          let page = PageEvent(
+            kind: .allocate, pfn: pfn, order: numbers[1], gfp: gfp, type: numbers[3])
           if !isOther(event), Self.isUserMemory(gfp) {
             own += 1
+            recorded += waiting
+            waiting = []
+            recorded.append(page)
           } else {
             lent.insert(pfn)
+            waiting.append(page)
             foreign.append(
               ForeignRequest(
                 position: own, .allocate(GFPFlags(rawValue: gfp)), order: numbers[1]))
@@ -70,21 +87,37 @@ struct PageEvents {
         let repeats = event.repetition(after: 2)
         for index in 0..<abs(repeats) {
           let pfn = numbers[0] + (index << numbers[1]) * repeats.signum()
-          recorded.append(PageEvent(kind: .free, pfn: pfn, order: numbers[1]))
-          let isForeign = lent.remove(pfn) != nil || Self.isForeign(pfn, machine)
+          let page = PageEvent(kind: .free, pfn: pfn, order: numbers[1])
+          let isForeign =
+            lent.remove(pfn) != nil || !freesRanges && Self.isForeign(pfn, machine)
           if !isOther(event), !isForeign {
             own += 1
+            recorded += waiting
+            waiting = []
+            recorded.append(page)
           } else {
+            waiting.append(page)
             foreign.append(
               ForeignRequest(position: own, .free(PFN(pfn)), order: numbers[1]))
           }
         }
       case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: numbers))
       case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: numbers))
-      default: break
+      default:
+        if let count = Self.reports[event.code], numbers.count >= count {
+          recorded.append(
+            PageEvent(kind: .report(event.code), numbers: Array(numbers.prefix(count))))
+        }
       }
     }
+    ownEnd = recorded.count
+    recorded += waiting
   }
+
+  /// The events that are compared as they are, and how many numbers they have.
+  private static let reports = [
+    "ti": 3, "cs": 2, "cf": 4, "cb": 3, "cr": 2, "im": 4, "if": 4, "ci": 6,
+  ]
 
   /// Whether the memory manager asks for a page itself.
   ///
@@ -99,6 +132,15 @@ struct PageEvents {
     let state = machine.frames.head(PFN(pfn))
     return state.kind == .allocated && !state.flags.contains(.folio)
       && state.owner != UInt8(ascii: "T")
+  }
+
+  /// Leaves out the last foreign request if it frees a page of order 0; its event stays.
+  mutating func takeLastFree() -> PFN? {
+    guard let last = foreign.last, case .free(let pfn) = last.kind, last.order == 0 else {
+      return nil
+    }
+    foreign.removeLast()
+    return pfn
   }
 
   /// Compares what the model did since the last call.
@@ -125,6 +167,9 @@ struct PageEvents {
 
   var compared: Int { position }
 
+  /// Whether the operation has done all that was recorded of it.
+  var isExhausted: Bool { position >= ownEnd }
+
   private static func event(_ events: [TraceEvent], _ index: Int) -> PageEvent? {
     let event = events[index]
     switch event.kind {
@@ -146,7 +191,33 @@ struct PageEvents {
           Int(event.pfn), Int(event.argument0), Int(event.argument1), Int(rest.pfn),
           Int(rest.argument0), Int(rest.argument1), Int(event.order >> 4), Int(event.order & 15),
         ])
+    case .testPagesIsolated:
+      return report("ti", event.pfn, event.argument0, event.argument1)
+    case .cmaAllocStart: return report("cs", event.argument0, UInt32(event.order))
+    case .cmaAllocBusyRetry:
+      return report("cb", event.pfn, event.argument0, UInt32(event.order))
+    case .cmaRelease: return report("cr", event.pfn, event.argument0)
+    case .cmaAllocFinish:
+      let pfn = event.pfn == TraceEvent.noFrame.rawValue ? -1 : Int(event.pfn)
+      return PageEvent(
+        kind: .report("cf"),
+        numbers: [
+          pfn, Int(event.argument0), Int(event.order), -Int(event.argument1 & 0xFF),
+        ])
+    case .isolateMigratePages, .isolateFreePages:
+      return report(
+        event.kind == .isolateMigratePages ? "im" : "if", event.pfn, event.argument0,
+        event.argument1 >> 12, event.argument1 & 0xFFF)
+    case .contigMigrateRange:
+      let rest = events[index + 1]
+      return report(
+        "ci", event.pfn, event.argument0, event.argument1, rest.pfn, rest.argument0,
+        rest.argument1)
     default: return nil
     }
+  }
+
+  private static func report(_ code: String, _ numbers: UInt32...) -> PageEvent {
+    PageEvent(kind: .report(code), numbers: numbers.map { Int($0) })
   }
 }

@@ -31,7 +31,7 @@ extension Replayer {
   mutating func runTask(_ record: RecordingRecord) -> Difference? {
     startTask()
     guard let task else { return ("a task", "no room for its tables") }
-    if record.op == "pin", let start = record.t, let length = record.ns {
+    if Self.interruptible.contains(record.op), let start = record.t, let length = record.ns {
       let end = start + length + RecordedTask.timerSlack
       if let index = task.timers.firstIndex(where: { $0.due < end }) {
         let share = Double(task.timers[index].due - start) / Double(length)
@@ -41,8 +41,11 @@ extension Replayer {
     return runOnce(record)
   }
 
-  /// A timer fires during a pin, and nothing says at which of its steps: the first place counts with
-  /// which everything comes out as recorded, beginning with the one that the times suggest.
+  /// Operations that last long enough for a timer to fire in their middle.
+  private static let interruptible: Set<String> = ["pin", "cma_alloc", "acr", "offline"]
+
+  /// A timer fires during an operation, and nothing says at which of its steps: the first place counts
+  /// with which everything comes out as recorded, beginning with the one that the times suggest.
   private mutating func searchShot(
     _ record: RecordingRecord, _ index: Int, share: Double
   ) -> Difference? {
@@ -103,10 +106,17 @@ extension Replayer {
   private static let userCommands = ["fork ", "killchild ", "mlock ", "uring_reg ", "uring_unreg "]
   private static let taskOperations: Set<String> = [
     "munmap", "touch", "pin", "pfns", "page", "sel", "tempref", "putref", "drain_lru",
-    "drain_lru_local", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin",
+    "drain_lru_local", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin", "cma_alloc",
+    "cma_release", "acr", "acr_free", "offline", "online",
   ]
 
   private mutating func runOnce(_ record: RecordingRecord) -> Difference? {
+    if Self.contiguousOperations.contains(record.op) || Self.hotplugOperations.contains(record.op) {
+      let difference =
+        Self.contiguousOperations.contains(record.op) ? runContiguous(record) : runHotplug(record)
+      fireLate()
+      return difference
+    }
     let before = Counters(machine)
     var events = PageEvents(record.ev ?? [], machine, isFork: record.op == "user")
     var foreign = events.foreign
@@ -116,10 +126,7 @@ extension Replayer {
     if record.op == "user" { machine.serveFirstForeign() }
     var difference = perform(record, &events)
     machine.finishForeign()
-    if let shot = task?.shot, !shot.isFired {
-      fire(shot.timer)
-      task?.shot?.isFired = true
-    }
+    fireLate()
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     // A process that runs faults by itself.
@@ -127,6 +134,13 @@ extension Replayer {
     if hasOtherProcess { unknown = Self.othersFaults }
     return difference
       ?? Counters(machine).compare(since: before, record.d ?? [:], except: unknown)
+  }
+
+  /// Fires a timer whose place comes after the end of the operation.
+  private mutating func fireLate() {
+    guard let shot = task?.shot, !shot.isFired else { return }
+    fire(shot.timer)
+    task?.shot?.isFired = true
   }
 
   private mutating func perform(
@@ -208,7 +222,7 @@ extension Replayer {
     default: advice = .noHugePage
     }
     let result = machine.advise(task!.space, range(record), advice)
-    if case .failure(let refusal) = result {
+    if case .failure(let refusal) = result, -refusal.errno.rawValue != record.ret {
       return ("madvise returns \(record.ret ?? 0)", refusal.message)
     }
     return nil
@@ -237,8 +251,7 @@ extension Replayer {
     if let shot = task?.shot, !shot.timer.isIsolation { pace = .step }
     while true {
       if let shot = task?.shot, !shot.isFired {
-        if shot.after == .max, operation.nextStep(machine).text.contains("\(shot.timer.folio.head)")
-        {
+        if shot.after == .max, Self.looks(operation.nextStep(machine), at: shot.timer.folio) {
           task?.shot?.looks.append(shot.count)
         }
         shoot()
@@ -256,8 +269,13 @@ extension Replayer {
     }
   }
 
+  /// Whether a step may see what somebody does with a folio: it names it, or goes over ranges.
+  private static func looks(_ step: Step, at folio: Folio) -> Bool {
+    ["c6", "c9", "o4", "o5", "o8"].contains(step.id) || step.text.contains("\(folio.head)")
+  }
+
   /// Fires the timer whose place was chosen, if this is it.
-  private mutating func shoot() {
+  mutating func shoot() {
     guard var shot = task?.shot, !shot.isFired else { return }
     if shot.count == shot.after {
       fire(shot.timer)

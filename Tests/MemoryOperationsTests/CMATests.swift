@@ -1,3 +1,4 @@
+import MemoryOperations
 import ModelTesting
 import Testing
 
@@ -165,13 +166,13 @@ import Testing
     while true {
       var twin = try machine.fork()
       var twinCall = call
-      let progress = call.advance(&machine)
+      let progress = call.advance(&machine, .step)
       steps += 1
       #expect(machine.check() == nil, "step \(steps)")
-      #expect(twinCall.advance(&twin) == progress)
+      #expect(twinCall.advance(&twin, .step) == progress)
       #expect(difference(machine, twin) == nil, "step \(steps)")
-      if case .finished(let result) = progress {
-        #expect(result.pfn != nil)
+      if progress == .finished {
+        #expect(call.outcome?.pfn != nil)
         break
       }
     }
@@ -185,14 +186,14 @@ import Testing
     var machine = try small()
     var one = try machine.cmaAllocation(area: 0, pages: 10)
     var two = try machine.cmaAllocation(area: 0, pages: 10)
-    for _ in 0..<4 { #expect(one.advance(&machine) == .running) }
-    #expect(two.advance(&machine) == .running)
-    for _ in 0..<3 { #expect(two.advance(&machine) == .waiting) }
+    for _ in 0..<4 { #expect(one.advance(&machine, .step) == .running) }
+    #expect(two.advance(&machine, .step) == .running)
+    for _ in 0..<3 { #expect(two.advance(&machine, .step) == .waiting(.cmaMutex)) }
     #expect(machine.cmaSetRuns(area: 0) == [0..<20])
     #expect(throws: MemoryError.self) { try machine.cmaAllocate(area: 0, pages: 1) }
-    #expect(one.run(&machine).pfn == PFN(6144))
+    #expect(one.run(&machine)?.pfn == PFN(6144))
     #expect(machine.check() == nil)
-    #expect(two.run(&machine).pfn == PFN(6154))
+    #expect(two.run(&machine)?.pfn == PFN(6154))
     #expect(machine.check() == nil)
   }
 
@@ -201,10 +202,10 @@ import Testing
     var machine = try Machine.restore(.single(pages: 4096))
     var one = try machine.contiguousAllocation(of: PFNRange(5000, 5010))
     var two = try machine.contiguousAllocation(of: PFNRange(5050, 5060))
-    for _ in 0..<3 { #expect(one.advance(&machine) == .running) }
-    #expect(two.run(&machine)?.errno == .EBUSY)
+    for _ in 0..<3 { #expect(one.advance(&machine, .step) == .running) }
+    #expect(two.run(&machine)?.refusal?.errno == .EBUSY)
     // The kernel's undo does not ask who isolated it: the winner loses, too.
-    #expect(one.run(&machine)?.errno == .EBUSY)
+    #expect(one.run(&machine)?.refusal?.errno == .EBUSY)
     #expect(machine.check() == nil)
     #expect(machine.freePagesSnapshot(zone) == 4096)
   }
@@ -214,7 +215,7 @@ import Testing
     var machine = try small()
     var call = try machine.cmaAllocation(area: 0, pages: 10)
     call.hasFatalSignal = true
-    guard case .refused(let refusal) = call.run(&machine) else {
+    guard case .refused(let refusal)? = call.run(&machine)?.result else {
       Issue.record("the call went on")
       return
     }

@@ -1,3 +1,4 @@
+import MemoryOperations
 import ModelTesting
 import Testing
 
@@ -78,7 +79,7 @@ import Testing
     var (call, refusal) = try machine.memoryOffline(at: PFN(page / Self.block * Self.block))
     #expect(refusal == nil)
     for _ in 0..<1000 {
-      #expect(call!.advance(&machine) == .running)
+      #expect(call!.advance(&machine, .step) == .running)
     }
     // P6.4: the block's memory is out of use, and frees go to the buddy at once.
     #expect(machine.zone(zone).isolatedPageblocks == 64)

@@ -1,3 +1,4 @@
+import MemoryOperations
 import ModelTesting
 import Testing
 
@@ -174,11 +175,11 @@ import Testing
         let actor = random.below(5)
         switch actor {
         case 0, 1:
-          if pending[actor], case .finished = cma[actor].advance(&machine) {
+          if pending[actor], cma[actor].advance(&machine, .step) == .finished {
             pending[actor] = false
           }
         case 2:
-          if pending[2], case .finished = range.advance(&machine) { pending[2] = false }
+          if pending[2], range.advance(&machine, .step) == .finished { pending[2] = false }
         case 3:
           if held.count < 200, steps < 4000,
             let pfn = machine.allocatePages(order: 0, gfp: .plainMovable).pfn

@@ -1,0 +1,210 @@
+internal import LuaBridge
+internal import MemoryModel
+internal import MemoryOperations
+
+extension MemoryLibrary {
+  static var hotplugMethods: [LuaFunction] { [memoryBlocks, offline, online, whyBusy] }
+
+  private static var memoryBlocks: LuaFunction {
+    LuaFunction(
+      "memory_blocks",
+      returns: [
+        LuaResult(
+          .table,
+          "Blocks ascending, each with block, pfn, pages, state (\"online\", \"offline\" or "
+            + "\"absent\") and zone; zone is nil where the block spans zones.")
+      ],
+      doc: "The units in which memory goes offline and comes back: 128 MiB on a small x86_64.",
+      kernel: ["struct memory_block"], rules: ["P6.1"],
+      example: "#machine{ ram = \"512M\" }:memory_blocks() --> 4"
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      let size = object.machine.geometry.memoryBlockPages
+      var blocks: [LuaValue] = []
+      for start in stride(from: 0, to: object.machine.frames.count, by: size) {
+        let range = PFNRange(start, start + size)
+        var fields: [(String, LuaValue)] = [
+          ("block", .integer(Int64(start / size))), ("pfn", .integer(Int64(start))),
+          ("pages", .integer(Int64(size))),
+        ]
+        let isOffline = object.machine.offlineMemory.contains(range)
+        let present = object.machine.memory.pages(in: range)
+        fields.append(
+          ("state", .string(isOffline ? "offline" : present > 0 ? "online" : "absent")))
+        let zone = object.machine.frames.zone(of: PFN(start))
+        if let zone, object.machine.zone(zone).range.intersection(range) == range {
+          fields.append(("zone", .string(object.machine.zone(zone).index.name)))
+        }
+        blocks.append(.table(LuaTable(fields: fields)))
+      }
+      call.returns(LuaTable(blocks))
+    }
+  }
+
+  private static var offline: LuaFunction {
+    LuaFunction(
+      "offline", .positional,
+      [
+        LuaParameter("block", .integer(), "Number of a block of m:memory_blocks()."),
+        LuaParameter(
+          "rounds", .integer(), default: "1000",
+          "A signal comes after so many rounds of looking for pages that can move."),
+      ],
+      returns: [LuaResult(.boolean, "true.")],
+      errors: [
+        LuaErrno("EINVAL", "the block has holes or spans zones"),
+        LuaErrno("EBUSY", "a page in it can never move: the kernel's, or a CMA pageblock"),
+        LuaErrno(
+          "EINTR", "pages did not move until the signal came; err.blockers says who has them"),
+      ],
+      doc: """
+        Takes a memory block offline: everything in it moves elsewhere.
+
+        The kernel tries for ever; here a signal ends it after `rounds`. What has moved stays where \
+        it is then, and the block is as usable as before.
+        """,
+      kernel: ["offline_pages"], rules: ["P6.1", "P6.2", "P6.3"],
+      example: """
+        m = machine{ ram = "1G", movablecore = "512M" }
+        m:offline(5) --> true
+        m:memory_blocks()[6].state --> offline
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let start = try blockStart(call, object)
+      let limit = call.isGiven(1) ? call.integer(1) : 1000
+      var found: (call: MemoryOffline?, refusal: Refusal?)
+      do throws(MemoryError) {
+        found = try object.machine.memoryOffline(at: start)
+      } catch {
+        throw LuaFailure("offline: \(error.message)")
+      }
+      var refusal = found.refusal
+      if var operation = found.call {
+        while operation.outcome == nil {
+          if operation.rounds >= limit || call.shouldStop() { operation.hasSignal = true }
+          _ = operation.advance(&object.machine, .slice)
+        }
+        refusal = operation.outcome?.refusal
+      }
+      guard let refusal else { return call.returns(true) }
+      let range = PFNRange(start.index, start.index + object.machine.geometry.memoryBlockPages)
+      call.refuse(
+        errno: refusal.errno.name,
+        message: refusal.message + blockersText(range, .memoryOffline, object),
+        rule: refusal.rule,
+        fields: [("blockers", .table(blockersTable(range, .memoryOffline, object)))])
+    }
+  }
+
+  private static var online: LuaFunction {
+    LuaFunction(
+      "online", .positional,
+      [
+        LuaParameter("block", .integer(), "Number of an offline block."),
+        LuaParameter(
+          "target", .string, default: "online",
+          "\"online_movable\", \"online_kernel\", or \"online\": as its neighbours are."),
+      ],
+      returns: [LuaResult(.boolean, "true.")],
+      doc: "Brings a memory block back.",
+      kernel: ["online_pages"], rules: ["P6.8"],
+      example: """
+        m = machine{ ram = "1G", movablecore = "512M" }
+        m:offline(5)
+        m:online(5, "online_movable") --> true
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let start = try blockStart(call, object)
+      let name = call.isGiven(1) ? call.string(1) : "online"
+      guard let target = Machine.OnlineTarget(rawValue: name) else {
+        let names = Machine.OnlineTarget.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")
+        throw LuaFailure("bad argument #2 'target' to 'online' ('\(name)'; use \(names))")
+      }
+      do throws(MemoryError) {
+        try object.machine.online(at: start, target)
+      } catch {
+        throw LuaFailure("online: \(error.message)")
+      }
+      call.returns(true)
+    }
+  }
+
+  private static func blockStart(
+    _ call: borrowing LuaCall, _ object: MachineObject
+  ) throws(LuaFailure) -> PFN {
+    let size = object.machine.geometry.memoryBlockPages
+    let count = (object.machine.frames.count + size - 1) / size
+    let block = call.integer(0)
+    guard (0..<count).contains(block) else {
+      throw LuaFailure("there is no memory block \(block); this machine has 0 to \(count - 1)")
+    }
+    return PFN(block * size)
+  }
+
+  private static var whyBusy: LuaFunction {
+    LuaFunction(
+      "why_busy", .positional,
+      [
+        LuaParameter("pfn", .integer(), "First frame."),
+        LuaParameter("pages", .integer(), default: "1"),
+      ],
+      returns: [
+        LuaResult(
+          .table,
+          "One entry a holder, with by (words), pin or reference (an id) where it is one, count, "
+            + "pfns (the first frames of at most 100 folios).")
+      ],
+      doc: "Who keeps pages of a range from being moved away by cma_alloc, grouped.",
+      kernel: ["isolate_migratepages_block"], rules: ["P5.12", "P5.15"],
+      example: "#machine{ ram = \"64M\", cma = \"16M\" }:why_busy(0x3000, 512) --> 0"
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let first = call.integer(0)
+      let pages = call.isGiven(1) ? call.integer(1) : 1
+      guard first >= 0, pages > 0, first < object.machine.frames.count, pages <= 1 << 32 else {
+        throw LuaFailure("why_busy: \(pages) pages at \(first) are not a range of this machine")
+      }
+      call.returns(
+        blockersTable(PFNRange(first, first + pages), .cmaAllocation, object))
+    }
+  }
+
+  /// ` (in the way: 3 pages of pin #1 …; …)`, or nothing.
+  static func blockersText(
+    _ range: PFNRange, _ mode: IsolationMode, _ object: MachineObject
+  ) -> String {
+    let blockers = object.machine.blockers(in: range, for: mode)
+    if blockers.isEmpty { return "" }
+    let texts = blockers.prefix(4).map { blocker in
+      let pages = blocker.pages.count
+      return "\(pages) page\(pages == 1 ? "" : "s") held by "
+        + object.machine.describe(blocker.holder)
+    }
+    let more = blockers.count > 4 ? "; and \(blockers.count - 4) more holders" : ""
+    return " (in the way: " + texts.joined(separator: "; ") + more + ")"
+  }
+
+  static func blockersTable(
+    _ range: PFNRange, _ mode: IsolationMode, _ object: MachineObject
+  ) -> LuaTable {
+    LuaTable(
+      object.machine.blockers(in: range, for: mode).map { blocker in
+        var fields: [(String, LuaValue)] = [
+          ("by", .string(object.machine.describe(blocker.holder))),
+          ("count", .integer(Int64(blocker.pages.count))),
+          (
+            "pfns",
+            .table(LuaTable(blocker.pages.prefix(100).map { .integer(Int64($0.pfn.index)) }))
+          ),
+        ]
+        switch blocker.holder {
+        case .pin(let id): fields.append(("pin", .integer(Int64(id))))
+        case .temporaryReference(let id): fields.append(("reference", .integer(Int64(id))))
+        default: break
+        }
+        return .table(LuaTable(fields: fields))
+      })
+  }
+}

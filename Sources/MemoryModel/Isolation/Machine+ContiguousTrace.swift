@@ -1,0 +1,23 @@
+// What scans of a range report.
+
+extension Machine {
+  /// Kernel: `trace_mm_compaction_isolate_migratepages()`,
+  /// `trace_mm_compaction_isolate_freepages()`.
+  mutating func traceScan(_ kind: TraceEvent.Kind, _ range: PFNRange, scanned: Int, taken: Int) {
+    trace.append(
+      TraceEvent(
+        kind, PFN(range.start), order: 0, UInt32(range.end), UInt32(scanned) << 12 | UInt32(taken)))
+  }
+
+  /// In two events of the ring. Kernel: `trace_mm_alloc_contig_migrate_range_info()`.
+  package mutating func traceContigMigrate(
+    _ range: PFNRange, _ type: MigrateType, migrated: Int, reclaimed: Int, mapped: Int
+  ) {
+    trace.append(
+      TraceEvent(
+        .contigMigrateRange, PFN(range.start), order: 0, UInt32(range.end), UInt32(type.rawValue)))
+    trace.append(
+      TraceEvent(
+        .contigMigrateTotals, PFN(UInt32(migrated)), order: 0, UInt32(reclaimed), UInt32(mapped)))
+  }
+}
