@@ -71,9 +71,9 @@ function machine:cma(name) end
 ---@return table # The CMA areas, as they were declared at boot.
 function machine:cma_areas() end
 
----Takes neighbouring pages out of a CMA area.
+---Takes neighbouring pages out of a CMA area; pages that borrow them move away.
 ---
----Migration does not run in this version: a page in use in the way makes the call try the next candidate, as a page that cannot move does.
+---A page in the way that does not move makes the call try the next candidate, `align` pages on; what has moved stays where it is then, too.
 ---@param size any Pages, or a size such as "1M".
 ---@param options? table area: a name, the first one unless given. align: log2 of what the first pfn is a multiple of, 0 unless given. no_warn: do not log a failure.
 ---@return cma_buffer? # The pages.
@@ -86,6 +86,30 @@ function machine:cma_alloc(size, options) end
 ---@param fields? machine.dmesg.fields
 ---@return string # One line a message, without time stamps.
 function machine:dmesg(fields) end
+
+---The units in which memory goes offline and comes back: 128 MiB on a small x86_64.
+---@return table # Blocks ascending, each with block, pfn, pages, state ("online", "offline" or "absent") and zone; zone is nil where the block spans zones.
+function machine:memory_blocks() end
+
+---Takes a memory block offline: everything in it moves elsewhere.
+---
+---The kernel tries for ever; here a signal ends it after `rounds`. What has moved stays where it is then, and the block is as usable as before.
+---@param block integer Number of a block of m:memory_blocks().
+---@param rounds? integer A signal comes after so many rounds of looking for pages that can move.
+---@return boolean? # true.
+function machine:offline(block, rounds) end
+
+---Brings a memory block back.
+---@param block integer Number of an offline block.
+---@param target? string "online_movable", "online_kernel", or "online": as its neighbours are.
+---@return boolean # true.
+function machine:online(block, target) end
+
+---Who keeps pages of a range from being moved away by cma_alloc, grouped.
+---@param pfn integer First frame.
+---@param pages? integer 
+---@return table # One entry a holder, with by (words), pin or reference (an id) where it is one, count, pfns (the first frames of at most 100 folios).
+function machine:why_busy(pfn, pages) end
 
 ---@class machine.guest.fields
 ---@field name? string How messages and why name it.

@@ -127,8 +127,10 @@ import Testing
   @Test("P5.12: pinned pages stay; a THP moves whole; its pages behind the first are not looked at")
   func hugePages() throws {
     var process = try PinningProcess(megabytes: 1024, cma: 512, thp: true)
-    let start = try process.machine.mapArea(process.id, pages: 4 * 512, [.read, .write], .anonymous)
-      .get()
+    let start = try process.machine.mapArea(
+      process.id, pages: 4 * 512, [.read, .write], .anonymous
+    )
+    .get()
     let run = process.machine.faultRange(process.id, start..<start + 2048, .write)
     #expect(run.done == 2048)
     let shown = process.machine.frame(process.id, page: start)
@@ -227,7 +229,7 @@ import Testing
     #expect(found[.reference] == [frames[9]])
     #expect(found.count == 4)
     let words = process.machine.describe(.pin(pin))
-    #expect(words.contains("made by operation"), "\(words)")
+    #expect(words.contains("since operation"), "\(words)")
     // What they name is what stays.
     var call = try process.machine.cmaAllocation(area: 0, pages: range.count)
     _ = call.run(&process.machine)

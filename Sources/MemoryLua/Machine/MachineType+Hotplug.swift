@@ -67,7 +67,7 @@ extension MemoryLibrary {
       example: """
         m = machine{ ram = "1G", movablecore = "512M" }
         m:offline(5) --> true
-        m:memory_blocks()[6].state --> offline
+        m:memory_blocks()[6].state --> "offline"
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
@@ -171,7 +171,7 @@ extension MemoryLibrary {
     }
   }
 
-  /// ` (in the way: 3 pages of pin #1 …; …)`, or nothing.
+  /// A second line, `in the way: 3 pages of pin #1 …; …`, or nothing.
   static func blockersText(
     _ range: PFNRange, _ mode: IsolationMode, _ object: MachineObject
   ) -> String {
@@ -179,11 +179,11 @@ extension MemoryLibrary {
     if blockers.isEmpty { return "" }
     let texts = blockers.prefix(4).map { blocker in
       let pages = blocker.pages.count
-      return "\(pages) page\(pages == 1 ? "" : "s") held by "
+      return "\(pages) page\(pages == 1 ? "" : "s") of "
         + object.machine.describe(blocker.holder)
     }
     let more = blockers.count > 4 ? "; and \(blockers.count - 4) more holders" : ""
-    return " (in the way: " + texts.joined(separator: "; ") + more + ")"
+    return "\n  in the way: " + texts.joined(separator: "; ") + more
   }
 
   static func blockersTable(

@@ -9,7 +9,9 @@ extension Machine {
         kind, PFN(range.start), order: 0, UInt32(range.end), UInt32(scanned) << 12 | UInt32(taken)))
   }
 
-  /// In two events of the ring. Kernel: `trace_mm_alloc_contig_migrate_range_info()`.
+  /// In two events of the ring.
+  ///
+  /// Kernel: `trace_mm_alloc_contig_migrate_range_info()`.
   package mutating func traceContigMigrate(
     _ range: PFNRange, _ type: MigrateType, migrated: Int, reclaimed: Int, mapped: Int
   ) {

@@ -122,7 +122,9 @@ extension Machine {
       return [(.gigantic, 0)]
     }
     guard state.kind == .allocated else { return [] }
-    if state.owner == FrameState.cmaOwner, !state.flags.contains(.folio) { return [(.cmaBuffer, 0)] }
+    if state.owner == FrameState.cmaOwner, !state.flags.contains(.folio) {
+      return [(.cmaBuffer, 0)]
+    }
     var found: [(Blocker.Holder, Int)] = []
     var rest = references(folio) - expectedReferences(folio)
     for hold in held {
@@ -157,8 +159,8 @@ extension Machine {
     switch holder {
     case .pin(let id):
       guard let record = pin(id) else { return "a pin that is gone" }
-      let kind = record.isGet ? "reference" : record.isLongTerm ? "long-term pin" : "pin"
-      return "\(kind) #\(id) of \(record.holder), made by operation \(record.operation)"
+      return "\(record.holder) of \(spaces[record.space].name), since operation "
+        + "\(record.operation)"
     case .temporaryReference(let id):
       guard let taken = temporaryReferences.first(where: { $0.id == id }) else {
         return "a temporary reference that is gone"
