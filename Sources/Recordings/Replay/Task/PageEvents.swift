@@ -57,9 +57,14 @@ struct PageEvents {
     seen = machine.trace.total
     var own = 0
     var lent = Set<Int>()
-    // The model serves a foreign request just before the operation's next own one.
+    // The model serves a foreign request just before the operation's next own one, so behind reports
+    // that come between.
     var waiting: [PageEvent] = []
     for event in events {
+      if !freesRanges {
+        recorded += waiting
+        waiting = []
+      }
       let numbers = event.arguments
       switch event.key {
       case Replayer.allocation:

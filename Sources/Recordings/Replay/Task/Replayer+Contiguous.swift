@@ -4,6 +4,12 @@
 internal import MemoryModel
 internal import MemoryOperations
 
+/// Operations that try again, which are compared often while a timer is searched.
+protocol RangeOperation {}
+
+extension CMAAllocation: RangeOperation {}
+extension ContiguousAllocation: RangeOperation {}
+
 extension Replayer {
   static let contiguousOperations: Set<String> = ["cma_alloc", "cma_release", "acr", "acr_free"]
 

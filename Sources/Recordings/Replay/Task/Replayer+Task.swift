@@ -74,6 +74,8 @@ extension Replayer {
     guard last != nil, let shot else { return nil }
     var places = [0] + shot.looks
     var guess = Int(Double(shot.count) * share)
+    // It tries again for as long as it must: the events part soon after the timer has fired.
+    if Self.contiguousOperations.contains(record.op) { guess = shot.count }
     if timer.isIsolation {
       // It spins: the pins that it took and gave back tell for how many rounds.
       let rounds = Double(record.d?["nr_foll_pin_acquired"] ?? 0)
@@ -249,6 +251,7 @@ extension Replayer {
     var seen = machine.trace.total
     var pace = wanted
     if let shot = task?.shot, !shot.timer.isIsolation { pace = .step }
+    let interval = task?.shot != nil && operation is any RangeOperation ? 1 << 6 : 1 << 14
     while true {
       if let shot = task?.shot, !shot.isFired {
         if shot.after == .max, Self.looks(operation.nextStep(machine), at: shot.timer.folio) {
@@ -257,7 +260,7 @@ extension Replayer {
         shoot()
       }
       let progress = operation.advance(&machine, pace)
-      if pace == .slice || machine.trace.total - seen > 1 << 14 {
+      if pace == .slice || machine.trace.total - seen > interval {
         seen = machine.trace.total
         if let difference = events.compare(machine) { return difference }
       }
