@@ -37,7 +37,7 @@ struct Timing {
   func nanoseconds(_ pages: Int) -> Double { seconds / Double(pages) * 1e9 }
 }
 
-func run<Work: MemoryOperations.Operation>(
+func run<Work: MemoryModel.Operation>(
   _ work: inout Work, _ machine: inout Machine
 ) -> Timing {
   var timing = Timing()

@@ -107,7 +107,7 @@ import Testing
   }
 
   /// Runs an operation for some slices and interrupts it then, if it still runs.
-  static func run<Work: MemoryOperations.Operation>(
+  static func run<Work: MemoryModel.Operation>(
     _ work: inout Work, _ machine: inout Machine, slices: Int
   ) {
     for _ in 0..<slices where work.advance(&machine, .slice) != .running { return }
@@ -143,7 +143,7 @@ struct PacePair: ~Copyable {
   }
 
   /// Runs an operation on both.
-  private mutating func run<Work: MemoryOperations.Operation>(
+  private mutating func run<Work: MemoryModel.Operation>(
     _ work: Work, isSame: (Work.Outcome?, Work.Outcome?) -> Bool
   ) -> String? {
     var one = work

@@ -77,7 +77,7 @@ struct PinningProcess: ~Copyable {
 }
 
 /// Runs an operation to its end.
-func finish<Call: MemoryOperations.Operation>(
+func finish<Call: MemoryModel.Operation>(
   _ call: inout Call, _ machine: inout Machine
 ) throws -> Call.Outcome {
   let outcome = call.run(&machine)

@@ -31,7 +31,7 @@ import Testing
   }
 
   private func run(
-    _ operation: inout some MemoryOperations.Operation, _ machine: inout Machine, _ pace: Pace
+    _ operation: inout some MemoryModel.Operation, _ machine: inout Machine, _ pace: Pace
   ) -> Int {
     var steps = 0
     while steps < 2_000_000 {

@@ -2,7 +2,7 @@
 // guest.
 
 public import MemoryModel
-public import MemoryOperations
+import MemoryOperations
 
 /// Fills a guest's anonymous RAM with single frames in random order.
 ///

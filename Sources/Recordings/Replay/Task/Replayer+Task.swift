@@ -246,7 +246,7 @@ extension Replayer {
 
   /// Runs an operation to its end and compares its events as they come.
   mutating func run(
-    _ operation: inout some MemoryOperations.Operation, _ events: inout PageEvents, _ wanted: Pace
+    _ operation: inout some MemoryModel.Operation, _ events: inout PageEvents, _ wanted: Pace
   ) -> Difference? {
     var seen = machine.trace.total
     var pace = wanted

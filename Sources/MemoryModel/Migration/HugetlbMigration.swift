@@ -1,4 +1,3 @@
-internal import MemoryModel
 
 /// The hugetlb folios of a list, which go first and one by one (rule P4.15).
 ///
