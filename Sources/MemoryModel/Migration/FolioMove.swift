@@ -1,4 +1,3 @@
-
 // Invariant: the stage says which of m1 to m13 (rule P10.3) comes next; whatever was done before it
 // is recorded here, so that a failure can take exactly that back.
 

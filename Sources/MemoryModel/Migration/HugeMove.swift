@@ -1,4 +1,3 @@
-
 // Invariant: from `allocate` on it holds the destination, which is locked and in use; giving up puts
 // the mappings back and returns the destination to where it came from, pool or buddy.
 

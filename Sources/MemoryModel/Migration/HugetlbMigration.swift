@@ -1,4 +1,3 @@
-
 /// The hugetlb folios of a list, which go first and one by one (rule P4.15).
 ///
 /// Kernel: `migrate_hugetlbs()`, `unmap_and_move_huge_page()`, mm/migrate.c.

@@ -1,4 +1,3 @@
-
 // Invariant: every folio of the list is isolated, with one reference of the caller; when it is
 // finished, `remaining` holds those that did not move, in the kernel's order, still isolated.
 

@@ -1,4 +1,3 @@
-
 // Invariant: every folio is in exactly one place: `list` (to do, or to be tried again), `moves`
 // (unmapped, locked, with a destination), the caller's failed or split lists, or gone.
 

@@ -1,7 +1,6 @@
 // Invariant: an operation is a plain value beside the machine that it works on. Copying both
 // continues twice from the same moment; nothing of it hides in a closure, a thread or a stack.
 
-
 /// Something that a task does to a machine, in atomic steps (rules P10.1 to P10.6).
 public protocol Operation {
   associatedtype Outcome
