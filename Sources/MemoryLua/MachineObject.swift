@@ -7,6 +7,8 @@ public final class MachineObject {
   public var machine: Machine
   /// Machines are numbered as they are made, so that a session shows the same names on every run.
   public let number: Int
+  /// The kernel that a script chose; nil for the one of boot.
+  var kernel: KernelObject?
 
   public init(_ machine: consuming Machine, number: Int) {
     self.machine = machine

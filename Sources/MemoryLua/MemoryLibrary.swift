@@ -1,5 +1,4 @@
 public import LuaBridge
-internal import MemoryModel
 
 /// The Lua API of the model: every type and function, each declared once.
 public enum MemoryLibrary {
@@ -11,29 +10,12 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
-        areaType(), bufferType(),
+        areaType(), bufferType(), kernelType(),
       ],
       functions: [
-        machineFunction(context), kernelsFunction(), sizeFunction(), expectFunction(),
+        machineFunction(context), kernelsFunction(), kernelFunction(context), sizeFunction(), expectFunction(),
       ],
       hexKeys: ["pfn", "head", "base", "address", "start_pfn", "end_pfn"])
-  }
-
-  static func kernelsFunction() -> LuaFunction {
-    LuaFunction(
-      "kernels", returns: [LuaResult(.table, "A list of tables with name and release.")],
-      doc: "The kernels that a machine can run.",
-      example: "kernels()[1].name --> \"6.12\""
-    ) { call in
-      call.returns(
-        LuaTable(
-          Kernel.presets.map { kernel in
-            .table(
-              LuaTable(fields: [
-                ("name", .string(kernel.name)), ("release", .string(kernel.release)),
-              ]))
-          }))
-    }
   }
 
   static func sizeFunction() -> LuaFunction {
