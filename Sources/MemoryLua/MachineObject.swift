@@ -26,6 +26,9 @@ public final class MemoryContext: @unchecked Sendable {
   public var unicode: Bool
   /// The kernel of machines that name none.
   public var kernel: Kernel
+  /// Whether `expect` only tells what is different, because the script runs on another kernel than the
+  /// one it was written for.
+  public var isTrial = false
   private var machines = 0
 
   public init(

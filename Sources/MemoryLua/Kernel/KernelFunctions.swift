@@ -47,8 +47,8 @@ extension MemoryLibrary {
       "kernel", .named,
       [
         LuaParameter(
-          "base", .any, default: "the kernel of the session",
-          "The name of a kernel, see kernels(), or a kernel."),
+          "base", .string, default: "the kernel of the session",
+          "The name of a kernel, see kernels()."),
         LuaParameter("name", .string, optional: true, "What it is called in tables."),
       ]
         + KernelSwitch.all.map { item in

@@ -42,7 +42,7 @@ extension Machine {
     for order in 0...geometry.maxOrder {
       for type in MigrateType.allCases {
         let list = zoneTable[zone].freeList(order: order, type)
-        for pfn in Array(frames.blocks(list, order: order)) {
+        for pfn in Array(frames.blocks(list)) {
           let own = frames.migrateType(pfn)
           if order > geometry.pageblockOrder { setPageblockTypes(pfn, order: order, own) }
           if own != type {

@@ -52,7 +52,7 @@ extension Machine {
         index = (index + 1) % types
       } while perCPU[local].lists[index].isEmpty
       if share == types { share = left }
-      while left > 0, share > 0, let pfn = frames.last(perCPU[local].lists[index], order: 0) {
+      while left > 0, share > 0, let pfn = frames.last(perCPU[local].lists[index]) {
         taken.append((pfn, frames.head(pfn).listedType))
         frames.remove(&perCPU[local].lists[index], pfn, order: 0)
         frames.clearHead(pfn, order: 0)
