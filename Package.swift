@@ -23,6 +23,8 @@ let package = Package(
     .target(name: "MemoryOperations", dependencies: ["MemoryModel"]),
     // Guests: processes with RAM; what their pins look like and cost, and why a page is where it is.
     .target(name: "MemoryGuests", dependencies: ["MemoryModel", "MemoryOperations"]),
+    // Those who pin for devices: VFIO, iommufd, RDMA, io_uring, powerpc's registrations.
+    .target(name: "MemoryDevices", dependencies: ["MemoryModel", "MemoryOperations"]),
     // /proc texts and maps, drawn from the state of a machine.
     .target(name: "MemoryRender", dependencies: ["MemoryModel"]),
     // zlib, because recordings are gzip files.
@@ -39,8 +41,8 @@ let package = Package(
     .target(
       name: "MemoryLua",
       dependencies: [
-        "MemoryModel", "MemoryOperations", "MemoryGuests", "MemoryRender", "Recordings",
-        "LuaBridge",
+        "MemoryModel", "MemoryOperations", "MemoryGuests", "MemoryDevices", "MemoryRender",
+        "Recordings", "LuaBridge",
       ]),
     // The library product: a session inside another Swift program.
     .target(name: "PinLab", dependencies: ["MemoryModel", "MemoryLua", "LuaBridge"]),

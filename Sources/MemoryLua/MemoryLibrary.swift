@@ -10,7 +10,7 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
-        areaType(), bufferType(), kernelType(), comparisonType(context),
+        areaType(), bufferType(), kernelType(), deviceType(), mappingType(), comparisonType(context),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), kernelFunction(context), compareFunction(context),
