@@ -11,6 +11,11 @@ public struct DeviceUnmapOutcome: Sendable, Equatable {
   public var lookups = 0
   public var iommuUnmaps = 0
   public var costs: OperationCosts
+
+  public init(pages: Int, costs: OperationCosts) {
+    self.pages = pages
+    self.costs = costs
+  }
 }
 
 /// Takes one mapping away from a device, and gives its pages back (rules P7.7, P7.21, P7.42).

@@ -188,7 +188,8 @@ extension MemoryLibrary {
       let found = try mapping(call)
       let shift = object.machine.geometry.pageShift
       let page = call.integer(0) >> shift
-      guard page < found.mapping.pages, let pin = found.mapping.pin.flatMap(object.machine.pin)
+      guard page < found.mapping.pages, let id = found.mapping.pin,
+        let pin = object.machine.pin(id)
       else {
         return call.refuse(
           Refusal(
