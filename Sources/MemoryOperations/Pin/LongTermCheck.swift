@@ -16,7 +16,9 @@ struct LongTermCheck: Hashable, Sendable {
     case failed(stuck: [PFN])
   }
 
-  private enum Phase: Hashable, Sendable { case collect, isolate(Folio), unpin, migrate, putBack, done }
+  private enum Phase: Hashable, Sendable {
+    case collect, isolate(Folio), unpin, migrate, putBack, done
+  }
 
   private var phase = Phase.collect
   private(set) var result: Result?

@@ -132,6 +132,8 @@ public struct Pin: ExplorableOperation {
 
   /// One of f2 to f8.
   private mutating func stepFast(_ machine: inout Machine) {
+    // The upper levels count once (rule P8.2).
+    if grab == nil, page == request.startPage { costs.entryReads += 2 }
     var work = grab ?? FastGrab(page: page, limit: endPage)
     grab = nil
     work.step(&machine, request.space, flags, &cursor, &costs)
@@ -299,7 +301,9 @@ public struct Pin: ExplorableOperation {
       if end > page {
         let run = machine.faultRange(request.space, page..<end, access, inPinScope: inPinScope)
         costs.faults += run.faults
-        if let refusal = run.refusal { faultRefusal = FaultRefusal(page: page + run.done, refusal: refusal) }
+        if let refusal = run.refusal {
+          faultRefusal = FaultRefusal(page: page + run.done, refusal: refusal)
+        }
         if run.done > 0 { phase = .walk }
         return nil
       }
