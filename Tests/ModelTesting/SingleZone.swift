@@ -89,7 +89,6 @@ extension Machine {
 
   /// Blocks on one per-CPU list, the next to be taken first.
   public func perCPUBlocks(_ zone: Int, cpu: Int = 0, list: Int) -> [Int] {
-    let order = PerCPUList.order(list, pageblockOrder: geometry.pageblockOrder)
     return frames.blocks(perCPUPages(zone: zone, cpu: cpu).list(list)).map(\.index)
   }
 
