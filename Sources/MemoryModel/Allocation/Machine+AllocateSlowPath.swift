@@ -13,7 +13,7 @@ extension Machine {
   mutating func allocateSlowPath(_ request: AllocationRequest) -> SlowPathResult {
     let gfp = request.gfp
     let flags = slowPathFlags(request)
-    if flags.contains(.kswapd) { wakeKswapd(request) }
+    if flags.contains(.kswapd) { wakeAllKswapds(request) }
     if let pfn = allocateFromFreeLists(request, flags) { return SlowPathResult(pfn: pfn) }
 
     // Rule A4.18: large or non-movable blocks are compacted for before anything else.
@@ -23,7 +23,7 @@ extension Machine {
     if compactsFirst { return SlowPathResult(refusal: wouldReclaim(request, "A4.18")) }
 
     // Rule A4.20: one more look, with reserves where the request may have them.
-    if flags.contains(.kswapd) { wakeKswapd(request) }
+    if flags.contains(.kswapd) { wakeAllKswapds(request) }
     var retry = flags
     if gfp.contains(.memalloc) && !gfp.contains(.noMemalloc) {
       retry = flags.intersection([.cma, .kswapd]).union(.noWatermarks)
@@ -64,30 +64,5 @@ extension Machine {
     }
     if request.type == .movable && hasCMA { flags.insert(.cma) }
     return flags
-  }
-
-  /// Counts the nodes whose kswapd would be woken: no zone of the node that may serve the request is
-  /// above its high mark, or one is boosted (rules A7.31, A7.33).
-  ///
-  /// Kernel: `wake_all_kswapds()`, `wakeup_kswapd()`, `pgdat_balanced()`.
-  private mutating func wakeKswapd(_ request: AllocationRequest) {
-    for node in 0..<nodeCount {
-      var isBalanced = true
-      var isBoosted = false
-      for index in 0...request.highest.rawValue {
-        let zone = node * ZoneIndex.count + index
-        guard zoneTable[zone].managed > 0 else { continue }
-        if zoneTable[zone].watermarkBoost > 0 { isBoosted = true }
-        // zone_watermark_ok_safe(): below the drift mark the exact count is worth its cost.
-        let visible = zoneTable[zone].visibleFree
-        let free =
-          visible < zoneTable[zone].percpuDriftMark ? freePagesSnapshot(zone) : visible
-        isBalanced = isWatermarkOK(
-          zone, order: request.order, mark: zoneTable[zone].watermark(2),
-          highest: request.highest, [], free: free)
-        if isBalanced { break }
-      }
-      if isBoosted || !isBalanced { kswapdWakeups += 1 }
-    }
   }
 }
