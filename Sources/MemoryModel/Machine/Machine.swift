@@ -92,6 +92,17 @@ public struct Machine: ~Copyable {
   public internal(set) var kswapdWakeups = 0
   /// Woken threads that wait for their turn.
   public package(set) var background = BackgroundQueue()
+  /// What each node's kcompactd was asked for.
+  var kcompactd: [Kcompactd]
+  /// The compaction whose migration runs now: its targets come from it.
+  var compacting: CompactControl?
+  /// The block that the compacting task waits for.
+  var capture = Capture()
+  /// Reclaim and compaction that run now, one inside the other: a request from in there may use the
+  /// reserves, and must not reclaim again.
+  ///
+  /// Kernel: `PF_MEMALLOC`.
+  var reclaimDepth = 0
   /// Gigantic pages first.
   package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
@@ -119,6 +130,8 @@ public struct Machine: ~Copyable {
     /// `use_zero_page`: a read of empty memory may map the huge zero page (rule P2.11).
     public var usesHugeZeroPage = true
     public var freeHighBatch = true
+    /// vm.compaction_proactiveness, from 0 (off) to 100.
+    public var compactionProactiveness = 20
 
     public init() {}
   }
@@ -156,6 +169,7 @@ public struct Machine: ~Copyable {
     self.settings = settings
     cpuCount = cpuNodes.count
     zonelists = Array(repeating: [], count: nodeCount)
+    kcompactd = Array(repeating: Kcompactd(), count: nodeCount)
     self.frames = frames
     self.zoneTable = zoneTable
     self.perCPU = perCPU
@@ -208,6 +222,9 @@ public struct Machine: ~Copyable {
     currentCPU = other.currentCPU
     kswapdWakeups = other.kswapdWakeups
     background = other.background
+    kcompactd = other.kcompactd
+    capture = other.capture
+    reclaimDepth = other.reclaimDepth
     failAllocation = other.failAllocation
     foreign = other.foreign
     hugePools = other.hugePools
