@@ -109,7 +109,15 @@ public enum VMEvent: Int, Sendable {
   case thpSplitPMD = 89
   case thpZeroPageAlloc = 94
   case thpZeroPageAllocFailed = 95
+  case compactMigrateScanned = 56
+  case compactFreeScanned = 57
   case compactIsolated = 58
+  case compactStall = 59
+  case compactFail = 60
+  case compactSuccess = 61
+  case compactDaemonWake = 62
+  case compactDaemonMigrateScanned = 63
+  case compactDaemonFreeScanned = 64
   case cmaAllocSuccess = 67
   case cmaAllocFail = 68
 }

@@ -15,6 +15,8 @@ public struct FrameTable: ~Copyable {
   private var blockLinks: Arena<Links>
   private var blockTypes: Arena<UInt8>
   private var blockZones: Arena<UInt8>
+  /// Skip hints of compaction, untouched in pageblocks that it has not seen.
+  private var blockHints: Arena<UInt8>
   /// What ``expectDenseUse(of:)`` was last asked for.
   private var lastDense = PFNRange(0, 0)
   /// As in ``Machine``: reading methods get the address and not a copy of the table's fields.
@@ -35,6 +37,7 @@ public struct FrameTable: ~Copyable {
     let blockLinks = try Arena<Links>(count: blocks)
     let blockTypes = try Arena<UInt8>(count: blocks)
     let blockZones = try Arena<UInt8>(count: blocks)
+    let blockHints = try Arena<UInt8>(count: blocks)
     self.count = rounded
     pageblockOrder = geometry.pageblockOrder
     self.frameState = frameState
@@ -43,6 +46,7 @@ public struct FrameTable: ~Copyable {
     self.blockLinks = blockLinks
     self.blockTypes = blockTypes
     self.blockZones = blockZones
+    self.blockHints = blockHints
   }
 
   mutating func assign(from other: borrowing FrameTable) {
@@ -52,6 +56,7 @@ public struct FrameTable: ~Copyable {
     blockLinks.assign(from: other.blockLinks)
     blockTypes.assign(from: other.blockTypes)
     blockZones.assign(from: other.blockZones)
+    blockHints.assign(from: other.blockHints)
   }
 
   public var pageblockCount: Int { blockTypes.count }
@@ -61,6 +66,7 @@ public struct FrameTable: ~Copyable {
     frameState.isEqual(to: other.frameState) && frameLinks.isEqual(to: other.frameLinks)
       && blockState.isEqual(to: other.blockState) && blockLinks.isEqual(to: other.blockLinks)
       && blockTypes.isEqual(to: other.blockTypes) && blockZones.isEqual(to: other.blockZones)
+      && blockHints.isEqual(to: other.blockHints)
   }
 
   /// Prepares for most frames of `range` becoming single pages.
@@ -158,6 +164,15 @@ public struct FrameTable: ~Copyable {
     blockZones[one.index >> pageblockOrder] == blockZones[other.index >> pageblockOrder]
   }
 
+  /// Whether compaction found nothing in the pageblock of `pfn` when it last looked.
+  ///
+  /// Kernel: `get_pageblock_skip()`.
+  public func skipHint(_ pfn: PFN) -> Bool { blockHints[pfn.index >> pageblockOrder] != 0 }
+
+  mutating func setSkipHint(_ pfn: PFN, _ skip: Bool) {
+    blockHints[pfn.index >> pageblockOrder] = skip ? 1 : 0
+  }
+
   // MARK: Lists
 
   mutating func pushHead(_ list: inout FrameList, _ pfn: PFN, order: Int) {
@@ -196,6 +211,33 @@ public struct FrameTable: ~Copyable {
       order >= pageblockOrder
       ? blockLinks[pfn.index >> pageblockOrder] : frameLinks[pfn.index]
     return block(links.next, order: order)
+  }
+
+  /// The block before `pfn` on its list.
+  func previous(_ pfn: PFN, order: Int) -> PFN? {
+    let links =
+      order >= pageblockOrder
+      ? blockLinks[pfn.index >> pageblockOrder] : frameLinks[pfn.index]
+    return block(links.previous, order: order)
+  }
+
+  /// Turns a list so that `pfn`, which is on it, comes first: what was before it follows behind the
+  /// tail, in the same order.
+  ///
+  /// Kernel: `move_freelist_head()`.
+  mutating func rotate(_ list: inout FrameList, before pfn: PFN, order: Int) {
+    if order >= pageblockOrder {
+      Self.rotate(&blockLinks, &list, UInt32(pfn.index >> pageblockOrder))
+    } else {
+      Self.rotate(&frameLinks, &list, pfn.rawValue)
+    }
+  }
+
+  /// Turns a list so that `pfn`, which is on it, comes last.
+  ///
+  /// Kernel: `move_freelist_tail()`.
+  mutating func rotate(_ list: inout FrameList, behind pfn: PFN, order: Int) {
+    if let next = next(pfn, order: order) { rotate(&list, before: next, order: order) }
   }
 
   /// The blocks of a list, head to tail.
@@ -391,6 +433,17 @@ public struct FrameTable: ~Copyable {
     if list.tail != 0 { links[Int(list.tail - 1)].next = i + 1 } else { list.head = i + 1 }
     list.tail = i + 1
     list.count += 1
+  }
+
+  private static func rotate(_ links: inout Arena<Links>, _ list: inout FrameList, _ i: UInt32) {
+    let last = links[Int(i)].previous
+    if last == 0 { return }
+    links[Int(list.tail - 1)].next = list.head
+    links[Int(list.head - 1)].previous = list.tail
+    links[Int(i)].previous = 0
+    links[Int(last - 1)].next = 0
+    list.head = i + 1
+    list.tail = last
   }
 
   private static func remove(_ links: inout Arena<Links>, _ list: inout FrameList, _ i: UInt32) {

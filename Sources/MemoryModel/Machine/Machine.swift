@@ -98,6 +98,17 @@ public struct Machine: ~Copyable {
   public internal(set) var kswapdWakeups = 0
   /// Woken threads that wait for their turn.
   public package(set) var background = BackgroundQueue()
+  /// What each node's kcompactd was asked for.
+  var kcompactd: [Kcompactd]
+  /// The compaction whose migration runs now: its targets come from it.
+  var compacting: CompactControl?
+  /// The block that the compacting task waits for.
+  var capture = Capture()
+  /// Reclaim and compaction that run now, one inside the other: a request from in there may use the
+  /// reserves, and must not reclaim again.
+  ///
+  /// Kernel: `PF_MEMALLOC`.
+  var reclaimDepth = 0
   /// Gigantic pages first.
   package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
@@ -129,6 +140,8 @@ public struct Machine: ~Copyable {
     ///
     /// Kernel: `lru_gen_enabled()`, /sys/kernel/mm/lru_gen/enabled.
     public var usesGenerations = true
+    /// vm.compaction_proactiveness, from 0 (off) to 100.
+    public var compactionProactiveness = 20
 
     public init() {}
   }
@@ -166,6 +179,7 @@ public struct Machine: ~Copyable {
     self.settings = settings
     cpuCount = cpuNodes.count
     zonelists = Array(repeating: [], count: nodeCount)
+    kcompactd = Array(repeating: Kcompactd(), count: nodeCount)
     self.frames = frames
     self.zoneTable = zoneTable
     self.perCPU = perCPU
@@ -221,6 +235,9 @@ public struct Machine: ~Copyable {
     kswapds = other.kswapds
     currentSpace = other.currentSpace
     background = other.background
+    kcompactd = other.kcompactd
+    capture = other.capture
+    reclaimDepth = other.reclaimDepth
     failAllocation = other.failAllocation
     foreign = other.foreign
     hugePools = other.hugePools

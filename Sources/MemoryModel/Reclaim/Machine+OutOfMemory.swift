@@ -164,10 +164,9 @@ extension Machine {
   ///
   /// Kernel: `dump_header()`, `dump_tasks()`, `dump_oom_victim()`.
   private mutating func logOutOfMemory(_ request: AllocationRequest, _ tasks: [OOMCandidate]) {
-    let comm = currentSpace.map { spaces[$0].name } ?? "pinlab"
     let adjustment = currentSpace.map { spaces[$0].oomScoreAdjustment } ?? 0
     log.append(
-      "\(comm) invoked oom-killer: gfp_mask=0x\(hex(Int(request.gfp.rawValue)))"
+      "\(taskName) invoked oom-killer: gfp_mask=0x\(hex(Int(request.gfp.rawValue)))"
         + "(\(request.gfp.description)), order=\(request.order), oom_score_adj=\(adjustment)")
     log.append("Tasks state (memory values in pages):")
     log.append(

@@ -35,6 +35,7 @@ public enum TraceText {
         switch event.kind {
         case .migratePages: text += migrationRest(event, events[offset + 1])
         case .contigMigrateRange: text += contiguousRest(event, events[offset + 1])
+        case .compactionBegin, .compactionEnd: text += compactionRest(event, events[offset + 1])
         default: break
         }
       }
@@ -46,6 +47,7 @@ public enum TraceText {
   /// Whether it is the second half of the event before.
   private static func isRest(_ event: TraceEvent) -> Bool {
     event.kind == .migratePagesSplits || event.kind == .contigMigrateTotals
+      || event.kind == .compactionRest
   }
 
   /// One event with ftrace's prefix, without a newline.
@@ -133,6 +135,9 @@ public enum TraceText {
         + "end=\(event.argument0.hex)"
     case .contigMigrateTotals:
       return "migrated=\(event.pfn) reclaimed=\(event.argument0) mapped=\(event.argument1)"
+    case .tryToCompact, .compactionBegin, .compactionEnd, .compactionRest, .compactionMigrate,
+      .fastIsolateFreePages, .wakeupKcompactd, .kcompactdWake:
+      return compaction(event)
     }
   }
 
