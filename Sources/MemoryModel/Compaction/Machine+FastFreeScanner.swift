@@ -81,7 +81,7 @@ extension Machine {
     var page: PFN?
     var candidate = 0
     var stop: PFN?
-    var next = frames.last(zoneTable[zone].freeLists[index], order: order)
+    var next = frames.last(zoneTable[zone].freeLists[index])
     while let pfn = next {
       search.entries += 1
       search.scanned += 1

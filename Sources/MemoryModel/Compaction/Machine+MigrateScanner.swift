@@ -71,7 +71,7 @@ extension Machine {
     var order = control.order - 1
     while order >= Self.costlyOrder, found == nil, scanned < limit {
       let index = order * MigrateType.count + Int(MigrateType.movable.rawValue)
-      var next = frames.first(zoneTable[zone].freeLists[index], order: order)
+      var next = frames.first(zoneTable[zone].freeLists[index])
       while let pfn = next {
         next = frames.next(pfn, order: order)
         scanned += 1

@@ -87,7 +87,7 @@ extension Machine {
   private mutating func ageFiles(_ node: Int) {
     let list = node * LRUList.count + LRUList.activeFile.rawValue
     for _ in 0..<lruLists[list].count {
-      guard let head = frames.last(lruLists[list], order: 0) else { return }
+      guard let head = frames.last(lruLists[list]) else { return }
       let state = frames.head(head)
       let folio = Folio(head, order: state.order)
       unlinkLRU(folio, state)
@@ -133,7 +133,7 @@ extension Machine {
     var looks = 0
     let limit = min(Self.scanLimit, Int(lruLists[list].count))
     while looks < limit, isolated < Self.evictionBatch,
-      let head = frames.last(lruLists[list], order: 0)
+      let head = frames.last(lruLists[list])
     {
       looks += 1
       let state = frames.head(head)
