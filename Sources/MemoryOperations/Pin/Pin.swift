@@ -59,6 +59,8 @@ public struct Pin: ExplorableOperation {
   private var isLongTerm: Bool { flags.contains(.longTerm) }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
     switch phase {
     case .begin: begin(&machine)
     case .fast: if pace == .step { stepFast(&machine) } else { walkFast(&machine) }
@@ -106,6 +108,7 @@ public struct Pin: ExplorableOperation {
       return
     }
     pin = id
+    machine.countOperation(request.space, 1)
     cursor = PinCursor(machine.pinWords(id))
     slowCursor = cursor
     if flags.contains(.pin) { machine.markPinned(request.space) }
@@ -170,6 +173,10 @@ public struct Pin: ExplorableOperation {
   // MARK: The slow walk
 
   private mutating func walkSlow(_ machine: inout Machine, _ pace: Pace) {
+    if machine.isKilled(request.space) {
+      return endWalk(
+        Refusal(.EINTR, "a fatal signal came: the OOM killer chose the process", rule: "P3.20"))
+    }
     guard page < endPage else {
       phase = isLongTerm && !checksNoMore ? .check : .finish(nil)
       return
@@ -374,6 +381,7 @@ public struct Pin: ExplorableOperation {
 
   private mutating func finish(_ machine: inout Machine, _ refusal: Refusal?) {
     if pin != 0 {
+      machine.countOperation(request.space, -1)
       if isLocked { machine.unlockAfterReading(request.space) }
       machine.closePin(pin, cursor)
       if cursor.pages == 0 {
@@ -392,6 +400,8 @@ public struct Pin: ExplorableOperation {
 
   public mutating func interrupt(_ machine: inout Machine) {
     if case .done = phase { return }
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
     grab?.abandon(&machine, flags)
     grab = nil
     if var work = check {
