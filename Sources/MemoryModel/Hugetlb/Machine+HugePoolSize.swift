@@ -180,7 +180,7 @@ extension Machine {
     for _ in nodes {
       let node = Self.turn(&hugePools[pool].nextToFree, nodes)
       if surplus && hugePools[pool].nodes[node].surplus == 0 { continue }
-      if let pfn = frames.first(hugePools[pool].nodes[node].list, order: order) {
+      if let pfn = frames.first(hugePools[pool].nodes[node].list) {
         removeHugePage(pool, pfn, adjustSurplus: surplus)
         return pfn
       }

@@ -68,7 +68,7 @@ struct DumpComparer {
         let list = zone.freeList(order: area.order, type)
         checker.check(
           "\(name) free list \(area.order) \(type.name)", area.lists[Int(type.rawValue)],
-          machine.frames.blocks(list, order: area.order).map(\.index))
+          machine.frames.blocks(list).map(\.index))
       }
     }
     for run in dump.pageblocks {
@@ -105,7 +105,7 @@ struct DumpComparer {
       let order = PerCPUList.order(index, pageblockOrder: machine.geometry.pageblockOrder)
       checker.check(
         "\(name) list \(index)", dump.lists["\(index)"] ?? [],
-        machine.frames.blocks(model.list(index), order: order).map(\.index))
+        machine.frames.blocks(model.list(index)).map(\.index))
     }
   }
 
