@@ -64,9 +64,12 @@ extension Replayer {
   ) -> Difference? {
     let taskBefore = task
     let reportBefore = report
-    let acquired = machine.total(.pinAcquired)
-    task?.shot = RecordedTask.Shot(
-      timer: timer, after: timer.isIsolation ? Self.spinLimit : .max)
+    task?.shot = RecordedTask.Shot(timer: timer, after: .max)
+    if timer.isIsolation {
+      // It spins: the pins that it took and gave back tell for how many rounds, but for the last.
+      let rest = (record.d?["nr_foll_pin_acquired"] ?? 0) - (record.nr ?? 0)
+      task?.shot?.afterPins = machine.total(.pinAcquired) + rest
+    }
     let last = runOnce(record)
     let shot = task?.shot
     task?.shot = nil
@@ -77,11 +80,8 @@ extension Replayer {
     // It tries again for as long as it must: the events part soon after the timer has fired.
     if Self.contiguousOperations.contains(record.op) { guess = shot.count }
     if timer.isIsolation {
-      // It spins: the pins that it took and gave back tell for how many rounds.
-      let rounds = Double(record.d?["nr_foll_pin_acquired"] ?? 0)
-      let all = Double(max(1, machine.total(.pinAcquired) - acquired))
-      guess = Int(Double(shot.count) * rounds / all)
-      places = Array(0...min(shot.count, Self.spinLimit))
+      guess = shot.count
+      places = Array(0...shot.count + Self.placeLimit)
     }
     places.sort { abs($0 - guess) < abs($1 - guess) }
     for place in places.prefix(Self.placeLimit) {
@@ -99,8 +99,6 @@ extension Replayer {
 
   private static let placeLimit = 96
 
-  /// Slices after which a pin has spun for longer than any recorded one.
-  private static let spinLimit = 1 << 11
   private static let othersFaults: Set<String> = [
     "pgfault", "pgreuse", "nr_mapped", "nr_anon_pages", "nr_active_anon", "nr_zone_active_anon",
   ]
@@ -263,7 +261,9 @@ extension Replayer {
     let interval = task?.shot != nil && operation is any RangeOperation ? 1 << 6 : 1 << 14
     while true {
       if let shot = task?.shot, !shot.isFired {
-        if shot.after == .max, Self.looks(operation.nextStep(machine), at: shot.timer.folio) {
+        if shot.after == .max, shot.afterPins == nil,
+          Self.looks(operation.nextStep(machine), at: shot.timer.folio)
+        {
           task?.shot?.looks.append(shot.count)
         }
         shoot()
@@ -289,7 +289,8 @@ extension Replayer {
   /// Fires the timer whose place was chosen, if this is it.
   mutating func shoot() {
     guard var shot = task?.shot, !shot.isFired else { return }
-    if shot.count == shot.after {
+    if shot.count == shot.after || shot.afterPins.map({ machine.total(.pinAcquired) >= $0 }) == true
+    {
       fire(shot.timer)
       shot.isFired = true
     }
