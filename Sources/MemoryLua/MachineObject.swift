@@ -7,6 +7,8 @@ public final class MachineObject {
   public var machine: Machine
   /// Machines are numbered as they are made, so that a session shows the same names on every run.
   public let number: Int
+  /// The kernel that a script chose; nil for the one of boot.
+  var kernel: KernelObject?
 
   public init(_ machine: consuming Machine, number: Int) {
     self.machine = machine
@@ -24,6 +26,9 @@ public final class MemoryContext: @unchecked Sendable {
   public var unicode: Bool
   /// The kernel of machines that name none.
   public var kernel: Kernel
+  /// Whether `expect` only tells what is different, because the script runs on another kernel than the
+  /// one it was written for.
+  public var isTrial = false
   private var machines = 0
 
   public init(
