@@ -11,10 +11,11 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
-        areaType(), bufferType(),
+        areaType(), bufferType(), taskType(), explorationType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), sizeFunction(), expectFunction(),
+        stepFunction(context), exploreFunction(context), replayScheduleFunction(context),
       ])
   }
 

@@ -68,18 +68,24 @@ extension MemoryLibrary {
       let request = PinRequest(
         space: space, startPage: pages.lowerBound, pages: pages.count, flags: flags(call),
         entryPoint: try entryPoint(call), holder: call.string(11, default: ""))
-      var pin = Pin(request)
       let spin: (Pin) -> String? = { pin in
         pin.idleRounds > OperationRunner.idleRoundLimit
           ? "it pinned, found pages that may not stay, and could isolate none of them, "
             + "\(pin.idleRounds) times: somebody else has them isolated (see why)"
           : nil
       }
-      let waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        if call.isGiven(12) {
-          return try OperationRunner.watch(&pin, object, call, call.callback(12), spin: spin)
+      var pin: Pin
+      let waited: String?
+      if call.isGiven(12) {
+        pin = Pin(request)
+        waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+          try OperationRunner.watch(&pin, object, call, call.callback(12), spin: spin)
         }
-        return OperationRunner.run(&pin, object, call, spin: spin)
+      } else {
+        let name = object.machine.spaces[space].name + ":pin"
+        (pin, waited) = try OperationRunner.call(object, call, name, space: space, spin: spin) {
+          Pin(request)
+        }
       }
       guard let outcome = pin.outcome else {
         return call.refuse(Refusal(.EINTR, waited ?? "killed", rule: "P3.20"))
