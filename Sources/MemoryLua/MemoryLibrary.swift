@@ -16,7 +16,8 @@ public enum MemoryLibrary {
       functions: [
         machineFunction(context), kernelsFunction(), sizeFunction(), expectFunction(),
         stepFunction(context), exploreFunction(context), replayScheduleFunction(context),
-      ])
+      ],
+      hexKeys: ["pfn", "head", "base", "address", "start_pfn", "end_pfn"])
   }
 
   static func kernelsFunction() -> LuaFunction {

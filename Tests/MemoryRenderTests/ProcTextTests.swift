@@ -39,7 +39,7 @@ import Testing
       for order in 0...10 {
         let listed = MigrateType.allCases.reduce(0) { sum, type in
           let list = machine.zone(id).freeList(order: order, type)
-          return sum + machine.frames.blocks(list, order: order).count
+          return sum + machine.frames.blocks(list).count
         }
         #expect(numbers[order] == listed)
       }

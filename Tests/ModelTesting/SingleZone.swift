@@ -84,13 +84,12 @@ extension Machine {
 
   /// Free blocks of one order and type, the next to be taken first.
   public func freeBlocks(_ zone: Int, order: Int, _ type: MigrateType) -> [Int] {
-    frames.blocks(self.zone(zone).freeList(order: order, type), order: order).map(\.index)
+    frames.blocks(self.zone(zone).freeList(order: order, type)).map(\.index)
   }
 
   /// Blocks on one per-CPU list, the next to be taken first.
   public func perCPUBlocks(_ zone: Int, cpu: Int = 0, list: Int) -> [Int] {
-    let order = PerCPUList.order(list, pageblockOrder: geometry.pageblockOrder)
-    return frames.blocks(perCPUPages(zone: zone, cpu: cpu).list(list), order: order).map(\.index)
+    frames.blocks(perCPUPages(zone: zone, cpu: cpu).list(list)).map(\.index)
   }
 
   /// nr_free by order, over all types.

@@ -29,7 +29,7 @@ public final class LuaCoroutine {
 /// What code deep below a body may do with Lua while the body runs.
 ///
 /// It may be kept, but is of use only until the body returns.
-public final class LuaScope {
+@safe public final class LuaScope {
   private var call: UnsafeMutablePointer<gate_call>?
   private let core: SessionCore
 

@@ -1,7 +1,9 @@
 // Invariant: two neighbouring runs are of different tasks, and no run is empty.
 
-/// An order in which tasks took their steps: "1*12 2*30 1*5" is twelve steps of task 1, thirty of task
-/// 2, then five of task 1. What is not said is run to the end, the lowest task that can go on first.
+/// An order in which tasks took their steps.
+///
+/// "1*12 2*30 1*5" is twelve steps of task 1, thirty of task 2, then five of task 1. What is not said
+/// is run to the end, the lowest task that can go on first.
 public struct Schedule: Hashable, Sendable, CustomStringConvertible {
   public struct Run: Hashable, Sendable {
     /// From 0 on.

@@ -102,7 +102,10 @@ public struct TaskSet {
         tasks[task].loneRounds = isAlone ? tasks[task].loneRounds + 1 : 0
       }
       tasks[task].idleRounds = rounds
-    case .finished: try finish(task)
+    case .finished:
+      // Threads that the call woke run on CPUs of their own, all of it in one step.
+      cell.machine.runBackground()
+      try finish(task)
     }
   }
 

@@ -98,7 +98,7 @@ extension MemoryLibrary {
       let list = object.machine.zone(call.index).freeList(
         order: order, MigrateType.allCases[call.integer(1)])
       var elements: [LuaValue] = []
-      var next = object.machine.frames.first(list, order: order)
+      var next = object.machine.frames.first(list)
       while let pfn = next, elements.count < call.integer(2, default: 1024) {
         elements.append(.integer(Int64(pfn.rawValue)))
         next = object.machine.frames.next(pfn, order: order)
@@ -123,7 +123,7 @@ extension MemoryLibrary {
       for index in 0..<PerCPUPages.listCount where !pages.list(index).isEmpty {
         let order = PerCPUList.order(
           index, pageblockOrder: object.machine.geometry.pageblockOrder)
-        let blocks = object.machine.frames.blocks(pages.list(index), order: order)
+        let blocks = object.machine.frames.blocks(pages.list(index))
         let type =
           index < 12 ? MigrateType.allCases[index % 3].name : index == 13 ? "Movable" : "other"
         lists.append(

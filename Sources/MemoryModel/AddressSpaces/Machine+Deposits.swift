@@ -32,7 +32,7 @@ extension Machine {
   package mutating func withdrawTable(slot: Int) -> UInt32 {
     let table = slot / PageTables.entriesPerTable
     let frame = pageTables.deposits[table].next
-    if let next = frames.first(pageTables.deposits[table].others, order: 0) {
+    if let next = frames.first(pageTables.deposits[table].others) {
       frames.remove(&pageTables.deposits[table].others, next, order: 0)
       pageTables.deposits[table].next = next.rawValue
     } else {

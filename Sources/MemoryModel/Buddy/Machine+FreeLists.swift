@@ -26,7 +26,7 @@ extension Machine {
   }
 
   func firstFree(_ zone: Int, order: Int, _ type: MigrateType) -> PFN? {
-    frames.first(zoneTable[zone].freeList(order: order, type), order: order)
+    frames.first(zoneTable[zone].freeList(order: order, type))
   }
 
   /// Whether `pfn` starts a free block of exactly `order` in the zone of `neighbour` (rule A3.4).

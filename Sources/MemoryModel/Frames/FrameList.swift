@@ -1,7 +1,7 @@
 /// The two ends of a doubly linked list that is threaded through a ``FrameTable``.
 ///
 /// The head is the end from which blocks are taken (rule A0.3). Lists are never sorted: their
-/// order is the history of inserts. A link is an index plus one, and 0 means "none".
+/// order is the history of inserts. A link names a frame or a pageblock, and 0 means "none".
 public struct FrameList: BitwiseCopyable, Sendable, Equatable {
   var head: UInt32
   var tail: UInt32

@@ -1,7 +1,8 @@
 // Invariant: a block of order k keeps its state and its links at its first frame. Orders of at
 // least `pageblockOrder` keep them in the pageblock tables (one entry for 512 frames), lower orders
 // in the frame tables, so that a machine of empty pageblocks touches 14 bytes per pageblock and
-// none per frame. A frame is the first frame of at most one block, and on at most one list.
+// none per frame. A frame is the first frame of at most one block, and on at most one list. Blocks of
+// all orders may share a list (the LRU's do): a link tells which table the block's own links are in.
 
 /// Per-frame and per-pageblock state of the whole machine, indexed by pfn.
 public struct FrameTable: ~Copyable {
@@ -169,53 +170,100 @@ public struct FrameTable: ~Copyable {
 
   // MARK: Lists
 
-  mutating func pushHead(_ list: inout FrameList, _ pfn: PFN, order: Int) {
-    if order >= pageblockOrder {
-      Self.pushHead(&blockLinks, &list, UInt32(pfn.index >> pageblockOrder))
+  /// The first of the links that name a pageblock; frames have smaller ones (2³¹ and some).
+  private static let firstBlockLink: UInt32 = 0xC000_0000
+
+  /// What other links and a list's ends say for a block.
+  private func link(_ pfn: PFN, order: Int) -> UInt32 {
+    order >= pageblockOrder
+      ? Self.firstBlockLink + pfn.rawValue >> UInt32(pageblockOrder) : pfn.rawValue + 1
+  }
+
+  private func block(_ link: UInt32) -> PFN? {
+    if link == 0 { return nil }
+    return PFN(
+      link >= Self.firstBlockLink
+        ? (link - Self.firstBlockLink) << UInt32(pageblockOrder) : link - 1)
+  }
+
+  private func links(_ link: UInt32) -> Links {
+    link >= Self.firstBlockLink
+      ? blockLinks[Int(link - Self.firstBlockLink)] : frameLinks[Int(link - 1)]
+  }
+
+  private mutating func setLinks(_ link: UInt32, _ links: Links) {
+    if link >= Self.firstBlockLink {
+      blockLinks[Int(link - Self.firstBlockLink)] = links
     } else {
-      Self.pushHead(&frameLinks, &list, pfn.rawValue)
+      frameLinks[Int(link - 1)] = links
     }
+  }
+
+  /// Lets the block `link`, or the list's head without one, point to `next`.
+  private mutating func setNext(_ link: UInt32, _ list: inout FrameList, _ next: UInt32) {
+    if link == 0 {
+      list.head = next
+    } else if link >= Self.firstBlockLink {
+      blockLinks[Int(link - Self.firstBlockLink)].next = next
+    } else {
+      frameLinks[Int(link - 1)].next = next
+    }
+  }
+
+  /// Lets the block `link`, or the list's tail without one, point back to `previous`.
+  private mutating func setPrevious(_ link: UInt32, _ list: inout FrameList, _ previous: UInt32) {
+    if link == 0 {
+      list.tail = previous
+    } else if link >= Self.firstBlockLink {
+      blockLinks[Int(link - Self.firstBlockLink)].previous = previous
+    } else {
+      frameLinks[Int(link - 1)].previous = previous
+    }
+  }
+
+  mutating func pushHead(_ list: inout FrameList, _ pfn: PFN, order: Int) {
+    let link = link(pfn, order: order)
+    setLinks(link, Links(next: list.head, previous: 0))
+    setPrevious(list.head, &list, link)
+    list.head = link
+    list.count += 1
   }
 
   mutating func pushTail(_ list: inout FrameList, _ pfn: PFN, order: Int) {
-    if order >= pageblockOrder {
-      Self.pushTail(&blockLinks, &list, UInt32(pfn.index >> pageblockOrder))
-    } else {
-      Self.pushTail(&frameLinks, &list, pfn.rawValue)
-    }
+    let link = link(pfn, order: order)
+    setLinks(link, Links(next: 0, previous: list.tail))
+    setNext(list.tail, &list, link)
+    list.tail = link
+    list.count += 1
   }
 
   mutating func remove(_ list: inout FrameList, _ pfn: PFN, order: Int) {
-    if order >= pageblockOrder {
-      Self.remove(&blockLinks, &list, UInt32(pfn.index >> pageblockOrder))
-    } else {
-      Self.remove(&frameLinks, &list, pfn.rawValue)
-    }
+    let link = link(pfn, order: order)
+    let here = links(link)
+    setNext(here.previous, &list, here.next)
+    setPrevious(here.next, &list, here.previous)
+    setLinks(link, Links(next: 0, previous: 0))
+    list.count -= 1
   }
 
   /// The block that would be taken next.
-  public func first(_ list: FrameList, order: Int) -> PFN? { block(list.head, order: order) }
+  public func first(_ list: FrameList) -> PFN? { block(list.head) }
 
   /// The block that would be taken last.
-  public func last(_ list: FrameList, order: Int) -> PFN? { block(list.tail, order: order) }
+  public func last(_ list: FrameList) -> PFN? { block(list.tail) }
 
-  /// The block behind `pfn` on its list.
-  public func next(_ pfn: PFN, order: Int) -> PFN? {
-    let links =
-      order >= pageblockOrder
-      ? blockLinks[pfn.index >> pageblockOrder] : frameLinks[pfn.index]
-    return block(links.next, order: order)
-  }
+  /// The block behind a block of `order` on its list.
+  public func next(_ pfn: PFN, order: Int) -> PFN? { block(links(link(pfn, order: order)).next) }
 
   /// The blocks of a list, head to tail.
-  public func blocks(_ list: FrameList, order: Int) -> [PFN] {
+  public func blocks(_ list: FrameList) -> [PFN] {
     var result: [PFN] = []
     result.reserveCapacity(Int(list.count))
-    var next = first(list, order: order)
+    var next = list.head
     // Bounded by the count, so that a broken list is reported and does not hang the check.
-    while let pfn = next, result.count <= Int(list.count) {
+    while let pfn = block(next), result.count <= Int(list.count) {
       result.append(pfn)
-      next = self.next(pfn, order: order)
+      next = links(next).next
     }
     return result
   }
@@ -245,11 +293,7 @@ public struct FrameTable: ~Copyable {
     let (first, last) = (run.first.rawValue, run.last.rawValue)
     frameLinks[Int(first)].previous = list.tail
     frameLinks[Int(last)].next = 0
-    if list.tail != 0 {
-      frameLinks[Int(list.tail - 1)].next = first + 1
-    } else {
-      list.head = first + 1
-    }
+    setNext(list.tail, &list, first + 1)
     list.tail = last + 1
     list.count += UInt32(run.count)
   }
@@ -261,11 +305,7 @@ public struct FrameTable: ~Copyable {
     let (first, last) = (run.first.rawValue, run.last.rawValue)
     frameLinks[Int(first)].next = list.head
     frameLinks[Int(last)].previous = 0
-    if list.head != 0 {
-      frameLinks[Int(list.head - 1)].previous = first + 1
-    } else {
-      list.tail = first + 1
-    }
+    setPrevious(list.head, &list, first + 1)
     list.head = last + 1
     list.count += UInt32(run.count)
   }
@@ -297,8 +337,8 @@ public struct FrameTable: ~Copyable {
       let last = frameLinks[start + (count - 1) * step]
       let before = isForward ? links.previous : last.previous
       let after = isForward ? last.next : links.next
-      if before != 0 { frameLinks[Int(before - 1)].next = after } else { list.head = after }
-      if after != 0 { frameLinks[Int(after - 1)].previous = before } else { list.tail = before }
+      setNext(before, &list, after)
+      setPrevious(after, &list, before)
       list.count -= UInt32(count)
       clearLinks(left.prefix(count))
       left = left.dropFirst(count)
@@ -346,7 +386,7 @@ public struct FrameTable: ~Copyable {
     let next = frameLinks[run.last.index].next
     clearLinks(run)
     list.head = next
-    if next != 0 { frameLinks[Int(next - 1)].previous = 0 } else { list.tail = 0 }
+    setPrevious(next, &list, 0)
     list.count -= UInt32(run.count)
     return run
   }
@@ -358,7 +398,7 @@ public struct FrameTable: ~Copyable {
     let previous = frameLinks[run.last.index].previous
     clearLinks(run)
     list.tail = previous
-    if previous != 0 { frameLinks[Int(previous - 1)].next = 0 } else { list.head = 0 }
+    setNext(previous, &list, 0)
     list.count -= UInt32(run.count)
     return run
   }
@@ -381,40 +421,5 @@ public struct FrameTable: ~Copyable {
   private mutating func clearLinks(_ run: PFNRun) {
     let range = run.range
     frameLinks.fill(range.start..<range.end, with: Links(next: 0, previous: 0))
-  }
-
-  private func block(_ link: UInt32, order: Int) -> PFN? {
-    if link == 0 { return nil }
-    return PFN(order >= pageblockOrder ? (link - 1) << UInt32(pageblockOrder) : link - 1)
-  }
-
-  private static func pushHead(_ links: inout Arena<Links>, _ list: inout FrameList, _ i: UInt32) {
-    links[Int(i)] = Links(next: list.head, previous: 0)
-    if list.head != 0 { links[Int(list.head - 1)].previous = i + 1 } else { list.tail = i + 1 }
-    list.head = i + 1
-    list.count += 1
-  }
-
-  private static func pushTail(_ links: inout Arena<Links>, _ list: inout FrameList, _ i: UInt32) {
-    links[Int(i)] = Links(next: 0, previous: list.tail)
-    if list.tail != 0 { links[Int(list.tail - 1)].next = i + 1 } else { list.head = i + 1 }
-    list.tail = i + 1
-    list.count += 1
-  }
-
-  private static func remove(_ links: inout Arena<Links>, _ list: inout FrameList, _ i: UInt32) {
-    let here = links[Int(i)]
-    if here.previous != 0 {
-      links[Int(here.previous - 1)].next = here.next
-    } else {
-      list.head = here.next
-    }
-    if here.next != 0 {
-      links[Int(here.next - 1)].previous = here.previous
-    } else {
-      list.tail = here.previous
-    }
-    links[Int(i)] = Links(next: 0, previous: 0)
-    list.count -= 1
   }
 }

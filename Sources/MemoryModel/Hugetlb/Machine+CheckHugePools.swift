@@ -46,7 +46,7 @@ extension Machine {
 
   private func check(_ pool: HugePool, _ used: [Int: Int], _ restoring: Int) -> String? {
     for (id, node) in pool.nodes.enumerated() {
-      let listed = frames.blocks(node.list, order: pool.order)
+      let listed = frames.blocks(node.list)
       for pfn in listed {
         guard frames.head(pfn).kind == .hugePool, frames.head(pfn).order == pool.order,
           hugePageFlags(pfn).contains(.hugetlb), self.node(of: pfn) == id

@@ -12,7 +12,7 @@ extension Machine {
   public func freeHugePages(order: Int, node: Int? = nil) -> [PFN] {
     guard let pool = hugePool(order: order) else { return [] }
     return pool.nodes.indices.filter { node == nil || node == $0 }.flatMap {
-      frames.blocks(pool.nodes[$0].list, order: order)
+      frames.blocks(pool.nodes[$0].list)
     }
   }
 
@@ -125,7 +125,7 @@ extension Machine {
   /// (rule P6.3). Kernel: `dequeue_hugetlb_folio_node_exact()`.
   private mutating func takeHugePage(_ pool: Int, exactNode: Int, inPinScope: Bool) -> PFN? {
     let order = hugePools[pool].order
-    var next = frames.first(hugePools[pool].nodes[exactNode].list, order: order)
+    var next = frames.first(hugePools[pool].nodes[exactNode].list)
     while let pfn = next {
       if !inPinScope || mayStayForLongPin(pfn) {
         unlinkHugePage(pool, pfn)

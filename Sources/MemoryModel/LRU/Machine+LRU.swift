@@ -88,7 +88,8 @@ extension Machine {
       frames.setHead(pfn, state)
       if state.entersYoungest { clearReferenced(folio) }
       let node = zone.map { zoneTable[$0].node } ?? 0
-      frames.pushHead(&lruLists[node * LRUList.count + list.rawValue], pfn, order: 0)
+      frames.pushHead(
+        &lruLists[node * LRUList.count + list.rawValue], pfn, order: folio.order)
     }
     if let last = counted { countLRU(last.folio, last.list, pages) }
   }
@@ -121,16 +122,14 @@ extension Machine {
     linkLRU(folio, state, atTail: kind == .moveTail)
   }
 
-  /// Links a folio into the list that its state names.
-  ///
-  /// Folios of all orders share the lists, so all of them are linked by their first frame.
+  /// Links a folio into the list that its state names; folios of all orders share the lists.
   mutating func linkLRU(_ folio: Folio, _ state: FrameState, atTail: Bool = false) {
     let list = state.lruList
     let index = node(of: folio.head) * LRUList.count + list.rawValue
     if atTail {
-      frames.pushTail(&lruLists[index], folio.head, order: 0)
+      frames.pushTail(&lruLists[index], folio.head, order: folio.order)
     } else {
-      frames.pushHead(&lruLists[index], folio.head, order: 0)
+      frames.pushHead(&lruLists[index], folio.head, order: folio.order)
     }
     countLRU(folio, list, folio.pages)
   }
@@ -138,7 +137,7 @@ extension Machine {
   mutating func unlinkLRU(_ folio: Folio, _ state: FrameState) {
     let list = state.lruList
     let index = node(of: folio.head) * LRUList.count + list.rawValue
-    frames.remove(&lruLists[index], folio.head, order: 0)
+    frames.remove(&lruLists[index], folio.head, order: folio.order)
     countLRU(folio, list, -folio.pages)
   }
 

@@ -68,7 +68,7 @@ extension Machine {
       for type in MigrateType.allCases {
         let list = zoneTable[zone].freeList(order: order, type)
         var count = 0
-        var next = frames.first(list, order: order)
+        var next = frames.first(list)
         while let pfn = next {
           count += 1
           if count > Int(list.count) {
@@ -160,7 +160,7 @@ extension Machine {
       var count = 0
       for index in 0..<PerCPUPages.listCount {
         let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
-        for pfn in frames.blocks(pages.lists[index], order: order) {
+        for pfn in frames.blocks(pages.lists[index]) {
           let state = frames.head(pfn)
           if state.kind != .perCPU || state.order != order {
             return "AI.7: \(pfn) is on list \(index) of CPU \(cpu) but not marked so"

@@ -89,7 +89,7 @@ extension Machine {
         let list = pageTables.deposits[table].others
         if position + 1 < leaves {
           next =
-            (position == 0 ? frames.first(list, order: 0) : frames.next(next, order: 0)) ?? next
+            (position == 0 ? frames.first(list) : frames.next(next, order: 0)) ?? next
         }
       }
     }
@@ -233,7 +233,7 @@ extension Machine {
     for node in 0..<nodeCount {
       for list in LRUList.allCases {
         let ends = lruLists[node * LRUList.count + list.rawValue]
-        let folios = frames.blocks(ends, order: 0)
+        let folios = frames.blocks(ends)
         if folios.count != Int(ends.count) {
           return "I4: \(list.name) of node \(node) holds \(folios.count) folios, its count says "
             + "\(ends.count)"

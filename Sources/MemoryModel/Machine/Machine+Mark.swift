@@ -20,6 +20,7 @@ extension Machine {
     var totalReserve: Int
     var currentCPU: Int
     var kswapdWakeups: Int
+    var background: BackgroundQueue
     var failAllocation: Int
     var foreign: ForeignRequests
     var hugePools: [HugePool]
@@ -51,7 +52,8 @@ extension Machine {
         reserved: reserved, offlineMemory: offlineMemory, cmaAreas: cmaAreas,
         isCMAMutexHeld: isCMAMutexHeld, operationsInProgress: operationsInProgress, log: log,
         isMobilityGroupingDisabled: isMobilityGroupingDisabled, totalReserve: totalReserve,
-        currentCPU: currentCPU, kswapdWakeups: kswapdWakeups, failAllocation: failAllocation,
+        currentCPU: currentCPU, kswapdWakeups: kswapdWakeups,
+        background: background, failAllocation: failAllocation,
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
         pins: pins, temporaryReferences: temporaryReferences, operation: operation,
@@ -76,6 +78,7 @@ extension Machine {
       totalReserve = newValue.totalReserve
       currentCPU = newValue.currentCPU
       kswapdWakeups = newValue.kswapdWakeups
+      background = newValue.background
       failAllocation = newValue.failAllocation
       foreign = newValue.foreign
       hugePools = newValue.hugePools

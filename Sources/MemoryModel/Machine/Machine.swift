@@ -88,8 +88,10 @@ public struct Machine: ~Copyable {
   var drainsRuns = true
   /// What the kernel has printed since boot, as far as the model says it.
   public internal(set) var log = KernelLog()
-  /// How often a node's kswapd would have been woken; it does not run in this version.
+  /// How often a node's kswapd was woken.
   public internal(set) var kswapdWakeups = 0
+  /// Woken threads that wait for their turn.
+  public package(set) var background = BackgroundQueue()
   /// Gigantic pages first.
   package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.

@@ -185,7 +185,8 @@ extension FolioMove {
         "compare \(machine.references(source)) references of \(name) with the expected "
           + "\(machine.expectedReferences(source) + 1)")
     case .copy: Step("m7", "folio_mc_copy", "copy \(name) to \(destination?.head ?? source.head)")
-    case .freeze: Step(
+    case .freeze:
+      Step(
         "m8", "__folio_migrate_mapping",
         "freeze the references of \(name) and give its mapping to the new frame")
     case .queue: Step("m10", "folio_add_lru", "queue the new folio for the LRU")

@@ -19,7 +19,7 @@ extension Machine {
         drainRun(zone, run)
         continue
       }
-      while left > 0, let pfn = frames.last(perCPU[local].lists[index], order: order) {
+      while left > 0, let pfn = frames.last(perCPU[local].lists[index]) {
         let remembered = frames.head(pfn).listedType
         frames.remove(&perCPU[local].lists[index], pfn, order: order)
         frames.clearHead(pfn, order: order)

@@ -15,7 +15,7 @@ extension Machine {
     if perCPU[local].lists[index].isEmpty {
       refill(zone, local, index, order: order, type, flags)
     }
-    guard let pfn = frames.first(perCPU[local].lists[index], order: order) else { return nil }
+    guard let pfn = frames.first(perCPU[local].lists[index]) else { return nil }
     frames.remove(&perCPU[local].lists[index], pfn, order: order)
     frames.clearHead(pfn, order: order)
     perCPU[local].count -= 1 << order

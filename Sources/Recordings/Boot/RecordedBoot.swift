@@ -135,7 +135,7 @@ struct RecordedBoot {
       guard let area = zone.free_area.first(where: { $0.order == order }) else { continue }
       for type in [MigrateType.movable, .cma] {
         let list = machine.zone(zone.idx).freeList(order: order, type)
-        let model = machine.frames.blocks(list, order: order).map(\.index)
+        let model = machine.frames.blocks(list).map(\.index)
         let recorded = area.lists[Int(type.rawValue)]
         let left = Set(recorded)
         let both = Set(model)

@@ -36,10 +36,9 @@ enum HistoryComparer {
         [pages.allocFactor, pages.freeCount])
     }
     for index in 0..<PerCPUPages.listCount {
-      let order = PerCPUList.order(index, pageblockOrder: machine.geometry.pageblockOrder)
       checker.check(
         "\(name) pcp list \(index)", (dump.pcp_lists["\(index)"] ?? []).map(\.pfn),
-        machine.frames.blocks(pages.list(index), order: order).map(\.index))
+        machine.frames.blocks(pages.list(index)).map(\.index))
     }
     for order in 0...machine.geometry.maxOrder {
       checker.check("\(name) nr_free[\(order)]", dump.nr_free[order], zone.freeCounts[order])
@@ -48,7 +47,7 @@ enum HistoryComparer {
         let list = zone.freeList(order: order, type)
         checker.check(
           "\(name) free list \(order) \(type.name)", recorded,
-          machine.frames.blocks(list, order: order).map(\.index))
+          machine.frames.blocks(list).map(\.index))
       }
     }
     var block = dump.start & ~511

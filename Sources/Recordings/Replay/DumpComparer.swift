@@ -68,7 +68,7 @@ struct DumpComparer {
         let list = zone.freeList(order: area.order, type)
         checker.check(
           "\(name) free list \(area.order) \(type.name)", area.lists[Int(type.rawValue)],
-          machine.frames.blocks(list, order: area.order).map(\.index))
+          machine.frames.blocks(list).map(\.index))
       }
     }
     for run in dump.pageblocks {
@@ -102,10 +102,9 @@ struct DumpComparer {
     checker.check("\(name) free_diff", dump.free_diff, model.freeDiff)
     checker.check("\(name) free_cma_diff", dump.free_cma_diff, model.freeCMADiff)
     for index in 0..<PerCPUPages.listCount {
-      let order = PerCPUList.order(index, pageblockOrder: machine.geometry.pageblockOrder)
       checker.check(
         "\(name) list \(index)", dump.lists["\(index)"] ?? [],
-        machine.frames.blocks(model.list(index), order: order).map(\.index))
+        machine.frames.blocks(model.list(index)).map(\.index))
     }
   }
 
