@@ -10,11 +10,14 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
-        areaType(), bufferType(), kernelType(), comparisonType(context),
+        areaType(), bufferType(), kernelType(), comparisonType(context), taskType(),
+        explorationType(),
       ],
       functions: [
-        machineFunction(context), kernelsFunction(), kernelFunction(context), compareFunction(context),
+        machineFunction(context), kernelsFunction(), kernelFunction(context),
+        compareFunction(context),
         sizeFunction(), expectFunction(context),
+        stepFunction(context), exploreFunction(context), replayScheduleFunction(context),
       ],
       hexKeys: ["pfn", "head", "base", "address", "start_pfn", "end_pfn"])
   }
