@@ -15,6 +15,8 @@ extension Machine {
     var page = pages.lowerBound
     // Upper levels are read once per table and call (rule P8.2).
     costs.entryReads += 2
+    // A pin is a reference and then the rest of its bias; a plain reference is one update.
+    let atomics = flags.contains(.pin) ? 2 : 1
     let root = spaces[space].root
     while page < pages.upperBound {
       let (entry, slot, level) = pageTables.leaf(root, page: page)
@@ -35,7 +37,7 @@ extension Machine {
             refused: fastRefusals(flags), flags, accessed: true, &out)
           if done > 0 {
             costs.entryReads += 2 * done
-            costs.pinAtomics += 2 * done
+            costs.pinAtomics += atomics * done
             costs.lookups += flags.contains(.longTerm) ? done : 0
             costs.arrayWrites += done << 9
             page += done << 9
@@ -46,7 +48,7 @@ extension Machine {
         let first = entry.pfn + page & ((1 << level.order) - 1)
         guard grabFast(first, pagesHere, entry, flags, &out) else { return page }
         costs.entryReads += 2
-        costs.pinAtomics += 2
+        costs.pinAtomics += atomics
         costs.lookups += flags.contains(.longTerm) ? 1 : 0
         costs.arrayWrites += pagesHere
         page += pagesHere
@@ -79,6 +81,7 @@ extension Machine {
     _ costs: inout OperationCosts
   ) -> Int {
     let wantsWrite = flags.contains(.write)
+    let atomics = flags.contains(.pin) ? 2 : 1
     let access = wantsWrite ? PageTableEntry.Flags([.present, .write]) : .present
     // A read pin wants anonymous pages to be exclusive; the long way tells.
     let wantsExclusive = !wantsWrite && !flags.contains(.get) && unshares(anonymous: true)
@@ -91,7 +94,7 @@ extension Machine {
         table + page & 511, last - page, looked: looked, wanted: wanted, refused: refused, flags,
         accessed: true, &out)
       costs.entryReads += 3 * done
-      costs.pinAtomics += 2 * done
+      costs.pinAtomics += atomics * done
       costs.arrayWrites += done
       if flags.contains(.longTerm) { costs.lookups += done }
       page += done
@@ -101,7 +104,7 @@ extension Machine {
       guard isAccessible(entry, flags, fast: true), grabFast(entry.pfn, 1, entry, flags, &out)
       else { break }
       costs.entryReads += 3
-      costs.pinAtomics += 2
+      costs.pinAtomics += atomics
       costs.arrayWrites += 1
       if flags.contains(.longTerm) { costs.lookups += 1 }
       page += 1

@@ -34,8 +34,9 @@ extension Machine {
           if done > 0 {
             costs.walks += done
             costs.entryReads += 4 * done
-            costs.pinAtomics += 4 * done
-            costs.arrayWrites += done << 9
+            let isScatter = kernel.pinning.output == .scatter
+            costs.pinAtomics += (isScatter ? 2 : 4) * done
+            costs.arrayWrites += isScatter ? 0 : done << 9
             page += done << 9
             continue
           }
@@ -128,7 +129,7 @@ extension Machine {
       costs.walks += done
       costs.entryReads += 4 * done
       costs.pinAtomics += done
-      costs.arrayWrites += done
+      costs.arrayWrites += kernel.pinning.output == .scatter ? 0 : done
       page += done
       if page == last { break }
       let entry = pageTables[table + page & 511]
@@ -177,7 +178,8 @@ extension Machine {
           return .grabRefused
         }
         guard grab(folio, pages - 1, flags) else { return .overflow }
-        costs.pinAtomics += perGrab
+        // A walker that writes a scatter list grabs all of a leaf at once (rule P3.60).
+        if kernel.pinning.output == .pages { costs.pinAtomics += perGrab }
       } else {
         guard grab(folio, pages - 1, flags) else { return .overflow }
         // A walk of its own for each page.
@@ -193,7 +195,7 @@ extension Machine {
       }
     }
     write(folio, first, pages, &out)
-    costs.arrayWrites += pages
+    if kernel.pinning.output == .pages { costs.arrayWrites += pages }
     return nil
   }
 

@@ -44,6 +44,22 @@ enum PinLoop {
     return done
   }
 
+  /// How many entries from `slot` on are exactly as wanted, in pageblocks that are not refused.
+  @inline(never)
+  static func countPlain(
+    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, looked: UInt64, wanted: UInt64,
+    _ classes: ArenaView<UInt8>, refused: UInt16
+  ) -> Int {
+    var done = 0
+    while done < count {
+      let raw = entries[slot &+ done]
+      if raw & looked != wanted { return done }
+      if refused &>> UInt16(classes[Int(raw >> 41)]) & 1 != 0 { return done }
+      done &+= 1
+    }
+    return done
+  }
+
   /// Adds references to order-0 folios that anonymous memory owns.
   ///
   /// - Parameter accessed: ``FolioTable/referencedBit``, or 0.

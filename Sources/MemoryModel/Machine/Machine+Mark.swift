@@ -37,6 +37,7 @@ extension Machine {
     var files: [MemoryFile]
     var pins: [PinRecord]
     var temporaryReferences: [TemporaryReference]
+    var devices: DeviceTable
     var operation: Int
     var lastPin: Int
     var lastTemporaryReference: Int
@@ -64,7 +65,8 @@ extension Machine {
         failAllocation: failAllocation,
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
-        pins: pins, temporaryReferences: temporaryReferences, operation: operation,
+        pins: pins, temporaryReferences: temporaryReferences, devices: devices,
+        operation: operation,
         lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
         hugeZeroPage: hugeZeroPage, deferredSplits: deferredSplits, lastTaken: lastTaken,
         violations: violations,
@@ -103,6 +105,7 @@ extension Machine {
       files = newValue.files
       pins = newValue.pins
       temporaryReferences = newValue.temporaryReferences
+      devices = newValue.devices
       operation = newValue.operation
       lastPin = newValue.lastPin
       lastTemporaryReference = newValue.lastTemporaryReference
