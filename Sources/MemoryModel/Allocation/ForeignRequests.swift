@@ -9,6 +9,8 @@ package struct ForeignRequest: Sendable, Equatable {
   package enum Kind: Sendable, Equatable {
     case allocate(GFPFlags)
     case free(PFN)
+    /// A kernel thread gets to run. What it allocates and frees counts among the operation's events.
+    case thread(BackgroundThread)
   }
 
   /// How many allocations and frees of the operation come before it.
@@ -65,6 +67,7 @@ extension Machine {
     {
       let request = foreign.requests[foreign.next]
       foreign.next += 1
+      if case .thread(let thread) = request.kind { return serve(thread, at: position) }
       // Its own events are not the operation's.
       foreign.countdown = 0
       serve(request)
@@ -74,8 +77,28 @@ extension Machine {
       ? foreign.requests[foreign.next].position - position : 0
   }
 
+  /// Takes back that an allocation was counted: what it frees and allocates on its way comes before it.
+  ///
+  /// - Returns: Whether it must be counted again when it is done.
+  mutating func postponeForeign() -> Bool {
+    guard foreign.next < foreign.requests.count else { return false }
+    foreign.countdown += 1
+    return true
+  }
+
+  /// Lets a thread run, and goes on serving behind what it did.
+  private mutating func serve(_ thread: BackgroundThread, at position: Int) {
+    // The event that is about to happen comes behind those of the thread.
+    foreign.countdown =
+      foreign.next < foreign.requests.count
+      ? foreign.requests[foreign.next].position - position + 1 : 0
+    run(thread)
+    serveForeign()
+  }
+
   private mutating func serve(_ request: ForeignRequest) {
     switch request.kind {
+    case .thread(let thread): run(thread)
     case .allocate(let gfp): _ = allocatePages(order: request.order, gfp: gfp)
     case .free(let pfn): try? freePages(pfn, order: request.order)
     }
