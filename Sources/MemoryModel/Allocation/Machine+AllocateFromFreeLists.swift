@@ -85,7 +85,7 @@ extension Machine {
     }
     if flags.contains(.kswapd), zoneTable[zone].flags.contains(.boostedWatermark) {
       zoneTable[zone].flags.remove(.boostedWatermark)
-      kswapdWakeups += 1
+      wakeKswapd(zone, order: 0, highest: zoneTable[zone].index, gfp: [])
     }
   }
 

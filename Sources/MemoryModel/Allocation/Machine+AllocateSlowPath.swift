@@ -35,7 +35,7 @@ extension Machine {
     let gfp = request.gfp
     var flags = slowPathFlags(request)
     var retries = Retries()
-    if flags.contains(.kswapd) { wakeKswapd(request) }
+    if flags.contains(.kswapd) { wakeAllKswapds(request) }
     if let pfn = allocateFromFreeLists(request, flags) { return SlowPathResult(pfn: pfn) }
 
     let isPostponed = postponeForeign()
@@ -84,7 +84,7 @@ extension Machine {
     _ request: AllocationRequest, _ flags: inout AllocationFlags, _ retries: inout Retries
   ) -> Round {
     let gfp = request.gfp
-    if flags.contains(.kswapd) { wakeKswapd(request) }
+    if flags.contains(.kswapd) { wakeAllKswapds(request) }
     if let reserves = reserveFlags(gfp) {
       flags = flags.intersection(.kswapd).union(reserves)
       if request.type == .movable && hasCMA { flags.insert(.cma) }
@@ -106,7 +106,12 @@ extension Machine {
     }
     if shouldReclaimAgain(request, flags, hasProgress: reclaimed > 0, &retries) { return .again }
     if reclaimed > 0, canCompact, shouldCompactAgain(request, &retries) { return .again }
-    return tryOOM(request, &retries)
+    let round = tryOOM(request, &retries)
+    // Rule A4.20, step 12: what it may use did not suffice, so it has to do without.
+    if case .again = round, isCurrentKilled, flags.contains(.oom) || gfp.contains(.noMemalloc) {
+      return .failed
+    }
+    return round
   }
 
   /// Looks again after a reclaim, with all per-CPU pages in the buddy the second time (rule A4.20,
@@ -154,7 +159,7 @@ extension Machine {
   private func shouldCompactAgain(
     _ request: AllocationRequest, _ retries: inout Retries
   ) -> Bool {
-    if request.order == 0 { return false }
+    if request.order == 0 || isCurrentKilled { return false }
     let isCostly = request.order > Self.costlyOrder
     if retries.compactResult == .skipped { return isCompactionSuitableAfterReclaim(request) }
     if retries.compactResult == .success {
@@ -204,7 +209,9 @@ extension Machine {
   /// Kernel: `__gfp_pfmemalloc_flags()`.
   private func reserveFlags(_ gfp: GFPFlags) -> AllocationFlags? {
     if gfp.contains(.noMemalloc) { return nil }
-    return gfp.contains(.memalloc) || reclaimDepth > 0 ? .noWatermarks : nil
+    if gfp.contains(.memalloc) || reclaimDepth > 0 { return .noWatermarks }
+    // A victim of the OOM killer may use a half of the reserves to come to its end.
+    return isCurrentKilled ? .oom : nil
   }
 
   /// Logs the failure and says why (rule A4.24).
@@ -216,13 +223,13 @@ extension Machine {
     let lacksZone = request.gfp.contains(.dma) && !hasDMA
     if !request.gfp.contains(.noWarn), !lacksZone {
       let nodes = nodeCount == 1 ? "0" : "0-\(nodeCount - 1)"
-      log.append("\(Self.taskName): \(text), nodemask=(null),cpuset=/,mems_allowed=\(nodes)")
+      log.append("\(taskName): \(text), nodemask=(null),cpuset=/,mems_allowed=\(nodes)")
     }
     return SlowPathResult(refusal: Refusal(.ENOMEM, text, rule: "A4.24"))
   }
 
-  /// The model's requests are made by one task.
-  private static let taskName = "pinlab"
+  /// Kernel: `current->comm`.
+  var taskName: String { currentSpace.map { spaces[$0].name } ?? "pinlab" }
 
   /// Kernel: `has_managed_dma()`.
   private var hasDMA: Bool {
@@ -253,30 +260,5 @@ extension Machine {
     }
     if request.type == .movable && hasCMA { flags.insert(.cma) }
     return flags
-  }
-
-  /// Counts the nodes whose kswapd would be woken: no zone of the node that may serve the request is
-  /// above its high mark, or one is boosted (rules A7.31, A7.33).
-  ///
-  /// Kernel: `wake_all_kswapds()`, `wakeup_kswapd()`, `pgdat_balanced()`.
-  private mutating func wakeKswapd(_ request: AllocationRequest) {
-    for node in 0..<nodeCount {
-      var isBalanced = true
-      var isBoosted = false
-      for index in 0...request.highest.rawValue {
-        let zone = node * ZoneIndex.count + index
-        guard zoneTable[zone].managed > 0 else { continue }
-        if zoneTable[zone].watermarkBoost > 0 { isBoosted = true }
-        // zone_watermark_ok_safe(): below the drift mark the exact count is worth its cost.
-        let visible = zoneTable[zone].visibleFree
-        let free =
-          visible < zoneTable[zone].percpuDriftMark ? freePagesSnapshot(zone) : visible
-        isBalanced = isWatermarkOK(
-          zone, order: request.order, mark: zoneTable[zone].watermark(2),
-          highest: request.highest, [], free: free)
-        if isBalanced { break }
-      }
-      if isBoosted || !isBalanced { kswapdWakeups += 1 }
-    }
   }
 }

@@ -88,6 +88,12 @@ public struct Machine: ~Copyable {
   var drainsRuns = true
   /// What the kernel has printed since boot, as far as the model says it.
   public internal(set) var log = KernelLog()
+  /// One a node.
+  public package(set) var kswapds: [Kswapd]
+  /// The process whose task runs the operation; nil for a kernel thread or a script of the machine.
+  ///
+  /// Kernel: `current->mm`.
+  public package(set) var currentSpace: Int?
   /// How often a node's kswapd was woken.
   public internal(set) var kswapdWakeups = 0
   /// Woken threads that wait for their turn.
@@ -130,6 +136,10 @@ public struct Machine: ~Copyable {
     /// `use_zero_page`: a read of empty memory may map the huge zero page (rule P2.11).
     public var usesHugeZeroPage = true
     public var freeHighBatch = true
+    /// Multi-generational LRU, on in Debian's kernels: an access only sets a flag (rule P1.27).
+    ///
+    /// Kernel: `lru_gen_enabled()`, /sys/kernel/mm/lru_gen/enabled.
+    public var usesGenerations = true
     /// vm.compaction_proactiveness, from 0 (off) to 100.
     public var compactionProactiveness = 20
 
@@ -186,6 +196,7 @@ public struct Machine: ~Copyable {
     hugePools = [geometry.giganticOrder, geometry.hugeOrder].map {
       HugePool(order: $0, nodeCount: nodeCount)
     }
+    kswapds = Array(repeating: Kswapd(), count: nodeCount)
     self.hugeFlags = hugeFlags
     self.trace = trace
     self.cmaBitmap = cmaBitmap
@@ -221,6 +232,8 @@ public struct Machine: ~Copyable {
     totalReserve = other.totalReserve
     currentCPU = other.currentCPU
     kswapdWakeups = other.kswapdWakeups
+    kswapds = other.kswapds
+    currentSpace = other.currentSpace
     background = other.background
     kcompactd = other.kcompactd
     capture = other.capture

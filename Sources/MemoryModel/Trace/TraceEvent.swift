@@ -41,6 +41,16 @@ public struct TraceEvent: BitwiseCopyable, Sendable {
     case contigMigrateRange
     /// The rest of the event before: pfn = pages migrated, argument0 = reclaimed, argument1 = mapped.
     case contigMigrateTotals
+    /// mm_vmscan_wakeup_kswapd: order, argument0 = node << 8 | highest zone, argument1 = gfp.
+    case wakeupKswapd
+    /// mm_vmscan_kswapd_wake: order, argument0 = node, argument1 = highest zone.
+    case kswapdWake
+    /// mm_vmscan_kswapd_sleep: argument0 = node.
+    case kswapdSleep
+    /// mm_vmscan_direct_reclaim_begin: order, argument0 = gfp.
+    case directReclaimBegin
+    /// mm_vmscan_direct_reclaim_end: argument0 = pages reclaimed.
+    case directReclaimEnd
     /// mm_compaction_try_to_compact_pages: order, argument0 = gfp, argument1 = priority.
     case tryToCompact
     /// mm_compaction_begin: pfn = the zone's start, argument0 = migrate scanner, argument1 = free scanner.

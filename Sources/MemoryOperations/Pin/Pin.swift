@@ -52,6 +52,8 @@ public struct Pin: Operation {
   private var isLongTerm: Bool { flags.contains(.longTerm) }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
     switch phase {
     case .begin: begin(&machine)
     case .fast: walkFast(&machine, pace)
@@ -98,6 +100,7 @@ public struct Pin: Operation {
       return
     }
     pin = id
+    machine.countOperation(request.space, 1)
     cursor = PinCursor(machine.pinWords(id))
     slowCursor = cursor
     if flags.contains(.pin) { machine.markPinned(request.space) }
@@ -141,6 +144,10 @@ public struct Pin: Operation {
   // MARK: The slow walk
 
   private mutating func walkSlow(_ machine: inout Machine, _ pace: Pace) {
+    if machine.isKilled(request.space) {
+      return endWalk(
+        Refusal(.EINTR, "a fatal signal came: the OOM killer chose the process", rule: "P3.20"))
+    }
     guard page < endPage else {
       phase = isLongTerm && !checksNoMore ? .check : .finish(nil)
       return
@@ -342,6 +349,7 @@ public struct Pin: Operation {
 
   private mutating func finish(_ machine: inout Machine, _ refusal: Refusal?) {
     if pin != 0 {
+      machine.countOperation(request.space, -1)
       if isLocked { machine.unlockAfterReading(request.space) }
       machine.closePin(pin, cursor)
       if cursor.pages == 0 {
@@ -360,6 +368,8 @@ public struct Pin: Operation {
 
   public mutating func interrupt(_ machine: inout Machine) {
     if case .done = phase { return }
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
     if var work = check {
       work.interrupt(&machine, &costs)
       check = nil

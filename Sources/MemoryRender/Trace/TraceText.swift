@@ -62,6 +62,22 @@ public enum TraceText {
     return "          pinlab-1       [000] ....." + time + ": " + description(event, machine)
   }
 
+  /// Kernel: include/trace/events/vmscan.h.
+  private static func reclaim(_ event: TraceEvent) -> String {
+    switch event.kind {
+    case .wakeupKswapd:
+      return "mm_vmscan_wakeup_kswapd: nid=\(event.argument0 >> 8) order=\(event.order) "
+        + "gfp_flags=\(GFPFlags(rawValue: event.argument1).description)"
+    case .kswapdWake:
+      return "mm_vmscan_kswapd_wake: nid=\(event.argument0) order=\(event.order)"
+    case .kswapdSleep: return "mm_vmscan_kswapd_sleep: nid=\(event.argument0)"
+    case .directReclaimBegin:
+      return "mm_vmscan_direct_reclaim_begin: order=\(event.order) "
+        + "gfp_flags=\(GFPFlags(rawValue: event.argument0).description)"
+    default: return "mm_vmscan_direct_reclaim_end: nr_reclaimed=\(event.argument0)"
+    }
+  }
+
   /// One event, name and fields.
   ///
   /// Kernel: include/trace/events/kmem.h, compaction.h, cma.h and page_isolation.h.
@@ -108,6 +124,8 @@ public enum TraceText {
         + "fin_pfn=\(event.argument1.hex) ret=\(result)"
     case .cmaAllocStart, .cmaAllocFinish, .cmaAllocBusyRetry, .cmaRelease:
       return contiguousArea(event, machine)
+    case .wakeupKswapd, .kswapdWake, .kswapdSleep, .directReclaimBegin, .directReclaimEnd:
+      return reclaim(event)
     case .isolateMigratePages, .isolateFreePages:
       let name = event.kind == .isolateMigratePages ? "migratepages" : "freepages"
       return "mm_compaction_isolate_\(name): range=(\(event.pfn.hex) ~ \(event.argument0.hex)) "
