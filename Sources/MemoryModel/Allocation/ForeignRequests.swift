@@ -9,13 +9,27 @@ package struct ForeignRequest: Sendable, Equatable {
   package enum Kind: Sendable, Equatable {
     case allocate(GFPFlags)
     case free(PFN)
-    /// A kernel thread gets to run. What it allocates and frees counts among the operation's events.
-    case thread(BackgroundThread)
+    /// A kernel thread gets to run, for one round of its loop. What it allocates and frees counts among the operation's events.
+    ///
+    /// Slab pages that it shrinks away, which the model knows as pages of the kernel, are told beforehand.
+    case thread(BackgroundThread, slab: [SlabPages])
+    /// The nap of a node's kswapd is over.
+    case endNap(node: Int)
+  }
+
+  package struct SlabPages: Sendable, Equatable {
+    let pfn: PFN
+    let order: Int
+
+    package init(_ pfn: PFN, order: Int) {
+      self.pfn = pfn
+      self.order = order
+    }
   }
 
   /// How many allocations and frees of the operation come before it.
   package let position: Int
-  package let kind: Kind
+  package var kind: Kind
   package let order: Int
 
   package init(position: Int, _ kind: Kind, order: Int) {
@@ -30,6 +44,8 @@ struct ForeignRequests: Sendable {
   var requests: [ForeignRequest] = []
   var next = 0
   var countdown = 0
+  /// What the next shrinking of slabs will free.
+  var slab: [ForeignRequest.SlabPages] = []
 }
 
 extension Machine {
@@ -67,7 +83,10 @@ extension Machine {
     {
       let request = foreign.requests[foreign.next]
       foreign.next += 1
-      if case .thread(let thread) = request.kind { return serve(thread, at: position) }
+      if case .thread(let thread, let slab) = request.kind {
+        foreign.slab = slab
+        return serve(thread, at: position)
+      }
       // Its own events are not the operation's.
       foreign.countdown = 0
       serve(request)
@@ -75,6 +94,22 @@ extension Machine {
     foreign.countdown =
       foreign.next < foreign.requests.count
       ? foreign.requests[foreign.next].position - position : 0
+  }
+
+  /// Frees slab pages, of which only a replay knows.
+  ///
+  /// Kernel: `shrink_slab()`.
+  ///
+  /// - Returns: Pages freed.
+  mutating func shrinkSlab() -> Int {
+    if foreign.slab.isEmpty { return 0 }
+    let pages = foreign.slab
+    let countdown = foreign.countdown
+    foreign.slab = []
+    foreign.countdown = 0
+    for block in pages { try? freePages(block.pfn, order: block.order) }
+    foreign.countdown = countdown
+    return pages.reduce(0) { $0 + 1 << $1.order }
   }
 
   /// Takes back that an allocation was counted: what it frees and allocates on its way comes before it.
@@ -92,13 +127,16 @@ extension Machine {
     foreign.countdown =
       foreign.next < foreign.requests.count
       ? foreign.requests[foreign.next].position - position + 1 : 0
-    run(thread)
+    _ = step(thread)
     serveForeign()
   }
 
   private mutating func serve(_ request: ForeignRequest) {
     switch request.kind {
-    case .thread(let thread): run(thread)
+    case .thread(let thread, let slab):
+      foreign.slab = slab
+      _ = step(thread)
+    case .endNap(let node): endNap(node: node)
     case .allocate(let gfp): _ = allocatePages(order: request.order, gfp: gfp)
     case .free(let pfn): try? freePages(pfn, order: request.order)
     }

@@ -30,7 +30,6 @@ public struct Replayer: ~Copyable {
 
   /// Events and operations with which something starts that the model cannot do yet.
   private static let boundaries: [UInt16: String] = [
-    RecordingEvent.key("kw"): "kswapd runs", RecordingEvent.key("rb"): "direct reclaim starts",
     RecordingEvent.key("cs"): "cma_alloc starts",
     RecordingEvent.key("ms"): "migration starts",
   ]

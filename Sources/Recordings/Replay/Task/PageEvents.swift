@@ -55,14 +55,14 @@ struct PageEvents {
       guard let comm = event.comm else { return false }
       return !isFork || comm != "init"
     }
-    // What a thread frees beside its model, slab pages above all, is freed when it begins.
+    // What a thread frees of others are slab pages.
     var thread: (name: String, place: Int)?
     func lend(_ request: ForeignRequest, _ event: RecordingEvent) {
-      if let running = thread, running.name == event.comm,
-        foreign[running.place].position == request.position
+      if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
+        case .thread(let woken, let slab) = foreign[running.place].kind
       {
-        foreign.insert(request, at: running.place)
-        thread?.place += 1
+        foreign[running.place].kind = .thread(
+          woken, slab: slab + [ForeignRequest.SlabPages(pfn, order: request.order)])
       } else {
         foreign.append(request)
       }
@@ -124,7 +124,9 @@ struct PageEvents {
       default:
         if Self.wakes.contains(event.key), let woken = Self.thread(event) {
           thread = (event.comm ?? "", foreign.count)
-          foreign.append(ForeignRequest(position: own, .thread(woken), order: 0))
+          foreign.append(ForeignRequest(position: own, .thread(woken, slab: []), order: 0))
+        } else if event.key == Self.sleep, let sleeper = Self.thread(event) {
+          foreign.append(ForeignRequest(position: own, .endNap(node: sleeper.node), order: 0))
         }
         if let count = Self.reports[event.code], numbers.count >= count {
           recorded.append(
@@ -139,11 +141,13 @@ struct PageEvents {
   /// The events that are compared as they are, and how many numbers they have.
   private static let reports = [
     "ti": 3, "cs": 2, "cf": 4, "cb": 3, "cr": 2, "im": 4, "if": 4, "ci": 6, "kt": 3, "kb": 5,
-    "ke": 5, "cm": 2, "fi": 4, "wc": 2, "kc": 2,
+    "ke": 5, "cm": 2, "fi": 4, "wc": 2, "kc": 2, "wk": 3, "kw": 2, "rb": 2, "re": 1,
   ]
 
   /// The events with which a thread begins to work.
   static let wakes: Set<UInt16> = [RecordingEvent.key("kc"), RecordingEvent.key("kw")]
+
+  private static let sleep = RecordingEvent.key("ks")
 
   /// The kernel thread that an event comes from, if the model has it.
   private static func thread(_ event: RecordingEvent) -> BackgroundThread? {
@@ -259,6 +263,11 @@ struct PageEvents {
           Int(event.argument0), Int(event.argument1), Int(rest.argument1), Int(rest.argument0),
           rest.order == 255 ? -1 : Int(rest.order),
         ])
+    case .wakeupKswapd:
+      return report("wk", event.argument0 & 0xFF, UInt32(event.order), event.argument1)
+    case .kswapdWake: return report("kw", event.argument1, UInt32(event.order))
+    case .directReclaimBegin: return report("rb", UInt32(event.order), event.argument0)
+    case .directReclaimEnd: return report("re", event.argument0)
     case .compactionMigrate: return report("cm", event.argument0, event.argument1)
     case .wakeupKcompactd, .kcompactdWake:
       return report(
