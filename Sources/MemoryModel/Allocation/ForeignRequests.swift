@@ -46,12 +46,19 @@ struct ForeignRequests: Sendable {
   var countdown = 0
   /// What the next shrinking of slabs will free.
   var slab: [ForeignRequest.SlabPages] = []
+  /// What shrinking slabs will free in each direct reclaim of the operation, the next one first.
+  var reclaims: [[ForeignRequest.SlabPages]] = []
 }
 
 extension Machine {
   /// Announces the foreign requests of the operation that is about to run.
-  package mutating func expectForeign(_ requests: [ForeignRequest]) {
+  ///
+  /// - Parameter reclaims: The slab pages that the operation's direct reclaims free, one by one.
+  package mutating func expectForeign(
+    _ requests: [ForeignRequest], reclaims: [[ForeignRequest.SlabPages]] = []
+  ) {
     foreign = ForeignRequests(requests: requests)
+    foreign.reclaims = reclaims
     foreign.countdown = requests.first.map { $0.position + 1 } ?? 0
   }
 
@@ -94,6 +101,11 @@ extension Machine {
     foreign.countdown =
       foreign.next < foreign.requests.count
       ? foreign.requests[foreign.next].position - position : 0
+  }
+
+  /// The slabs of the next direct reclaim are the ones to shrink.
+  mutating func beginSlabs() {
+    foreign.slab = foreign.reclaims.isEmpty ? [] : foreign.reclaims.removeFirst()
   }
 
   /// Frees slab pages, of which only a replay knows.

@@ -35,6 +35,8 @@ struct PageEvents {
   private(set) var recorded: [PageEvent] = []
   /// Those of other tasks, and those of the task that are not the memory manager's.
   private(set) var foreign: [ForeignRequest] = []
+  /// Slab pages that the operation's direct reclaims free.
+  private(set) var reclaims: [[ForeignRequest.SlabPages]] = []
   private var position = 0
   private var seen: Int
   /// Behind the operation's own events.
@@ -57,8 +59,12 @@ struct PageEvents {
     }
     // What a thread frees of others are slab pages.
     var thread: (name: String, place: Int)?
+    var isReclaiming = false
     func lend(_ request: ForeignRequest, _ event: RecordingEvent) {
-      if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
+      if isReclaiming, event.comm == nil, case .free(let pfn) = request.kind {
+        reclaims[reclaims.count - 1].append(
+          ForeignRequest.SlabPages(pfn, order: request.order))
+      } else if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
         case .thread(let woken, let slab) = foreign[running.place].kind
       {
         foreign[running.place].kind = .thread(
@@ -128,6 +134,10 @@ struct PageEvents {
         } else if event.key == Self.sleep, let sleeper = Self.thread(event) {
           foreign.append(ForeignRequest(position: own, .endNap(node: sleeper.node), order: 0))
         }
+        if event.comm == nil, event.key == Self.reclaimBegin || event.key == Self.reclaimEnd {
+          isReclaiming = event.key == Self.reclaimBegin
+          if isReclaiming { reclaims.append([]) }
+        }
         if let count = Self.reports[event.code], numbers.count >= count {
           recorded.append(
             PageEvent(kind: .report(event.code), numbers: Array(numbers.prefix(count))))
@@ -147,6 +157,8 @@ struct PageEvents {
   /// The events with which a thread begins to work.
   static let wakes: Set<UInt16> = [RecordingEvent.key("kc"), RecordingEvent.key("kw")]
 
+  private static let reclaimBegin = RecordingEvent.key("rb")
+  private static let reclaimEnd = RecordingEvent.key("re")
   private static let sleep = RecordingEvent.key("ks")
 
   /// The kernel thread that an event comes from, if the model has it.
