@@ -35,8 +35,8 @@ struct PageEvents {
   private(set) var recorded: [PageEvent] = []
   /// Those of other tasks, and those of the task that are not the memory manager's.
   private(set) var foreign: [ForeignRequest] = []
-  /// Slab pages that the operation's direct reclaims free.
-  private(set) var reclaims: [[ForeignRequest.SlabPages]] = []
+  /// What shrinkers give back in the operation's direct reclaims.
+  private(set) var reclaims: [[ForeignRequest.ShrunkPages]] = []
   private var position = 0
   private var seen: Int
   /// Behind the operation's own events.
@@ -57,18 +57,18 @@ struct PageEvents {
       guard let comm = event.comm else { return false }
       return !isFork || comm != "init"
     }
-    // What a thread frees of others are slab pages.
+    // What a thread frees of the kernel's own comes from shrinkers.
     var thread: (name: String, place: Int)?
     var isReclaiming = false
     func lend(_ request: ForeignRequest, _ event: RecordingEvent) {
       if isReclaiming, event.comm == nil, case .free(let pfn) = request.kind {
         reclaims[reclaims.count - 1].append(
-          ForeignRequest.SlabPages(pfn, order: request.order))
+          ForeignRequest.ShrunkPages(pfn, order: request.order))
       } else if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
-        case .thread(let woken, let slab) = foreign[running.place].kind
+        case .thread(let woken, let shrunk) = foreign[running.place].kind
       {
         foreign[running.place].kind = .thread(
-          woken, slab: slab + [ForeignRequest.SlabPages(pfn, order: request.order)])
+          woken, shrunk: shrunk + [ForeignRequest.ShrunkPages(pfn, order: request.order)])
       } else {
         foreign.append(request)
       }
@@ -130,7 +130,7 @@ struct PageEvents {
       default:
         if Self.wakes.contains(event.key), let woken = Self.thread(event) {
           thread = (event.comm ?? "", foreign.count)
-          foreign.append(ForeignRequest(position: own, .thread(woken, slab: []), order: 0))
+          foreign.append(ForeignRequest(position: own, .thread(woken, shrunk: []), order: 0))
         } else if event.key == Self.sleep, let sleeper = Self.thread(event) {
           foreign.append(ForeignRequest(position: own, .endNap(node: sleeper.node), order: 0))
         }
