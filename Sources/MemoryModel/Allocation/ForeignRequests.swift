@@ -9,9 +9,12 @@ package struct ForeignRequest: Sendable, Equatable {
   package enum Kind: Sendable, Equatable {
     case allocate(GFPFlags)
     case free(PFN)
+    /// kswapd gets to run, once.
+    case kswapd(node: Int)
   }
 
-  /// How many allocations and frees of the operation come before it.
+  /// How many allocations, frees, and beginnings and ends of direct reclaim of the operation come
+  /// before it.
   package let position: Int
   package let kind: Kind
   package let order: Int
@@ -52,7 +55,7 @@ extension Machine {
     for request in rest { serve(request) }
   }
 
-  /// Called before each allocation and each free.
+  /// Called before each allocation, each free, and each beginning and end of direct reclaim.
   @inline(__always)
   mutating func serveForeign() {
     foreign.countdown &-= 1
@@ -78,6 +81,7 @@ extension Machine {
     switch request.kind {
     case .allocate(let gfp): _ = allocatePages(order: request.order, gfp: gfp)
     case .free(let pfn): try? freePages(pfn, order: request.order)
+    case .kswapd(let node): runRecordedKswapd(node: node)
     }
   }
 }

@@ -60,6 +60,16 @@ public struct FrameTable: ~Copyable {
     blockHints.assign(from: other.blockHints)
   }
 
+  mutating func note(in journal: Journal?) {
+    frameState.note(in: journal)
+    frameLinks.note(in: journal)
+    blockState.note(in: journal)
+    blockLinks.note(in: journal)
+    blockTypes.note(in: journal)
+    blockZones.note(in: journal)
+    blockHints.note(in: journal)
+  }
+
   public var pageblockCount: Int { blockTypes.count }
 
   /// Whether both tables hold the same, links included.

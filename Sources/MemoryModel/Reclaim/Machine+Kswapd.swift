@@ -130,3 +130,25 @@ extension Machine {
     return control.order
   }
 }
+
+extension Machine {
+  /// Lets background threads run only when a recording says so, from a recorded state on.
+  ///
+  /// - Parameter kswapdOrder: What kswapd of node 0 was asked for.
+  package mutating func expectRecordedThreads(kswapdOrder: Int, failures: Int) {
+    background.isEnabled = false
+    kswapds[0].order = kswapdOrder
+    kswapds[0].failures = failures
+  }
+
+  /// One recorded run of kswapd.
+  package mutating func runRecordedKswapd(node: Int) {
+    let cpu = currentCPU
+    let before = background.running
+    background.pending.removeAll { $0 == .kswapd(node: node) }
+    background.running = .kswapd(node: node)
+    _ = stepKswapd(node: node)
+    background.running = before
+    currentCPU = cpu
+  }
+}

@@ -29,6 +29,12 @@ struct DumpComparer {
       comparer.checker.check(
         "min_free_kbytes", system.min_free_kbytes, machine.settings.minFreeKbytes)
       comparer.checker.check("totalreserve_pages", system.totalreserve_pages, machine.totalReserve)
+      if let order = system.kswapd_order {
+        comparer.checker.check("kswapd_order", order, machine.kswapds[0].order)
+      }
+      if let failures = system.kswapd_failures {
+        comparer.checker.check("kswapd_failures", failures, machine.kswapds[0].failures)
+      }
     }
     return ReplayReport.DumpComparison(
       tag: dump.tag ?? "", index: dump.i ?? 0, compared: comparer.checker.compared,
@@ -102,7 +108,6 @@ struct DumpComparer {
     checker.check("\(name) free_diff", dump.free_diff, model.freeDiff)
     checker.check("\(name) free_cma_diff", dump.free_cma_diff, model.freeCMADiff)
     for index in 0..<PerCPUPages.listCount {
-      let order = PerCPUList.order(index, pageblockOrder: machine.geometry.pageblockOrder)
       checker.check(
         "\(name) list \(index)", dump.lists["\(index)"] ?? [],
         machine.frames.blocks(model.list(index)).map(\.index))
@@ -129,7 +134,10 @@ struct DumpComparer {
     for name in [
       "pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "pgfree",
       "htlb_buddy_alloc_success", "htlb_buddy_alloc_fail",
-      "compact_isolated", "cma_alloc_success", "cma_alloc_fail",
+      "compact_isolated", "cma_alloc_success", "cma_alloc_fail", "pageoutrun", "oom_kill",
+      "kswapd_low_wmark_hit_quickly", "kswapd_high_wmark_hit_quickly", "allocstall_dma",
+      "allocstall_dma32", "allocstall_normal", "allocstall_movable", "pgscan_kswapd",
+      "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct",
     ] {
       checker.check(name, dump[name] ?? 0, machine.event(named: name))
     }

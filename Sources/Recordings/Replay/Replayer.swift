@@ -30,7 +30,6 @@ public struct Replayer: ~Copyable {
 
   /// Events and operations with which something starts that the model cannot do yet.
   private static let boundaries: [UInt16: String] = [
-    RecordingEvent.key("kw"): "kswapd runs", RecordingEvent.key("rb"): "direct reclaim starts",
     RecordingEvent.key("kt"): "compaction starts", RecordingEvent.key("kb"): "compaction starts",
     RecordingEvent.key("kc"): "kcompactd runs", RecordingEvent.key("cs"): "cma_alloc starts",
     RecordingEvent.key("ms"): "migration starts",
@@ -79,6 +78,8 @@ public struct Replayer: ~Copyable {
     }
     self.recording = recording
     self.machine = machine
+    self.machine.expectRecordedThreads(
+      kswapdOrder: dump.sys?.kswapd_order ?? 0, failures: dump.sys?.kswapd_failures ?? 0)
     report = ReplayReport(
       file: recording.name, release: recording.header.release,
       description: recording.header.desc)
@@ -241,8 +242,11 @@ public struct Replayer: ~Copyable {
     if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     if isTaskOperation(record) {
       if let difference = runTask(record) { return difference }
-    } else if let difference = applyEvents(of: record) {
-      return difference
+    } else {
+      let seen = machine.trace.total
+      if let difference = applyEvents(of: record) ?? compareWakeups(record, since: seen) {
+        return difference
+      }
     }
     if worker && !workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     switch record.op {
@@ -380,6 +384,8 @@ public struct Replayer: ~Copyable {
           return ("free of 0x\(hex(pfn)) order \(order)", error.message)
         }
       }
+    case Self.kswapdRun: return runKswapd(event)
+    case Self.kswapdSleep: return sleepKswapd()
     default: break
     }
     return nil

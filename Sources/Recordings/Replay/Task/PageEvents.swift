@@ -42,6 +42,8 @@ struct PageEvents {
 
   static let start = RecordingEvent.key("ms")
   static let end = RecordingEvent.key("me")
+  static let reclaimBegin = RecordingEvent.key("rb")
+  static let reclaimEnd = RecordingEvent.key("re")
 
   /// - Parameter machine: In the state before the operation.
   /// - Parameter freesRanges: What the operation frees are pages of its range, whoever had them.
@@ -106,6 +108,17 @@ struct PageEvents {
               ForeignRequest(position: own, .free(PFN(pfn)), order: numbers[1]))
           }
         }
+      case Replayer.kswapdRun:
+        waiting.append(PageEvent(kind: .report("kw"), numbers: Array(numbers.prefix(2))))
+        foreign.append(ForeignRequest(position: own, .kswapd(node: 0), order: 0))
+      case Self.reclaimBegin, Self.reclaimEnd:
+        own += 1
+        recorded += waiting
+        waiting = []
+        recorded.append(
+          PageEvent(
+            kind: .report(event.code),
+            numbers: Array(numbers.prefix(event.key == Self.reclaimBegin ? 2 : 1))))
       case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: numbers))
       case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: numbers))
       default:
@@ -121,7 +134,7 @@ struct PageEvents {
 
   /// The events that are compared as they are, and how many numbers they have.
   private static let reports = [
-    "ti": 3, "cs": 2, "cf": 4, "cb": 3, "cr": 2, "im": 4, "if": 4, "ci": 6,
+    "ti": 3, "cs": 2, "cf": 4, "cb": 3, "cr": 2, "im": 4, "if": 4, "ci": 6, "wk": 3,
   ]
 
   /// Whether the memory manager asks for a page itself.
@@ -218,6 +231,11 @@ struct PageEvents {
       return report(
         "ci", event.pfn, event.argument0, event.argument1, rest.pfn, rest.argument0,
         rest.argument1)
+    case .wakeupKswapd:
+      return report("wk", event.argument0 & 0xFF, UInt32(event.order), event.argument1)
+    case .kswapdWake: return report("kw", event.argument1, UInt32(event.order))
+    case .directReclaimBegin: return report("rb", UInt32(event.order), event.argument0)
+    case .directReclaimEnd: return report("re", event.argument0)
     default: return nil
     }
   }
