@@ -9,8 +9,8 @@ package struct ForeignRequest: Sendable, Equatable {
   package enum Kind: Sendable, Equatable {
     case allocate(GFPFlags)
     case free(PFN)
-    /// kswapd gets to run, once.
-    case kswapd(node: Int)
+    /// kswapd gets to run, once, and its shrinkers free these pages.
+    case kswapd(node: Int, slab: [PFN])
   }
 
   /// How many allocations, frees, and beginnings and ends of direct reclaim of the operation come
@@ -31,6 +31,8 @@ struct ForeignRequests: Sendable {
   var requests: [ForeignRequest] = []
   var next = 0
   var countdown = 0
+  /// Pages that the shrinkers of the next reclaim free.
+  var slab: [PFN] = []
 }
 
 extension Machine {
@@ -81,7 +83,7 @@ extension Machine {
     switch request.kind {
     case .allocate(let gfp): _ = allocatePages(order: request.order, gfp: gfp)
     case .free(let pfn): try? freePages(pfn, order: request.order)
-    case .kswapd(let node): runRecordedKswapd(node: node)
+    case .kswapd(let node, let slab): runRecordedKswapd(node: node, slab: slab)
     }
   }
 }

@@ -37,6 +37,8 @@ extension Machine {
     var pins: [PinRecord]
     var temporaryReferences: [TemporaryReference]
     var operation: Int
+    var pressures: [PressureRecord]
+    var lastPressure: Int
     var lastPin: Int
     var lastTemporaryReference: Int
     var zeroPage: PFN?
@@ -67,7 +69,7 @@ extension Machine {
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
         pins: pins, temporaryReferences: temporaryReferences, operation: operation,
-        lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
+        pressures: pressures, lastPressure: lastPressure, lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
         hugeZeroPage: hugeZeroPage, deferredSplits: deferredSplits, lastTaken: lastTaken,
         violations: violations,
         pageTables: pageTables.extent, pageCache: pageCache.extent, pinWords: pinWords.extent,
@@ -105,6 +107,8 @@ extension Machine {
       pins = newValue.pins
       temporaryReferences = newValue.temporaryReferences
       operation = newValue.operation
+      pressures = newValue.pressures
+      lastPressure = newValue.lastPressure
       lastPin = newValue.lastPin
       lastTemporaryReference = newValue.lastTemporaryReference
       zeroPage = newValue.zeroPage

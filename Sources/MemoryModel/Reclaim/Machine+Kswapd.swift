@@ -142,12 +142,16 @@ extension Machine {
   }
 
   /// One recorded run of kswapd.
-  package mutating func runRecordedKswapd(node: Int) {
+  ///
+  /// - Parameter slab: What its shrinkers freed, which no model of memory can tell.
+  package mutating func runRecordedKswapd(node: Int, slab: [PFN]) {
     let cpu = currentCPU
     let before = background.running
     background.pending.removeAll { $0 == .kswapd(node: node) }
     background.running = .kswapd(node: node)
+    foreign.slab = slab
     _ = stepKswapd(node: node)
+    shrinkSlab()
     background.running = before
     currentCPU = cpu
   }

@@ -9,9 +9,11 @@ extension Replayer {
   static let kswapdWakeup = RecordingEvent.key("wk")
 
   /// One recorded run of kswapd: zone and order must be what the model's was asked for.
-  mutating func runKswapd(_ event: RecordingEvent) -> Difference? {
+  ///
+  /// - Parameter slab: What its shrinkers freed.
+  mutating func runKswapd(_ event: RecordingEvent, slab: [PFN]) -> Difference? {
     let seen = machine.trace.total
-    machine.runRecordedKswapd(node: 0)
+    machine.runRecordedKswapd(node: 0, slab: slab)
     for case let run in machine.trace.events(from: seen) where run.kind == .kswapdWake {
       let model = [Int(run.argument1), Int(run.order)]
       let recorded = Array(event.arguments.prefix(2))
@@ -20,6 +22,22 @@ extension Replayer {
         : ("kswapd runs for zone and order \(recorded)", "kswapd runs for zone and order \(model)")
     }
     return ("kswapd runs", "it does not")
+  }
+
+  /// The pages that the shrinkers of a run free, and how many events of `rest` say so.
+  static func slabPages(_ rest: ArraySlice<RecordingEvent>) -> (pages: [PFN], events: Int) {
+    var pages: [PFN] = []
+    var events = 0
+    for event in rest {
+      guard event.key == free, event.comm?.hasPrefix("kswapd") == true, event.arguments[1] == 0
+      else { break }
+      let repeats = event.repetition(after: 2)
+      for index in 0..<abs(repeats) {
+        pages.append(PFN(event.arguments[0] + index * repeats.signum()))
+      }
+      events += 1
+    }
+    return (pages, events)
   }
 
   /// kswapd goes to sleep, a tenth of a second after its last run.

@@ -304,7 +304,12 @@ public struct Replayer: ~Copyable {
       return (record.cmd ?? record.op, error.message)
     }
     var previousComm: String?
+    var skipped = 0
     for (index, event) in events.enumerated() {
+      if skipped > 0 {
+        skipped -= 1
+        continue
+      }
       if index == trailing, let difference = writeSetting(record) { return difference }
       while stacks > 0, choices.choose(2) == 1 {
         allocateKernelStack()
@@ -318,7 +323,11 @@ public struct Replayer: ~Copyable {
           machine.run(onCPU: (home + choices.choose(machine.cpuCount)) % machine.cpuCount)
         }
       }
-      if resize != nil, Self.isPoolEvent(event) {
+      if event.key == Self.kswapdRun {
+        let slab = Self.slabPages(events[(index + 1)...])
+        skipped = slab.events
+        if let difference = runKswapd(event, slab: slab.pages) { return difference }
+      } else if resize != nil, Self.isPoolEvent(event) {
         if let difference = step(&resize!, against: event) { return difference }
       } else if let difference = apply(event, in: record) {
         return difference
@@ -384,7 +393,6 @@ public struct Replayer: ~Copyable {
           return ("free of 0x\(hex(pfn)) order \(order)", error.message)
         }
       }
-    case Self.kswapdRun: return runKswapd(event)
     case Self.kswapdSleep: return sleepKswapd()
     default: break
     }

@@ -62,7 +62,15 @@ struct PageEvents {
     // The model serves a foreign request just before the operation's next own one, so behind reports
     // that come between.
     var waiting: [PageEvent] = []
-    for event in events {
+    var isReclaiming = false
+    // Between begin and end of direct reclaim, where shrinkers free slab pages.
+    var isShrinking = false
+    var skipped = 0
+    for (index, event) in events.enumerated() {
+      if skipped > 0 {
+        skipped -= 1
+        continue
+      }
       if !freesRanges {
         recorded += waiting
         waiting = []
@@ -78,7 +86,8 @@ struct PageEvents {
           let page = PageEvent(
             kind: .allocate, pfn: pfn, order: numbers[1], gfp: gfp, type: numbers[3])
           if !isOther(event), Self.isUserMemory(gfp) {
-            own += 1
+            own += isReclaiming ? 0 : 1
+            isReclaiming = false
             recorded += waiting
             waiting = []
             recorded.append(page)
@@ -96,7 +105,8 @@ struct PageEvents {
           let pfn = numbers[0] + (index << numbers[1]) * repeats.signum()
           let page = PageEvent(kind: .free, pfn: pfn, order: numbers[1])
           let isForeign =
-            lent.remove(pfn) != nil || !freesRanges && Self.isForeign(pfn, machine)
+            lent.remove(pfn) != nil
+            || (!freesRanges || isShrinking) && Self.isForeign(pfn, machine)
           if !isOther(event), !isForeign {
             own += 1
             recorded += waiting
@@ -110,9 +120,17 @@ struct PageEvents {
         }
       case Replayer.kswapdRun:
         waiting.append(PageEvent(kind: .report("kw"), numbers: Array(numbers.prefix(2))))
-        foreign.append(ForeignRequest(position: own, .kswapd(node: 0), order: 0))
+        let slab = Replayer.slabPages(events[(index + 1)...])
+        skipped = slab.events
+        for pfn in slab.pages {
+          waiting.append(PageEvent(kind: .free, pfn: pfn.index))
+        }
+        foreign.append(ForeignRequest(position: own, .kswapd(node: 0, slab: slab.pages), order: 0))
       case Self.reclaimBegin, Self.reclaimEnd:
-        own += 1
+        // The allocation that reclaims has begun, but its event comes at its end.
+        own += isReclaiming ? 1 : 2
+        isReclaiming = true
+        isShrinking = event.key == Self.reclaimBegin
         recorded += waiting
         waiting = []
         recorded.append(
