@@ -39,6 +39,8 @@ extension Machine {
     var temporaryReferences: [TemporaryReference]
     var devices: DeviceTable
     var operation: Int
+    var pressures: [PressureRecord]
+    var lastPressure: Int
     var lastPin: Int
     var lastTemporaryReference: Int
     var zeroPage: PFN?
@@ -66,7 +68,7 @@ extension Machine {
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
         pins: pins, temporaryReferences: temporaryReferences, devices: devices,
-        operation: operation,
+        operation: operation, pressures: pressures, lastPressure: lastPressure,
         lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
         hugeZeroPage: hugeZeroPage, deferredSplits: deferredSplits, lastTaken: lastTaken,
         violations: violations,
@@ -107,6 +109,8 @@ extension Machine {
       temporaryReferences = newValue.temporaryReferences
       devices = newValue.devices
       operation = newValue.operation
+      pressures = newValue.pressures
+      lastPressure = newValue.lastPressure
       lastPin = newValue.lastPin
       lastTemporaryReference = newValue.lastTemporaryReference
       zeroPage = newValue.zeroPage

@@ -123,3 +123,14 @@ extension Machine {
     return control.order
   }
 }
+
+extension Machine {
+  /// Lets background threads run only when a recording says so, from a recorded state on.
+  ///
+  /// - Parameter kswapdOrder: What kswapd of node 0 was asked for.
+  package mutating func expectRecordedThreads(kswapdOrder: Int, failures: Int) {
+    background.isEnabled = false
+    kswapds[0].order = kswapdOrder
+    kswapds[0].failures = failures
+  }
+}

@@ -158,4 +158,7 @@ public struct DumpSystem: Decodable, Sendable {
   public let page_group_by_mobility_disabled: Int
   /// Bit 1 always, bit 2 madvise.
   public let thp_flags: Int
+  /// Of node 0; the recordings' kernels have no other.
+  public let kswapd_order: Int?
+  public let kswapd_failures: Int?
 }

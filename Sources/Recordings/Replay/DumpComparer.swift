@@ -29,6 +29,12 @@ struct DumpComparer {
       comparer.checker.check(
         "min_free_kbytes", system.min_free_kbytes, machine.settings.minFreeKbytes)
       comparer.checker.check("totalreserve_pages", system.totalreserve_pages, machine.totalReserve)
+      if let order = system.kswapd_order {
+        comparer.checker.check("kswapd_order", order, machine.kswapds[0].order)
+      }
+      if let failures = system.kswapd_failures {
+        comparer.checker.check("kswapd_failures", failures, machine.kswapds[0].failures)
+      }
     }
     return ReplayReport.DumpComparison(
       tag: dump.tag ?? "", index: dump.i ?? 0, compared: comparer.checker.compared,
@@ -151,7 +157,10 @@ struct DumpComparer {
       "htlb_buddy_alloc_success", "htlb_buddy_alloc_fail",
       "compact_isolated", "compact_migrate_scanned", "compact_free_scanned", "compact_stall",
       "compact_fail", "compact_success", "compact_daemon_wake", "compact_daemon_migrate_scanned",
-      "compact_daemon_free_scanned", "cma_alloc_success", "cma_alloc_fail",
+      "compact_daemon_free_scanned", "cma_alloc_success", "cma_alloc_fail", "pageoutrun", "oom_kill",
+      "kswapd_low_wmark_hit_quickly", "kswapd_high_wmark_hit_quickly", "allocstall_dma",
+      "allocstall_dma32", "allocstall_normal", "allocstall_movable", "pgscan_kswapd",
+      "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct",
     ] {
       checker.check(name, dump[name] ?? 0, machine.event(named: name))
     }

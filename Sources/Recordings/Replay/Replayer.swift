@@ -77,8 +77,8 @@ public struct Replayer: ~Copyable {
     }
     self.recording = recording
     self.machine = machine
-    // The recording says when they run.
-    self.machine.background.isEnabled = false
+    self.machine.expectRecordedThreads(
+      kswapdOrder: dump.sys?.kswapd_order ?? 0, failures: dump.sys?.kswapd_failures ?? 0)
     report = ReplayReport(
       file: recording.name, release: recording.header.release,
       description: recording.header.desc)
