@@ -11,10 +11,13 @@ public enum MemoryLibrary {
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
         areaType(), bufferType(), kernelType(), deviceType(), mappingType(), comparisonType(context),
+        taskType(), explorationType(),
       ],
       functions: [
-        machineFunction(context), kernelsFunction(), kernelFunction(context), compareFunction(context),
+        machineFunction(context), kernelsFunction(), kernelFunction(context),
+        compareFunction(context),
         sizeFunction(), expectFunction(context),
+        stepFunction(context), exploreFunction(context), replayScheduleFunction(context),
       ],
       hexKeys: ["pfn", "head", "base", "address", "start_pfn", "end_pfn"])
   }

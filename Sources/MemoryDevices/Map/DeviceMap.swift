@@ -2,7 +2,7 @@
 // refusal none is left, and nothing is charged (I9).
 
 public import MemoryModel
-public import MemoryOperations
+import MemoryOperations
 
 /// What came of a map call.
 public struct DeviceMapOutcome: Sendable, Equatable {

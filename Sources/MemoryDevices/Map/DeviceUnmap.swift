@@ -2,7 +2,7 @@
 // all are.
 
 public import MemoryModel
-public import MemoryOperations
+import MemoryOperations
 
 /// What giving a mapping back did.
 public struct DeviceUnmapOutcome: Sendable, Equatable {

@@ -73,7 +73,6 @@ extension MemoryLibrary {
       let request = PinRequest(
         space: space, startPage: pages.lowerBound, pages: pages.count, flags: flags(call),
         entryPoint: try entryPoint(call), holder: call.string(11, default: ""))
-      var pin = Pin(request)
       let limit = call.integer(12, default: 1000)
       let spin: (Pin) -> String? = { pin in
         if pin.costs.rounds > limit {
@@ -85,11 +84,18 @@ extension MemoryLibrary {
             + "\(pin.idleRounds) times: somebody else has them isolated (see why)"
           : nil
       }
-      let waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        if call.isGiven(13) {
-          return try OperationRunner.watch(&pin, object, call, call.callback(13), spin: spin)
+      var pin: Pin
+      let waited: String?
+      if call.isGiven(13) {
+        pin = Pin(request)
+        waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+          try OperationRunner.watch(&pin, object, call, call.callback(13), spin: spin)
         }
-        return OperationRunner.run(&pin, object, call, spin: spin)
+      } else {
+        let name = object.machine.spaces[space].name + ":pin"
+        (pin, waited) = try OperationRunner.call(object, call, name, space: space, spin: spin) {
+          Pin(request)
+        }
       }
       guard let outcome = pin.outcome else {
         return call.refuse(Refusal(.EINTR, waited ?? "killed", rule: "P3.20"))

@@ -7,6 +7,7 @@ struct AllocationFlags: OptionSet, BitwiseCopyable {
   /// The low two bits select the watermark: 0 min, 1 low, 2 high.
   static let watermarkMin = AllocationFlags([])
   static let watermarkLow = AllocationFlags(rawValue: 1)
+  static let watermarkHigh = AllocationFlags(rawValue: 2)
   static let noWatermarks = AllocationFlags(rawValue: 4)
   static let oom = AllocationFlags(rawValue: 8)
   static let nonBlock = AllocationFlags(rawValue: 0x10)

@@ -88,7 +88,7 @@ extension Machine {
       zoneTable[zone].flags.contains(.boostedWatermark)
     {
       zoneTable[zone].flags.remove(.boostedWatermark)
-      kswapdWakeups += 1
+      wakeKswapd(zone, order: 0, highest: zoneTable[zone].index, gfp: [])
     }
   }
 

@@ -21,6 +21,7 @@ extension Machine {
     var pfn = start
     var order = startOrder
     while order < geometry.maxOrder {
+      if order == capture.order, isCaptured(zone, pfn, order: order, type) { return }
       let buddy = pfn.buddy(order)
       guard isFreeBuddy(buddy, order: order, of: pfn) else { break }
       var buddyType = type

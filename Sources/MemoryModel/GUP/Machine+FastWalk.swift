@@ -57,7 +57,7 @@ extension Machine {
     return page
   }
 
-  private func isAccessible(_ entry: PageTableEntry, _ flags: GUPFlags, fast: Bool) -> Bool {
+  func isAccessible(_ entry: PageTableEntry, _ flags: GUPFlags, fast: Bool) -> Bool {
     guard entry.isPresent, !entry.flags.contains(.special), !entry.flags.contains(.device) else {
       return false
     }
@@ -120,6 +120,8 @@ extension Machine {
     _ slot: Int, _ count: Int, looked: PageTableEntry.Flags, wanted: PageTableEntry.Flags,
     refused: UInt16, _ flags: GUPFlags, accessed: Bool, _ out: inout PinCursor
   ) -> Int {
+    // The loops write without noting what was there.
+    if isNoting { return 0 }
     let bias = flags.contains(.pin) ? UInt32(FolioTable.pinBias) : 1
     let words = pinWords.words.view()
     let found = PinLoop.copyFrames(
@@ -143,7 +145,7 @@ extension Machine {
     _ slot: Int, _ count: Int, wanted: PageTableEntry.Flags, refused: UInt16, _ flags: GUPFlags,
     accessed: Bool, _ out: inout PinCursor
   ) -> Int {
-    guard geometry.pageblockOrder == 9 else { return 0 }
+    guard geometry.pageblockOrder == 9, !isNoting else { return 0 }
     let looked = wanted.union([.leaf, .special, .protNone, .device, .migration, .swap])
     let isPin = flags.contains(.pin)
     let done = PinLoop.pinLeaves(
@@ -179,7 +181,7 @@ extension Machine {
   ///
   /// Kernel: `gup_fast_folio_allowed()` (rule P3.30, step 6) and `gup_must_unshare()` without an
   /// area.
-  private func mayPinFast(
+  func mayPinFast(
     _ mapping: MappingID, _ entry: PageTableEntry, _ flags: GUPFlags
   ) -> Bool {
     if mapping.isAnonymous { return true }

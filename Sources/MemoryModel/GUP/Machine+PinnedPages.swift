@@ -130,7 +130,7 @@ extension Machine {
     let end = min(words.upperBound, words.lowerBound + limit)
     var position = words.lowerBound
     while position < end {
-      if !dirty {
+      if !dirty, !isNoting {
         let done = PinLoop.drop(
           folios.frames.view(), pinWords.words.view(), at: position, count: end - position, bias)
         if isPin { countPins(.pinReleased, position..<position + done) }
@@ -157,7 +157,7 @@ extension Machine {
 
   /// From now on each run of a record stands for one pin.
   package mutating func keepOnePinAFolio(_ id: Int) {
-    if let index = pinIndex(id) { pins[index].isPerFolio = true }
+    if let index = pinIndex(id) { pins[index].keepsOnePinAFolio = true }
   }
 
   /// Pins that were taken and given back at once.

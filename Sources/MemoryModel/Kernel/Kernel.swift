@@ -58,6 +58,8 @@ public struct Kernel: Sendable, Equatable {
 
   /// How it pins for long, and migrates.
   public var pinning = PinningRules()
+  /// What keeps tasks from harming each other.
+  public var protections = Protections()
 
   public enum PerCPURegime: String, Sendable, CaseIterable {
     /// Up to 5.13: `high` is six batches, a flush frees one batch from the lists in turn (rule

@@ -131,7 +131,9 @@ extension Machine {
       frames.setHead(pfn, state)
     }
     guard state.isLRU, !state.flags.contains(.unevictable) else { return }
+    if kind == .deactivateFile { return deactivateFile(folio, state) }
     unlinkLRU(folio, state)
+    state.flags.remove(.aged)
     switch kind {
     case .activate: state.flags.insert(.active)
     case .deactivate, .deactivateFile: state.flags.subtract([.active, .referenced])
@@ -140,6 +142,33 @@ extension Machine {
     }
     frames.setHead(pfn, state)
     linkLRU(folio, state, atTail: kind == .moveTail)
+  }
+
+  /// Queues a folio that drop_caches could not free, to be the first that reclaim looks at (rule P1.27).
+  ///
+  /// Kernel: `deactivate_file_folio()`.
+  package mutating func deactivateFile(_ folio: Folio) {
+    let state = frames.head(folio.head)
+    guard state.isLRU, !state.flags.contains(.unevictable) else { return }
+    queue(folio, .deactivateFile)
+  }
+
+  /// Makes a folio that drop_caches could not free the first to be reclaimed (rule P1.27).
+  ///
+  /// Kernel: `lru_deactivate_file()`; a dirty one goes to the head, because it has to be written first.
+  private mutating func deactivateFile(_ folio: Folio, _ state: FrameState) {
+    if folios.mappings(folio) > 0 { return }
+    var state = state
+    let isActive = state.flags.contains(.active)
+    unlinkLRU(folio, state)
+    state.flags.subtract([.active, .aged])
+    frames.setHead(folio.head, state)
+    clearReferenced(folio)
+    let waits = !state.flags.isDisjoint(with: [.dirty, .writeback])
+    linkLRU(folio, frames.head(folio.head), atTail: !waits)
+    if !waits { count(.pgrotated, folio.pages) }
+    // Under MGLRU a folio on a list has no PG_active, so nothing counts as deactivated.
+    if isActive, !settings.usesGenerations { count(.pgdeactivate, folio.pages) }
   }
 
   /// Links a folio into the list that its state names; folios of all orders share the lists.
@@ -301,10 +330,19 @@ extension Machine {
   /// Kernel: `folio_isolate_lru()`, mm/vmscan.c.
   package mutating func isolateLRU(_ folio: Folio) -> Bool {
     var state = frames.head(folio.head)
-    guard state.kind == .allocated, state.isLRU else { return false }
+    guard state.kind == .allocated else { return false }
+    guard state.isLRU else {
+      guard !kernel.protections.testsAndClearsLRU, state.flags.contains(.isolated) else {
+        return false
+      }
+      violations.append("I4: the folio at \(folio.head) is linked into a second isolation list")
+      folios.addReferences(folio, 1)
+      return true
+    }
     unlinkLRU(folio, state)
     state.isLRU = false
     state.flags.insert(.isolated)
+    state.flags.remove(.aged)
     frames.setHead(folio.head, state)
     folios.addReferences(folio, 1)
     return true

@@ -5,7 +5,7 @@
 /// the next is looked at (rule P4.2).
 ///
 /// Kernel: `migrate_pages()` up to 6.2, mm/migrate.c.
-struct ClassicMigration: Sendable {
+struct ClassicMigration: Hashable, Sendable {
   static let passes = 10
 
   private(set) var failed: [PFN] = []

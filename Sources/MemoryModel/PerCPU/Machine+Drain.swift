@@ -13,7 +13,8 @@ extension Machine {
         continue
       }
       let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
-      if order == 0 && kernel.typesFollowPageblocks && drainsRuns {
+      // A task that waits for a block must see each of them come to be.
+      if order == 0 && kernel.typesFollowPageblocks && drainsRuns && capture.order < 0 {
         let run = frames.takeTail(&perCPU[local].lists[index], upTo: left)
         left -= run.count
         perCPU[local].count -= run.count

@@ -21,8 +21,8 @@ struct ScenariosCommand: ParsableCommand {
     func load() throws -> [Scenario] {
       do {
         return try ScenarioFolder.load(try ScenarioFolder.find(path))
-      } catch let failure as FileFailure {
-        complain("pinlab scenarios: \(failure)")
+      } catch {
+        complain("pinlab scenarios: \(error)")
         throw ExitCode(1)
       }
     }
