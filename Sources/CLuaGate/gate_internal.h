@@ -47,6 +47,7 @@ extern const char gate_key_objects;     // weak values: host object address -> u
 extern const char gate_key_refusal;     // metatable of refusals
 extern const char gate_key_identities;  // weak keys: value -> number
 extern const char gate_key_printer;     // the printer, a Lua function
+extern const char gate_key_hex;         // keys whose integers the printer shows in hex
 extern const char gate_key_next;        // cached traversals of next
 
 // gate_limits.c

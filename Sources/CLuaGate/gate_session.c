@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-const char gate_key_objects, gate_key_refusal, gate_key_identities, gate_key_printer,
+const char gate_key_objects, gate_key_refusal, gate_key_identities, gate_key_printer, gate_key_hex,
     gate_key_next;
 
 static void keep_text(char **slot, size_t *length, const char *text, size_t size) {

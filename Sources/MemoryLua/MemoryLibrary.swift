@@ -15,7 +15,8 @@ public enum MemoryLibrary {
       ],
       functions: [
         machineFunction(context), kernelsFunction(), sizeFunction(), expectFunction(),
-      ])
+      ],
+      hexKeys: ["pfn", "head", "base", "address", "start_pfn", "end_pfn"])
   }
 
   static func kernelsFunction() -> LuaFunction {

@@ -157,7 +157,8 @@ enum Fixture {
   ]
 
   static let library = LuaLibrary(
-    "test", doc: "The test library.", types: [counter, box, slot], functions: functions)
+    "test", doc: "The test library.", types: [counter, box, slot], functions: functions,
+    hexKeys: ["pfn"])
 
   static func session(
     _ limits: LuaLimits = .none, sandbox: Bool = true, seed: UInt64 = 1,

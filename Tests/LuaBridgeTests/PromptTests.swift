@@ -17,6 +17,18 @@ import Testing
     ("{ a = counter{}, [counter{ start = 9 }] = 1 }", ["{ a = counter at 0, [counter at 9] = 1 }"]),
     ("{ { { { { 1 } } } } }", ["{ { { { {…} } } } }"]),
     ("setmetatable({}, { __tostring = function() return 'own' end })", ["own"]),
+    ("{ pfn = 255, at = 255 }", ["{ at = 255, pfn = 0xff }"]),
+    // A list of records has columns: keys sorted, numbers right, absent values as a dash.
+    (
+      "{ { pfn = 16, zone = 'DMA' }, { pfn = 4096, zone = 'Normal' }, { pfn = 1 } }",
+      ["   pfn  zone\n  0x10  DMA\n0x1000  Normal\n   0x1  -"]
+    ),
+    ("{ { a = 1, b = {} }, { a = 2, b = {} } }", ["{ { a = 1, b = {} }, { a = 2, b = {} } }"]),
+    ("{ { a = 1 }, { b = 2 } }", ["{ { a = 1 }, { b = 2 } }"]),
+    (
+      "{ { a = 1, b = 2 }, { a = 3, b = 4 }, n = 1 }",
+      ["{ { a = 1, b = 2 }, { a = 3, b = 4 }, n = 1 }"]
+    ),
     ("(function() local t = {} t.t = t return t end)()", ["{ t = <cycle> }"]),
     ("'\\xff'", ["\"\\xff\""]),
   ])

@@ -268,6 +268,8 @@ int gate_nearest(const char *name, const char *_Nonnull const *_Nonnull names, i
 bool gate_register_type(gate_session *session, const gate_type *type);
 // `path` may be dotted: "table.name".
 bool gate_register_function(gate_session *session, const char *path, const gate_function *function);
+// The prompt shows integers under this key in hex.
+bool gate_show_in_hex(gate_session *session, const char *name);
 
 // Runs source text. On GATE_RUN_OK the results lie in slots 1...count of the main stack, until
 // gate_finish. `arguments` are strings for `...` and the global `arg`.

@@ -76,6 +76,11 @@ extension SessionCore {
         fatalError("no memory for the function \(function.name)")
       }
     }
+    for key in library.hexKeys {
+      guard unsafe gate_show_in_hex(session, key) else {
+        fatalError("no memory for the key \(key)")
+      }
+    }
   }
 
   private func fill(_ compiled: CompiledType) {

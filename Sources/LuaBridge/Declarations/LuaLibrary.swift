@@ -6,12 +6,18 @@ public struct LuaLibrary: Sendable {
   public let doc: String
   public let types: [LuaType]
   public let functions: [LuaFunction]
+  /// Keys of tables whose integers the prompt shows in hex.
+  public let hexKeys: [String]
 
-  public init(_ name: String, doc: String, types: [LuaType] = [], functions: [LuaFunction] = []) {
+  public init(
+    _ name: String, doc: String, types: [LuaType] = [], functions: [LuaFunction] = [],
+    hexKeys: [String] = []
+  ) {
     self.name = name
     self.doc = doc
     self.types = types
     self.functions = functions
+    self.hexKeys = hexKeys
   }
 
   public func type(named name: String) -> LuaType? { types.first { $0.name == name } }

@@ -43,6 +43,7 @@ extension MemoryLibrary {
       let result = object.machine.allocatePages(
         order: call.integer(0, default: 0), gfp: gfp,
         node: call.isGiven(2) ? call.integer(2) : nil, inPinScope: call.boolean(3))
+      object.machine.runBackground()
       switch result {
       case .page(let pfn): call.returns(LuaHandle("page", object, index: pfn.index))
       case .refused(let refusal):

@@ -10,7 +10,8 @@ enum OperationRunner {
   /// Runs an operation to its end, slice by slice.
   ///
   /// Between slices the session may stop it, which ends it as a fatal signal does. Nobody else runs
-  /// meanwhile: an operation that waits, or for which `spin` has words, is killed, too.
+  /// meanwhile but the kernel's threads, when it waits: an operation that waits in vain, or for which
+  /// `spin` has words, is killed, too.
   ///
   /// - Returns: What it waited for when it was killed, in words; nil when it came to its end.
   static func run<O: Operation>(
@@ -26,6 +27,8 @@ enum OperationRunner {
           return reason
         }
       case .waiting(let wait):
+        // The kernel's threads run while a task waits, and may be who it waits for.
+        if object.machine.runBackground() { continue }
         operation.interrupt(&object.machine)
         return "it waits for \(wait.description), which nobody else will give back"
       }
@@ -56,6 +59,7 @@ enum OperationRunner {
       case .finished: return nil
       case .running: break
       case .waiting(let wait):
+        if object.machine.runBackground() { continue }
         operation.interrupt(&object.machine)
         return "it waits for \(wait.description), which nobody else will give back"
       }
@@ -70,7 +74,8 @@ enum OperationRunner {
     }
   }
 
-  /// Counts one operation, and runs `body` on a CPU of the process's home node.
+  /// Counts one operation, and runs `body` on a CPU of the process's home node; then the threads run
+  /// that it woke.
   static func perform<Result>(
     _ object: MachineObject, space: Int? = nil, _ body: () throws(LuaFailure) -> Result
   ) throws(LuaFailure) -> Result {
@@ -82,7 +87,10 @@ enum OperationRunner {
     {
       object.machine.run(onCPU: other)
     }
-    defer { object.machine.run(onCPU: cpu) }
+    defer {
+      object.machine.run(onCPU: cpu)
+      object.machine.runBackground()
+    }
     return try body()
   }
 }

@@ -11,7 +11,7 @@ struct AllocationRequest {
 }
 
 /// What came of a request.
-public enum AllocationResult: Sendable, Equatable {
+public enum AllocationResult: Sendable, Hashable {
   case page(PFN)
   case refused(Refusal)
 

@@ -55,6 +55,15 @@ public struct FrameTable: ~Copyable {
     blockZones.assign(from: other.blockZones)
   }
 
+  mutating func note(in journal: Journal?) {
+    frameState.note(in: journal)
+    frameLinks.note(in: journal)
+    blockState.note(in: journal)
+    blockLinks.note(in: journal)
+    blockTypes.note(in: journal)
+    blockZones.note(in: journal)
+  }
+
   public var pageblockCount: Int { blockTypes.count }
 
   /// Whether both tables hold the same, links included.

@@ -32,7 +32,7 @@ extension Machine {
             slot, min(512 - page >> 9 & 511, (pages.upperBound - page) >> 9),
             wanted: wantsWrite || flags.contains(.get)
               ? (wantsWrite ? [.present, .write] : .present) : [.present, .exclusive],
-            fastRefusals(flags), flags, accessed: true, &out)
+            fastCheck(flags), flags, accessed: true, &out)
           if done > 0 {
             costs.entryReads += 2 * done
             costs.pinAtomics += 2 * done
@@ -55,7 +55,7 @@ extension Machine {
     return page
   }
 
-  private func isAccessible(_ entry: PageTableEntry, _ flags: GUPFlags, fast: Bool) -> Bool {
+  func isAccessible(_ entry: PageTableEntry, _ flags: GUPFlags, fast: Bool) -> Bool {
     guard entry.isPresent, !entry.flags.contains(.special), !entry.flags.contains(.device) else {
       return false
     }
@@ -64,7 +64,7 @@ extension Machine {
   }
 
   /// What the fast walk refuses for a long-term pin.
-  private func fastRefusals(_ flags: GUPFlags) -> PinningRules.Check {
+  private func fastCheck(_ flags: GUPFlags) -> PinningRules.Check {
     guard flags.contains(.longTerm) else { return .none }
     return switch kernel.pinning.fastCheck {
     case .absent: .none
@@ -72,6 +72,9 @@ extension Machine {
     case .same: kernel.pinning.check
     }
   }
+
+  /// The same as bits, see ``refusals(_:)``.
+  func fastRefusals(_ flags: GUPFlags) -> UInt16 { refusals(fastCheck(flags)) }
 
   /// The part of a walk that lies in one PTE table, which begins at entry `table`.
   private mutating func walkFastTable(
@@ -85,12 +88,12 @@ extension Machine {
     var wanted = wantedOfAnonymous
     var looked = wanted.union(.notPlain)
     var owner = PinOwner.anonymous
-    let refused = fastRefusals(flags)
+    let check = fastCheck(flags)
     var page = first
     while page < last {
       let done = grabPlain(
         table + page & 511, last - page, looked: looked, wanted: wanted,
-        refused, owner, flags, accessed: true, &out)
+        check, owner, flags, accessed: true, &out)
       costs.entryReads += 3 * done
       costs.pinAtomics += 2 * done
       costs.arrayWrites += done
@@ -135,6 +138,8 @@ extension Machine {
     _ check: PinningRules.Check, _ owner: PinOwner, _ flags: GUPFlags, accessed: Bool,
     _ out: inout PinCursor
   ) -> Int {
+    // The loops write without noting what was there.
+    if isNoting { return 0 }
     let bias = flags.contains(.pin) ? UInt32(FolioTable.pinBias) : 1
     let marked = accessed ? FolioTable.referencedBit : 0
     let words = pinWords.words.view()
@@ -176,7 +181,7 @@ extension Machine {
     _ slot: Int, _ count: Int, wanted: PageTableEntry.Flags, _ check: PinningRules.Check,
     _ flags: GUPFlags, accessed: Bool, _ out: inout PinCursor
   ) -> Int {
-    guard geometry.pageblockOrder == 9 else { return 0 }
+    guard geometry.pageblockOrder == 9, !isNoting else { return 0 }
     let looked = wanted.union([.leaf, .special, .protNone, .device, .migration, .swap])
     let isPin = flags.contains(.pin)
     let done = PinLoop.pinLeaves(
@@ -220,7 +225,7 @@ extension Machine {
   ///
   /// Kernel: `gup_fast_folio_allowed()` (rule P3.30, step 6) and `gup_must_unshare()` without an
   /// area.
-  private func mayPinFast(
+  func mayPinFast(
     _ mapping: MappingID, _ entry: PageTableEntry, _ flags: GUPFlags
   ) -> Bool {
     if mapping.isAnonymous { return true }
@@ -238,7 +243,7 @@ extension Machine {
     _ first: PFN, _ pages: Int, _ entry: PageTableEntry, _ flags: GUPFlags, _ out: inout PinCursor
   ) -> Bool {
     guard let folio = folio(of: first) else { return false }
-    if refusals(fastRefusals(flags)) >> frames.pinClass(folio.head) & 1 != 0 { return false }
+    if fastRefusals(flags) >> frames.pinClass(folio.head) & 1 != 0 { return false }
     let mapping = folios.owner(folio).mapping
     if mapping.isAnonymous {
       if !flags.contains(.write) && flags.contains(.pin) && !entry.flags.contains(.exclusive) {

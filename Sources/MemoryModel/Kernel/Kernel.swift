@@ -42,6 +42,8 @@ public struct Kernel: Sendable, Equatable {
 
   /// How it pins for long, and migrates.
   public var pinning = PinningRules()
+  /// What keeps tasks from harming each other.
+  public var protections = Protections()
 
   public enum PerCPURegime: Sendable, Equatable {
     /// 5.14 to 6.6: `high` follows the low watermark, flushes double while pages are only freed

@@ -281,7 +281,15 @@ extension Machine {
   /// Kernel: `folio_isolate_lru()`, mm/vmscan.c.
   package mutating func isolateLRU(_ folio: Folio) -> Bool {
     var state = frames.head(folio.head)
-    guard state.kind == .allocated, state.isLRU else { return false }
+    guard state.kind == .allocated else { return false }
+    guard state.isLRU else {
+      guard !kernel.protections.testsAndClearsLRU, state.flags.contains(.isolated) else {
+        return false
+      }
+      violations.append("I4: the folio at \(folio.head) is linked into a second isolation list")
+      folios.addReferences(folio, 1)
+      return true
+    }
     unlinkLRU(folio, state)
     state.isLRU = false
     state.flags.insert(.isolated)

@@ -88,8 +88,10 @@ public struct Machine: ~Copyable {
   var drainsRuns = true
   /// What the kernel has printed since boot, as far as the model says it.
   public internal(set) var log = KernelLog()
-  /// How often a node's kswapd would have been woken; it does not run in this version.
+  /// How often a node's kswapd was woken.
   public internal(set) var kswapdWakeups = 0
+  /// Woken threads that wait for their turn.
+  public package(set) var background = BackgroundQueue()
   /// Gigantic pages first.
   package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
@@ -100,6 +102,10 @@ public struct Machine: ~Copyable {
   public var failAllocation = 0
   /// Requests of others in the middle of an operation; only a replay has them.
   var foreign = ForeignRequests()
+  /// What a kernel without one of its protections has broken, in words that begin with the invariant.
+  public internal(set) var violations: [String] = []
+  /// Where writes are noted while a search may take them back.
+  var journal: Journal?
 
   /// The values under /proc/sys/vm that the allocator reads.
   public struct Settings: Sendable, Equatable {
@@ -191,52 +197,23 @@ public struct Machine: ~Copyable {
   ///
   /// Costs as a fork does, but for the page faults: the tables are there already.
   public mutating func assign(from other: borrowing Machine) {
-    kernel = other.kernel
-    zonelists = other.zonelists
-    settings = other.settings
-    memory = other.memory
-    reserved = other.reserved
-    offlineMemory = other.offlineMemory
-    cmaAreas = other.cmaAreas
-    isCMAMutexHeld = other.isCMAMutexHeld
-    operationsInProgress = other.operationsInProgress
-    log = other.log
-    isMobilityGroupingDisabled = other.isMobilityGroupingDisabled
-    totalReserve = other.totalReserve
-    currentCPU = other.currentCPU
-    kswapdWakeups = other.kswapdWakeups
-    failAllocation = other.failAllocation
-    foreign = other.foreign
-    hugePools = other.hugePools
     hugeFlags.assign(from: other.hugeFlags)
-    hugeReservations = other.hugeReservations
     frames.assign(from: other.frames)
     zoneTable.assign(from: other.zoneTable)
     perCPU.assign(from: other.perCPU)
     lruBatches.assign(from: other.lruBatches)
     lruLists.assign(from: other.lruLists)
-    lruDisableCount = other.lruDisableCount
     folios.assign(from: other.folios)
     pageTables.assign(from: other.pageTables)
     pageCache.assign(from: other.pageCache)
     pinWords.assign(from: other.pinWords)
-    spaces = other.spaces
-    regions = other.regions
-    files = other.files
-    pins = other.pins
-    temporaryReferences = other.temporaryReferences
-    operation = other.operation
-    lastPin = other.lastPin
-    lastTemporaryReference = other.lastTemporaryReference
-    zeroPage = other.zeroPage
-    hugeZeroPage = other.hugeZeroPage
-    deferredSplits = other.deferredSplits
     zoneItems.assign(from: other.zoneItems)
     numaItems.assign(from: other.numaItems)
     nodeItems.assign(from: other.nodeItems)
     events.assign(from: other.events)
     trace.assign(from: other.trace)
     cmaBitmap.assign(from: other.cmaBitmap)
+    fields = other.fields
   }
 
   // MARK: Reading

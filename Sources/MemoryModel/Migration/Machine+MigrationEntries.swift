@@ -50,7 +50,11 @@ extension Machine {
   package mutating func beginMigrationEntry(_ mapping: Mapping, of folio: Folio) -> Bool {
     var entry = pageTables[mapping.slot]
     let isAnonymous = folios.owner(folio).mapping.isAnonymous
-    if isAnonymous && entry.flags.contains(.exclusive) && folios.pins(folio) > 0 { return false }
+    if isAnonymous && entry.flags.contains(.exclusive) && folios.pins(folio) > 0,
+      kernel.protections.refusesPinnedEntries
+    {
+      return false
+    }
     if entry.flags.contains(.dirty) { setFlags(folio.head, insert: .dirty) }
     entry.flags = entry.flags.subtracting(.present).union(.migration)
     pageTables[mapping.slot] = entry
@@ -99,6 +103,7 @@ extension Machine {
   /// Whether nobody but the migration holds the unmapped folio (rule P4.6).
   package func isReadyToMove(_ folio: Folio) -> Bool {
     folios.references(folio) == expectedReferences(folio) + 1
+      || !kernel.protections.comparesReferences
   }
 
   /// Gives the identity of an unmapped folio to another one: mapping, place in the cache, flags.

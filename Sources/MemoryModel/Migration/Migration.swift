@@ -4,8 +4,8 @@
 /// Moves a list of isolated folios to other frames (rules P4.1 to P4.11).
 ///
 /// Kernel: `migrate_pages()`, mm/migrate.c.
-public struct Migration: Operation, Sendable {
-  public struct Outcome: Sendable, Equatable {
+public struct Migration: ExplorableOperation {
+  public struct Outcome: Sendable, Hashable {
     /// 0, the number of folios that did not move, or a negative errno (rule P4.2).
     public var result: Int
     public var counts: MigrationCounts

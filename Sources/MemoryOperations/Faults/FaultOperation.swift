@@ -3,7 +3,7 @@ public import MemoryModel
 /// One page fault (rules P2.10 to P2.14, P10.6).
 ///
 /// Kernel: `handle_mm_fault()`, mm/memory.c.
-public struct FaultOperation: Operation {
+public struct FaultOperation: ExplorableOperation {
   public private(set) var outcome: FaultResult?
   private var fault: PageFault
 

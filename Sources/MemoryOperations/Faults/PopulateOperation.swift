@@ -6,7 +6,7 @@ public import MemoryModel
 /// and mlock (rules P1.23, P2.13).
 ///
 /// Kernel: `populate_vma_page_range()`, mm/gup.c.
-public struct PopulateOperation: Operation {
+public struct PopulateOperation: ExplorableOperation {
   public private(set) var outcome: Result<Int, Refusal>?
   private let space: Int
   private let pages: Range<Int>

@@ -7,7 +7,7 @@ public import MemoryModel
 ///
 /// Kernel: `dup_mmap()`, `copy_page_range()`. The parent's mmap_lock is held for writing, so slow
 /// walkers stay out; fast ones see an odd sequence.
-public struct ForkOperation: Operation {
+public struct ForkOperation: ExplorableOperation {
   /// The child's id.
   public private(set) var outcome: Result<Int, Refusal>?
   private let parent: Int

@@ -6,8 +6,8 @@ internal import MemoryModel
 /// Looks whether pinned pages may stay, and moves those that may not (rules P3.40 to P3.55).
 ///
 /// Kernel: `check_and_migrate_movable_pages()`, mm/gup.c.
-struct LongTermCheck: Sendable {
-  enum Result: Sendable, Equatable {
+struct LongTermCheck: Hashable, Sendable {
+  enum Result: Hashable, Sendable {
     /// All may stay, or may not but stay all the same (older kernels); they are pinned.
     case stay
     /// All were unpinned; pin again.
@@ -16,7 +16,9 @@ struct LongTermCheck: Sendable {
     case failed(stuck: [PFN])
   }
 
-  private enum Phase: Sendable { case collect, isolate(Folio), unpin, migrate, putBack, done }
+  private enum Phase: Hashable, Sendable {
+    case collect, isolate(Folio), unpin, migrate, putBack, done
+  }
 
   private var phase = Phase.collect
   private(set) var result: Result?

@@ -7,9 +7,9 @@ public import MemoryModel
 /// the check and migration (rules P3.11 to P3.55).
 ///
 /// Kernel: `gup_fast_fallback()`, `__gup_longterm_locked()`, `__get_user_pages()`, mm/gup.c.
-public struct Pin: Operation {
-  private enum Phase: Sendable {
-    case begin, fast, lock, walk, fault(unshare: Bool), check, finish(Refusal?), done
+public struct Pin: ExplorableOperation {
+  private enum Phase: Hashable, Sendable {
+    case begin, fast, sequence, lock, walk, fault(unshare: Bool), check, finish(Refusal?), done
   }
 
   public let request: PinRequest
@@ -17,6 +17,11 @@ public struct Pin: Operation {
   public private(set) var costs = OperationCosts()
   /// Rounds in a row that isolated nothing: it spins until somebody puts a folio back (rule P3.43).
   public private(set) var idleRounds = 0
+
+  private struct FaultRefusal: Hashable, Sendable {
+    var page: Int
+    var refusal: Refusal
+  }
 
   private var phase = Phase.begin
   private let flags: GUPFlags
@@ -29,7 +34,9 @@ public struct Pin: Operation {
   private var sequence = 0
   private var fault: FaultOperation?
   /// What the last run of faults ended with, and where.
-  private var faultRefusal: (page: Int, refusal: Refusal)?
+  private var faultRefusal: FaultRefusal?
+  /// The fast walk of one leaf, while somebody watches its steps.
+  private var grab: FastGrab?
   private var check: LongTermCheck?
   private var checksNoMore = false
   private var stuck: [PFN] = []
@@ -54,7 +61,8 @@ public struct Pin: Operation {
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
     switch phase {
     case .begin: begin(&machine)
-    case .fast: walkFast(&machine, pace)
+    case .fast: if pace == .step { stepFast(&machine) } else { walkFast(&machine) }
+    case .sequence: endFast(&machine)
     case .lock:
       guard machine.lockForReading(request.space) else {
         return .waiting(.mmapLock(request.space))
@@ -109,14 +117,41 @@ public struct Pin: Operation {
 
   // MARK: The fast walk
 
-  private mutating func walkFast(_ machine: inout Machine, _ pace: Pace) {
-    let end = pace == .step ? leafEnd(machine) : sliceEnd
+  private mutating func walkFast(_ machine: inout Machine) {
+    if var work = grab {
+      // Somebody watched until now.
+      while !work.isDone { work.step(&machine, request.space, flags, &cursor, &costs) }
+      endGrab(work)
+      if case .sequence = phase { return endFast(&machine) }
+    }
+    let end = sliceEnd
     let reached = machine.walkFast(request.space, page..<end, flags, &cursor, &costs)
-    let stopped = reached < end
     page = reached
-    guard stopped || page == endPage else { return }
-    if flags.contains(.pin), machine.spaces[request.space].writeProtectSequence != sequence {
-      // A fork copied page tables meanwhile: all of it goes back (f9).
+    if reached < end || page == endPage { endFast(&machine) }
+  }
+
+  /// One of f2 to f8.
+  private mutating func stepFast(_ machine: inout Machine) {
+    // The upper levels count once (rule P8.2).
+    if grab == nil, page == request.startPage { costs.entryReads += 2 }
+    var work = grab ?? FastGrab(page: page, limit: endPage)
+    grab = nil
+    work.step(&machine, request.space, flags, &cursor, &costs)
+    if work.isDone { endGrab(work) } else { grab = work }
+  }
+
+  private mutating func endGrab(_ work: FastGrab) {
+    grab = nil
+    if work.stage == .taken { page = work.end }
+    if work.stage == .stopped || page == endPage { phase = .sequence }
+  }
+
+  /// f9.
+  private mutating func endFast(_ machine: inout Machine) {
+    if flags.contains(.pin), machine.kernel.protections.checksForkSequence,
+      machine.spaces[request.space].writeProtectSequence != sequence
+    {
+      // A fork copied page tables meanwhile: all of it goes back.
       _ = machine.unpin(
         cursor.start..<cursor.position, flags, limit: .max >> 1, batched: true, dirty: false,
         &costs)
@@ -130,12 +165,6 @@ public struct Pin: Operation {
     } else {
       phase = .lock
     }
-  }
-
-  /// The end of the leaf that `page` lies in.
-  private func leafEnd(_ machine: borrowing Machine) -> Int {
-    let level = machine.entry(request.space, page: page).level
-    return min(endPage, (page | ((1 << level.order) - 1)) + 1)
   }
 
   // MARK: The slow walk
@@ -249,7 +278,8 @@ public struct Pin: Operation {
     }
     let access: FaultAccess = unshare ? .unshare : flags.contains(.write) ? .write : .read
     let inPinScope = isLongTerm && machine.kernel.pinning.scope == .pin
-    if let (refusedPage, refusal) = faultRefusal, refusedPage == page {
+    if let known = faultRefusal, known.page == page {
+      let refusal = known.refusal
       faultRefusal = nil
       phase = .walk
       endWalk(refusal)
@@ -271,7 +301,9 @@ public struct Pin: Operation {
       if end > page {
         let run = machine.faultRange(request.space, page..<end, access, inPinScope: inPinScope)
         costs.faults += run.faults
-        if let refusal = run.refusal { faultRefusal = (page + run.done, refusal) }
+        if let refusal = run.refusal {
+          faultRefusal = FaultRefusal(page: page + run.done, refusal: refusal)
+        }
         if run.done > 0 { phase = .walk }
         return nil
       }
@@ -360,6 +392,8 @@ public struct Pin: Operation {
 
   public mutating func interrupt(_ machine: inout Machine) {
     if case .done = phase { return }
+    grab?.abandon(&machine, flags)
+    grab = nil
     if var work = check {
       work.interrupt(&machine, &costs)
       check = nil
@@ -379,8 +413,10 @@ public struct Pin: Operation {
     switch phase {
     case .begin: return Step("g0", request.entryPoint.rawValue, "check the arguments")
     case .fast:
+      return (grab ?? FastGrab(page: page, limit: endPage)).nextStep
+    case .sequence:
       return Step(
-        "f2", "gup_fast_pte_range", "read the entry of \(address) without a lock and pin it")
+        "f9", "gup_fast", "test whether a fork of process \(request.space) came in between")
     case .lock: return Step("g1", "mmap_read_lock", "take mmap_lock of process \(request.space)")
     case .walk:
       return Step("g2", "follow_page_mask", "read the entry of \(address) and grab its page")

@@ -13,7 +13,7 @@ public enum PinEntryPoint: String, Sendable, CaseIterable {
 }
 
 /// What is to be pinned, and how.
-public struct PinRequest: Sendable, Equatable {
+public struct PinRequest: Sendable, Hashable {
   public var space: Int
   /// The first page of the address space.
   public var startPage: Int
@@ -77,7 +77,7 @@ public struct PinRequest: Sendable, Equatable {
 }
 
 /// What came of a pin.
-public struct PinOutcome: Sendable, Equatable {
+public struct PinOutcome: Sendable, Hashable {
   /// Pages that are pinned now; may be fewer than asked for.
   public var pages: Int
   /// The record of the pinned pages; nil when there are none.

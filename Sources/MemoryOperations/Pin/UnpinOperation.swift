@@ -5,7 +5,7 @@ public import MemoryModel
 /// Gives the pages of a pin back (rule P3.80).
 ///
 /// Kernel: `unpin_user_pages()`, `unpin_user_pages_dirty_lock()`, mm/gup.c.
-public struct UnpinOperation: Operation {
+public struct UnpinOperation: ExplorableOperation {
   /// What it did, once all pages are given back.
   public private(set) var outcome: OperationCosts?
   private let pin: PinRecord

@@ -62,7 +62,7 @@ public struct GuestMap {
       case .cma: "CMA"
       case .movable: "ZONE_MOVABLE"
       case .normal: "ZONE_NORMAL"
-      case .low: "a lower zone"
+      case .low: "ZONE_DMA32 or ZONE_DMA"
       case .zero: "the zero page"
       case .device: "device memory"
       }
