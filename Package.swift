@@ -21,6 +21,8 @@ let package = Package(
     // What tasks do to a machine, as operations that can stop between any two atomic steps: faults,
     // pins, migration.
     .target(name: "MemoryOperations", dependencies: ["MemoryModel"]),
+    // Tasks side by side on one machine: every order of their atomic steps, searched or chosen by hand.
+    .target(name: "MemoryExploration", dependencies: ["MemoryModel", "MemoryOperations"]),
     // Guests: processes with RAM; what their pins look like and cost, and why a page is where it is.
     .target(name: "MemoryGuests", dependencies: ["MemoryModel", "MemoryOperations"]),
     // /proc texts and maps, drawn from the state of a machine.
@@ -39,8 +41,8 @@ let package = Package(
     .target(
       name: "MemoryLua",
       dependencies: [
-        "MemoryModel", "MemoryOperations", "MemoryGuests", "MemoryRender", "Recordings",
-        "LuaBridge",
+        "MemoryModel", "MemoryOperations", "MemoryExploration", "MemoryGuests", "MemoryRender",
+        "Recordings", "LuaBridge",
       ]),
     // The library product: a session inside another Swift program.
     .target(name: "PinLab", dependencies: ["MemoryModel", "MemoryLua", "LuaBridge"]),
@@ -63,7 +65,10 @@ let package = Package(
       ]),
     .executableTarget(
       name: "pinlab-bench",
-      dependencies: ["MemoryModel", "MemoryOperations", "Recordings", "LuaBridge", "MemoryLua"]),
+      dependencies: [
+        "MemoryModel", "MemoryOperations", "MemoryExploration", "Recordings", "LuaBridge",
+        "MemoryLua",
+      ]),
     // Compares what a test draws with a text file beside it.
     .target(name: "GoldenTesting", path: "Tests/GoldenTesting"),
     // What the test targets share: choices, seeds, drawn memory, naive models.
@@ -74,6 +79,9 @@ let package = Package(
     .testTarget(
       name: "MemoryOperationsTests",
       dependencies: ["MemoryModel", "MemoryOperations", "ModelTesting", "GoldenTesting"]),
+    .testTarget(
+      name: "MemoryExplorationTests",
+      dependencies: ["MemoryExploration", "MemoryModel", "MemoryOperations", "ModelTesting"]),
     .testTarget(
       name: "MemoryGuestsTests",
       dependencies: ["MemoryGuests", "MemoryModel", "MemoryOperations"]),

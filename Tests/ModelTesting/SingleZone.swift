@@ -89,8 +89,7 @@ extension Machine {
 
   /// Blocks on one per-CPU list, the next to be taken first.
   public func perCPUBlocks(_ zone: Int, cpu: Int = 0, list: Int) -> [Int] {
-    let order = PerCPUList.order(list, pageblockOrder: geometry.pageblockOrder)
-    return frames.blocks(perCPUPages(zone: zone, cpu: cpu).list(list)).map(\.index)
+    frames.blocks(perCPUPages(zone: zone, cpu: cpu).list(list)).map(\.index)
   }
 
   /// nr_free by order, over all types.

@@ -25,8 +25,8 @@ extension MemoryLibrary {
           "kernelcore", .any, optional: true, "Size or \"N%\" that is kept out of ZONE_MOVABLE."),
         LuaParameter("movablecore", .any, optional: true, "Size or \"N%\" of ZONE_MOVABLE."),
         LuaParameter(
-          "kernel", .choice(Kernel.presets.map(\.name)), optional: true,
-          "Whose rules apply; see kernels()."),
+          "kernel", .any, optional: true,
+          "Whose rules apply: a kernel, or the name of one; see kernels()."),
         LuaParameter(
           "thp", .choice(["always", "madvise", "never"]), default: "always",
           "transparent_hugepage/enabled. Huge pages raise the watermarks; below 512 MiB they are off."
@@ -61,7 +61,10 @@ extension MemoryLibrary {
       rules: ["A1.1", "A1.9", "A1.16", "A1.26"],
       example: "m = machine{ ram = \"1G\", cma = \"256M\" }\nm:zone(\"DMA32\").cma_pages --> 65536"
     ) { call throws(LuaFailure) in
-      let object = context.object(try MachineOptions(context).machine(&call))
+      let kernel =
+        call.isGiven(7) ? try KernelArgument.object(call.value(7), "kernel", of: "machine") : nil
+      let object = context.object(try MachineOptions(context).machine(&call, kernel?.kernel))
+      object.kernel = kernel
       call.hintMemory(bytes: 1 << 20)
       call.returns(LuaHandle("machine", object))
     }
@@ -74,12 +77,11 @@ struct MachineOptions {
 
   init(_ context: MemoryContext) { self.context = context }
 
-  func machine(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
-    if call.isGiven(14) { return try restored(&call) }
+  func machine(_ call: inout LuaCall, _ kernel: Kernel?) throws(LuaFailure) -> Machine {
+    if call.isGiven(14) { return try restored(&call, kernel) }
     var configuration = MachineConfiguration()
     configuration.geometry = Geometry.all[call.integer(3, default: 0)]
-    configuration.kernel =
-      call.isGiven(7) ? Kernel.presets[call.integer(7)] : context.kernel
+    configuration.kernel = kernel ?? context.kernel
     configuration.transparentHugePages = call.integer(8, default: 0) != 2
     configuration.hugePagesOnlyAdvised = call.integer(8, default: 0) == 1
     configuration.hasCMA = call.boolean(10, default: true)
@@ -118,7 +120,9 @@ struct MachineOptions {
     }
   }
 
-  private func restored(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
+  private func restored(
+    _ call: inout LuaCall, _ kernel: Kernel?
+  ) throws(LuaFailure) -> Machine {
     for position in 0..<14 where position != 7 && call.isGiven(position) {
       throw LuaFailure(
         "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
@@ -130,7 +134,7 @@ struct MachineOptions {
       var text = ""
       var machine = try MachineFile.load(call.string(14)) { text = $0.text }
       call.write(text)
-      if call.isGiven(7) { machine.setKernel(Kernel.presets[call.integer(7)]) }
+      if let kernel { machine.setKernel(kernel) }
       return machine
     } catch {
       throw LuaFailure("machine: \(error.message)")

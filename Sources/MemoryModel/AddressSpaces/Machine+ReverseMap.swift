@@ -1,5 +1,5 @@
 /// One place where a page table shows a folio, or will show it again after a migration.
-package struct Mapping: Sendable {
+package struct Mapping: Hashable, Sendable {
   package let space: Int
   /// The page of the address space at which the entry stands.
   package let page: Int

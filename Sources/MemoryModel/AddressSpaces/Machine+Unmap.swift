@@ -2,8 +2,8 @@
 ///
 /// The areas are out of the process; their entries go page by page, then the tables, then the pages
 /// themselves.
-package struct Unmapping: Sendable {
-  package enum Phase: Sendable, Equatable {
+package struct Unmapping: Hashable, Sendable {
+  package enum Phase: Hashable, Sendable {
     case zap(page: Int)
     case tables
     case finish

@@ -1,8 +1,8 @@
 /// A range of a process's addresses with one backing and one set of permissions.
 ///
 /// Kernel: `struct vm_area_struct`. Pages are counted in units of 4 KiB from address 0.
-public struct MemoryArea: Sendable, Equatable {
-  public struct Flags: OptionSet, Sendable {
+public struct MemoryArea: Sendable, Hashable {
+  public struct Flags: OptionSet, Hashable, Sendable {
     public let rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
@@ -28,7 +28,7 @@ public struct MemoryArea: Sendable, Equatable {
     public static let reserveLost = Flags(rawValue: 1 << 13)
   }
 
-  public enum Backing: Sendable, Equatable {
+  public enum Backing: Sendable, Hashable {
     case anonymous
     /// File index and the page of the file at which the area starts.
     case file(Int, offset: Int)

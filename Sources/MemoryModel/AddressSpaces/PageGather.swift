@@ -4,8 +4,8 @@
 /// Pages that an unmap has taken out of the tables and has still to let go, and tables after them.
 ///
 /// Kernel: `struct mmu_gather`, mm/mmu_gather.c.
-package struct PageGather: Sendable {
-  package struct Entry: Sendable {
+package struct PageGather: Hashable, Sendable {
+  package struct Entry: Hashable, Sendable {
     /// The head of a folio, or pages of order 0 that follow each other, with a reference each.
     var run: PFNRun
     /// Of the folio; -1 for the frame of a page table.

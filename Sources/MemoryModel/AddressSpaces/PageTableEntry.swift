@@ -7,7 +7,7 @@
 /// `exclusive` is the kernel's PageAnonExclusive: only one mapping of an exclusive page exists, so
 /// the bit can live in it (rule P2.3). `part` marks a page of a large folio that is mapped by
 /// itself, so that a walker need not look at the frame to tell.
-public struct PageTableEntry: BitwiseCopyable, Sendable, Equatable {
+public struct PageTableEntry: BitwiseCopyable, Sendable, Hashable {
   public var rawValue: UInt64
 
   public init(rawValue: UInt64 = 0) { self.rawValue = rawValue }

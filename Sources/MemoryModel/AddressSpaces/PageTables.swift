@@ -32,8 +32,22 @@ public struct PageTables: ~Copyable {
     entries.assign(from: other.entries, prefix: prefix * Self.entriesPerTable)
     frames.assign(from: other.frames, prefix: prefix)
     deposits.assign(from: other.deposits, prefix: prefix)
-    used = other.used
-    firstFree = other.firstFree
+    extent = other.extent
+  }
+
+  mutating func note(in journal: Journal?) {
+    entries.note(in: journal)
+    frames.note(in: journal)
+    deposits.note(in: journal)
+  }
+
+  /// What is not in the tables.
+  var extent: TableExtent {
+    get { TableExtent(used: used, firstFree: firstFree) }
+    set {
+      used = newValue.used
+      firstFree = newValue.firstFree
+    }
   }
 
   /// An empty table, or nil when the model's room for tables is used up.
@@ -76,6 +90,7 @@ public struct PageTables: ~Copyable {
   mutating func move(_ slot: Int, to run: PFNRun) {
     let first = run.first.index
     let step = run.step
+    entries.noteWrite(of: slot..<slot + run.count)
     let view = entries.view()
     for offset in 0..<run.count {
       let pfn = UInt64(UInt32(truncatingIfNeeded: first &+ offset &* step))
@@ -132,4 +147,10 @@ public struct PageTables: ~Copyable {
       level = lower
     }
   }
+}
+
+/// How far a growing table is used, and the first of its free parts.
+struct TableExtent: Hashable, Sendable {
+  var used: Int
+  var firstFree: Int
 }

@@ -11,6 +11,8 @@ package struct CMABitmap: ~Copyable {
 
   mutating func assign(from other: borrowing CMABitmap) { words.assign(from: other.words) }
 
+  mutating func note(in journal: Journal?) { words.note(in: journal) }
+
   package func isEqual(to other: borrowing CMABitmap) -> Bool { words.isEqual(to: other.words) }
 
   func isSet(_ bit: Int, _ area: Machine.CMAArea) -> Bool {

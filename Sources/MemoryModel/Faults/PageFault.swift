@@ -2,7 +2,7 @@
 // nobody sees yet, references that it took, a frame for a table. Ending it gives them back.
 
 /// What the faulting access wants to do.
-public enum FaultAccess: Sendable, Equatable {
+public enum FaultAccess: Sendable, Hashable {
   case read
   case write
   /// Make a page of its own without the right to write, as a read pin needs it (rule P2.21).
@@ -10,7 +10,7 @@ public enum FaultAccess: Sendable, Equatable {
 }
 
 /// How a fault ended.
-public enum FaultResult: Sendable, Equatable {
+public enum FaultResult: Sendable, Hashable {
   /// The entry is there, or another task changed it meanwhile and the access tries again.
   case mapped
   case refused(Refusal)
@@ -19,7 +19,7 @@ public enum FaultResult: Sendable, Equatable {
 /// One page fault in the kernel's atomic steps (rules P2.10 to P2.14, P10.6).
 ///
 /// Kernel: `handle_mm_fault()`, mm/memory.c.
-package struct PageFault: Sendable {
+package struct PageFault: Hashable, Sendable {
   package let space: Int
   package let page: Int
   package let access: FaultAccess
@@ -30,7 +30,7 @@ package struct PageFault: Sendable {
   package var phase = Phase.start
   package var result: FaultResult?
 
-  package enum Phase: Sendable, Equatable {
+  package enum Phase: Hashable, Sendable {
     /// Looks at area and entry, makes tables, and allocates.
     case start
     /// Holds a new anonymous folio: takes the page-table lock and installs it, unless the entry at

@@ -20,8 +20,18 @@ package struct PageCache: ~Copyable {
 
   mutating func assign(from other: borrowing PageCache) {
     entries.assign(from: other.entries, prefix: max(used, other.used) * Self.chunkPages)
-    used = other.used
-    firstFree = other.firstFree
+    extent = other.extent
+  }
+
+  mutating func note(in journal: Journal?) { entries.note(in: journal) }
+
+  /// What is not in the table.
+  var extent: TableExtent {
+    get { TableExtent(used: used, firstFree: firstFree) }
+    set {
+      used = newValue.used
+      firstFree = newValue.firstFree
+    }
   }
 
   /// A chunk without pages, or nil when the model's room is used up.

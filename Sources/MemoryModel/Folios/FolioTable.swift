@@ -56,6 +56,11 @@ public struct FolioTable: ~Copyable {
     large.assign(from: other.large)
   }
 
+  mutating func note(in journal: Journal?) {
+    frames.note(in: journal)
+    large.note(in: journal)
+  }
+
   // MARK: References
 
   func references(_ folio: Folio) -> Int {
@@ -170,8 +175,9 @@ public struct FolioTable: ~Copyable {
 
   /// Adds a reference to each folio of order 0.
   mutating func addReference(_ run: PFNRun) {
-    let view = frames.view()
     let range = run.range
+    frames.noteWrite(of: range.start..<range.end)
+    let view = frames.view()
     for index in range.start..<range.end {
       var counts = view[index]
       counts.references += 1
@@ -181,8 +187,9 @@ public struct FolioTable: ~Copyable {
 
   /// Takes the only mapping of each folio of order 0 away.
   mutating func clearMappings(_ run: PFNRun) {
-    let view = frames.view()
     let range = run.range
+    frames.noteWrite(of: range.start..<range.end)
+    let view = frames.view()
     for index in range.start..<range.end {
       var counts = view[index]
       counts.mappings &= Self.referencedBit

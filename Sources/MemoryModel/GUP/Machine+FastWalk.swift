@@ -55,7 +55,7 @@ extension Machine {
     return page
   }
 
-  private func isAccessible(_ entry: PageTableEntry, _ flags: GUPFlags, fast: Bool) -> Bool {
+  func isAccessible(_ entry: PageTableEntry, _ flags: GUPFlags, fast: Bool) -> Bool {
     guard entry.isPresent, !entry.flags.contains(.special), !entry.flags.contains(.device) else {
       return false
     }
@@ -64,7 +64,7 @@ extension Machine {
   }
 
   /// Which pageblocks the fast walk refuses for a long-term pin, see ``FrameTable/pinClass(_:)``.
-  private func fastRefusals(_ flags: GUPFlags) -> UInt16 {
+  func fastRefusals(_ flags: GUPFlags) -> UInt16 {
     guard flags.contains(.longTerm) else { return 0 }
     switch kernel.pinning.fastCheck {
     case .absent: return 0
@@ -81,7 +81,8 @@ extension Machine {
     let wantsWrite = flags.contains(.write)
     let access = wantsWrite ? PageTableEntry.Flags([.present, .write]) : .present
     // A read pin wants anonymous pages to be exclusive; the long way tells.
-    let wanted = access.union(wantsWrite || flags.contains(.get) ? [] : .exclusive)
+    let wantsExclusive = !wantsWrite && !flags.contains(.get) && unshares(anonymous: true)
+    let wanted = access.union(wantsExclusive ? .exclusive : [])
     let looked = wanted.union([.special, .protNone, .device, .migration, .swap, .part])
     let refused = fastRefusals(flags)
     var page = first
@@ -116,6 +117,8 @@ extension Machine {
     _ slot: Int, _ count: Int, looked: PageTableEntry.Flags, wanted: PageTableEntry.Flags,
     refused: UInt16, _ flags: GUPFlags, accessed: Bool, _ out: inout PinCursor
   ) -> Int {
+    // The loops write without noting what was there.
+    if isNoting { return 0 }
     let bias = flags.contains(.pin) ? UInt32(FolioTable.pinBias) : 1
     let words = pinWords.words.view()
     let found = PinLoop.copyFrames(
@@ -139,7 +142,7 @@ extension Machine {
     _ slot: Int, _ count: Int, wanted: PageTableEntry.Flags, refused: UInt16, _ flags: GUPFlags,
     accessed: Bool, _ out: inout PinCursor
   ) -> Int {
-    guard geometry.pageblockOrder == 9 else { return 0 }
+    guard geometry.pageblockOrder == 9, !isNoting else { return 0 }
     let looked = wanted.union([.leaf, .special, .protNone, .device, .migration, .swap])
     let isPin = flags.contains(.pin)
     let done = PinLoop.pinLeaves(
@@ -175,17 +178,19 @@ extension Machine {
   ///
   /// Kernel: `gup_fast_folio_allowed()` (rule P3.30, step 6) and `gup_must_unshare()` without an
   /// area.
-  private func mayPinFast(
+  func mayPinFast(
     _ mapping: MappingID, _ entry: PageTableEntry, _ flags: GUPFlags
   ) -> Bool {
     if mapping.isAnonymous { return true }
     guard let file = mapping.fileIndex else { return false }
     if !flags.contains(.write) {
       // A long-term read of a page-cache page may need a copy, which only the area tells.
-      return (!flags.isSuperset(of: [.longTerm, .pin]) || entry.flags.contains(.write))
+      return (!unshares(anonymous: false) || !flags.isSuperset(of: [.longTerm, .pin])
+        || entry.flags.contains(.write))
         && files[file].kind != .secret
     }
     return !flags.contains(.longTerm) || files[file].isMemory
+      || mayWriteForLong(files[file].kind)
   }
 
   /// Takes pages of one folio at once.
@@ -196,7 +201,9 @@ extension Machine {
     if fastRefusals(flags) >> frames.pinClass(folio.head) & 1 != 0 { return false }
     let mapping = folios.owner(folio).mapping
     if mapping.isAnonymous {
-      if !flags.contains(.write) && flags.contains(.pin) && !entry.flags.contains(.exclusive) {
+      if !flags.contains(.write) && flags.contains(.pin) && !entry.flags.contains(.exclusive),
+        unshares(anonymous: true)
+      {
         return false
       }
     } else if !mayPinFast(mapping, entry, flags) {

@@ -118,7 +118,7 @@ extension Machine {
     let end = min(words.upperBound, words.lowerBound + limit)
     var position = words.lowerBound
     while position < end {
-      if !dirty {
+      if !dirty, !isNoting {
         let done = PinLoop.drop(
           folios.frames.view(), pinWords.words.view(), at: position, count: end - position, bias)
         if isPin { countPins(.pinReleased, position..<position + done) }

@@ -1,5 +1,5 @@
 /// Where the pages that a walk finds are written down: the words of one ``PinRecord``.
-package struct PinCursor: Sendable {
+package struct PinCursor: Hashable, Sendable {
   /// The next word.
   package var position: Int
   package let start: Int

@@ -1,5 +1,5 @@
 /// A pin as its holder keeps it: who, since when, and which pages in order.
-public struct PinRecord: Sendable {
+public struct PinRecord: Sendable, Hashable {
   public let id: Int
   /// The process whose memory it is.
   public let space: Int

@@ -15,8 +15,23 @@ public struct PinWords: ~Copyable {
 
   mutating func assign(from other: borrowing PinWords) {
     words.assign(from: other.words, prefix: max(used, other.used))
-    used = other.used
-    free = other.free
+    extent = other.extent
+  }
+
+  mutating func note(in journal: Journal?) { words.note(in: journal) }
+
+  /// What is not in the table.
+  struct Extent: Hashable, Sendable {
+    var used: Int
+    var free: [Range<Int>]
+  }
+
+  var extent: Extent {
+    get { Extent(used: used, free: free) }
+    set {
+      used = newValue.used
+      free = newValue.free
+    }
   }
 
   /// Room for `count` words, or nil when the model has none.

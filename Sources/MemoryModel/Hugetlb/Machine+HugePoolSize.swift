@@ -176,7 +176,6 @@ extension Machine {
   /// the order in which they are taken out. Kernel: `remove_pool_hugetlb_folio()`,
   /// `update_and_free_pages_bulk()`.
   mutating func removeFromHugePool(_ pool: Int, _ nodes: [Int], surplus: Bool) -> PFN? {
-    let order = hugePools[pool].order
     for _ in nodes {
       let node = Self.turn(&hugePools[pool].nextToFree, nodes)
       if surplus && hugePools[pool].nodes[node].surplus == 0 { continue }

@@ -1,6 +1,6 @@
 /// Why a range is isolated: it decides which pages are in the way, and what its pageblocks become
 /// afterwards (rules A6.1, A6.5, P5.10, P6.1).
-public enum IsolationMode: Sendable, Equatable {
+public enum IsolationMode: Sendable, Hashable {
   /// `cma_alloc()`: a CMA pageblock is taken whatever it holds.
   ///
   /// Kernel: `MIGRATE_CMA`.

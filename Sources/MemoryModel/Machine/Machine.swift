@@ -88,10 +88,27 @@ public struct Machine: ~Copyable {
   var drainsRuns = true
   /// What the kernel has printed since boot, as far as the model says it.
   public internal(set) var log = KernelLog()
+  /// One a node.
+  public package(set) var kswapds: [Kswapd]
+  /// The process whose task runs the operation; nil for a kernel thread or a script of the machine.
+  ///
+  /// Kernel: `current->mm`.
+  public package(set) var currentSpace: Int?
   /// How often a node's kswapd was woken.
   public internal(set) var kswapdWakeups = 0
   /// Woken threads that wait for their turn.
   public package(set) var background = BackgroundQueue()
+  /// What each node's kcompactd was asked for.
+  var kcompactd: [Kcompactd]
+  /// The compaction whose migration runs now: its targets come from it.
+  var compacting: CompactControl?
+  /// The block that the compacting task waits for.
+  var capture = Capture()
+  /// Reclaim and compaction that run now, one inside the other: a request from in there may use the
+  /// reserves, and must not reclaim again.
+  ///
+  /// Kernel: `PF_MEMALLOC`.
+  var reclaimDepth = 0
   /// Gigantic pages first.
   package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
@@ -102,6 +119,10 @@ public struct Machine: ~Copyable {
   public var failAllocation = 0
   /// Requests of others in the middle of an operation; only a replay has them.
   var foreign = ForeignRequests()
+  /// What a kernel without one of its protections has broken, in words that begin with the invariant.
+  public internal(set) var violations: [String] = []
+  /// Where writes are noted while a search may take them back.
+  var journal: Journal?
 
   /// The values under /proc/sys/vm that the allocator reads.
   public struct Settings: Sendable, Equatable {
@@ -119,6 +140,12 @@ public struct Machine: ~Copyable {
     /// `use_zero_page`: a read of empty memory may map the huge zero page (rule P2.11).
     public var usesHugeZeroPage = true
     public var freeHighBatch = true
+    /// Multi-generational LRU, on in Debian's kernels: an access only sets a flag (rule P1.27).
+    ///
+    /// Kernel: `lru_gen_enabled()`, /sys/kernel/mm/lru_gen/enabled.
+    public var usesGenerations = true
+    /// vm.compaction_proactiveness, from 0 (off) to 100.
+    public var compactionProactiveness = 20
 
     public init() {}
   }
@@ -156,6 +183,7 @@ public struct Machine: ~Copyable {
     self.settings = settings
     cpuCount = cpuNodes.count
     zonelists = Array(repeating: [], count: nodeCount)
+    kcompactd = Array(repeating: Kcompactd(), count: nodeCount)
     self.frames = frames
     self.zoneTable = zoneTable
     self.perCPU = perCPU
@@ -172,6 +200,7 @@ public struct Machine: ~Copyable {
     hugePools = [geometry.giganticOrder, geometry.hugeOrder].map {
       HugePool(order: $0, nodeCount: nodeCount)
     }
+    kswapds = Array(repeating: Kswapd(), count: nodeCount)
     self.hugeFlags = hugeFlags
     self.trace = trace
     self.cmaBitmap = cmaBitmap
@@ -193,53 +222,23 @@ public struct Machine: ~Copyable {
   ///
   /// Costs as a fork does, but for the page faults: the tables are there already.
   public mutating func assign(from other: borrowing Machine) {
-    kernel = other.kernel
-    zonelists = other.zonelists
-    settings = other.settings
-    memory = other.memory
-    reserved = other.reserved
-    offlineMemory = other.offlineMemory
-    cmaAreas = other.cmaAreas
-    isCMAMutexHeld = other.isCMAMutexHeld
-    operationsInProgress = other.operationsInProgress
-    log = other.log
-    isMobilityGroupingDisabled = other.isMobilityGroupingDisabled
-    totalReserve = other.totalReserve
-    currentCPU = other.currentCPU
-    kswapdWakeups = other.kswapdWakeups
-    background = other.background
-    failAllocation = other.failAllocation
-    foreign = other.foreign
-    hugePools = other.hugePools
     hugeFlags.assign(from: other.hugeFlags)
-    hugeReservations = other.hugeReservations
     frames.assign(from: other.frames)
     zoneTable.assign(from: other.zoneTable)
     perCPU.assign(from: other.perCPU)
     lruBatches.assign(from: other.lruBatches)
     lruLists.assign(from: other.lruLists)
-    lruDisableCount = other.lruDisableCount
     folios.assign(from: other.folios)
     pageTables.assign(from: other.pageTables)
     pageCache.assign(from: other.pageCache)
     pinWords.assign(from: other.pinWords)
-    spaces = other.spaces
-    regions = other.regions
-    files = other.files
-    pins = other.pins
-    temporaryReferences = other.temporaryReferences
-    operation = other.operation
-    lastPin = other.lastPin
-    lastTemporaryReference = other.lastTemporaryReference
-    zeroPage = other.zeroPage
-    hugeZeroPage = other.hugeZeroPage
-    deferredSplits = other.deferredSplits
     zoneItems.assign(from: other.zoneItems)
     numaItems.assign(from: other.numaItems)
     nodeItems.assign(from: other.nodeItems)
     events.assign(from: other.events)
     trace.assign(from: other.trace)
     cmaBitmap.assign(from: other.cmaBitmap)
+    fields = other.fields
   }
 
   // MARK: Reading
@@ -277,9 +276,6 @@ public struct Machine: ~Copyable {
 
   /// The populated zones in the order in which a request from `node` tries them (rule A1.13).
   public func zonelist(node: Int) -> [Int] { zonelists[node] }
-
-  /// Changes the rules from here on; the state stays as it is.
-  public mutating func setKernel(_ kernel: Kernel) { self.kernel = kernel }
 
   public mutating func clearTrace() { trace.clear() }
 

@@ -2,9 +2,9 @@
 // is recorded here, so that a failure can take exactly that back.
 
 /// One folio on its way to another frame.
-struct FolioMove: Sendable {
-  enum Stage: Sendable {
-    case allocate, lock, clear(Int), compare, copy, freeze, identity, queue, install(Int), unlock
+struct FolioMove: Hashable, Sendable {
+  enum Stage: Hashable, Sendable {
+    case allocate, lock, clear(Int), compare, copy, freeze, queue, install(Int), unlock
     case free
   }
 
@@ -108,7 +108,7 @@ extension FolioMove {
     if isLocked { machine.setFlags(source.head, remove: .locked) }
     if let destination {
       machine.setFlags(destination.head, remove: .locked)
-      machine.putReferences(destination, 1)
+      machine.returnTarget(destination)
     }
     places = []
     destination = nil
@@ -131,8 +131,7 @@ extension FolioMove {
         stage = .compare
         return .again
       }
-      stage = .identity
-    case .identity:
+      // Frozen at 0, nobody can take a reference before m9 is done: one step for others.
       machine.moveIdentity(source, destination)
       stage = .queue
     case .queue:
@@ -186,9 +185,10 @@ extension FolioMove {
         "compare \(machine.references(source)) references of \(name) with the expected "
           + "\(machine.expectedReferences(source) + 1)")
     case .copy: Step("m7", "folio_mc_copy", "copy \(name) to \(destination?.head ?? source.head)")
-    case .freeze: Step("m8", "folio_ref_freeze", "freeze the references of \(name)")
-    case .identity:
-      Step("m9", "__folio_migrate_mapping", "give the mapping of \(name) to its new frame")
+    case .freeze:
+      Step(
+        "m8", "__folio_migrate_mapping",
+        "freeze the references of \(name) and give its mapping to the new frame")
     case .queue: Step("m10", "folio_add_lru", "queue the new folio for the LRU")
     case .install(let index):
       Step(

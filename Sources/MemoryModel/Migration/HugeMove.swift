@@ -4,8 +4,8 @@
 /// One hugetlb folio on its way to another frame, in one attempt (rule P4.15).
 ///
 /// Kernel: `unmap_and_move_huge_page()`, mm/migrate.c.
-struct HugeMove: Sendable {
-  enum Stage: Sendable {
+struct HugeMove: Hashable, Sendable {
+  enum Stage: Hashable, Sendable {
     case allocate, lock, clear(Int), compare, copy, freeze, identity, install(Int), unlock, free
   }
 

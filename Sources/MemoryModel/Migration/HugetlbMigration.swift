@@ -1,7 +1,7 @@
 /// The hugetlb folios of a list, which go first and one by one (rule P4.15).
 ///
 /// Kernel: `migrate_hugetlbs()`, `unmap_and_move_huge_page()`, mm/migrate.c.
-struct HugetlbMigration: Sendable {
+struct HugetlbMigration: Hashable, Sendable {
   private(set) var list: [PFN]
   /// The folios that are not hugetlb.
   let others: [PFN]

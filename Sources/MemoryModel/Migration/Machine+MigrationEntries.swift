@@ -6,6 +6,7 @@ extension Machine {
   ///
   /// Kernel: `alloc_migration_target()`, mm/migrate.c.
   package mutating func allocateTarget(for source: Folio, _ target: MigrationTarget) -> Folio? {
+    if target.reason == .compaction { return takeCompactionTarget(for: source) }
     var gfp = target.gfp
     if source.order > 0 { gfp = gfp.subtracting(.reclaim).union(.transHuge) }
     if let zone = frames.zone(of: source.head), zoneTable[zone].index == .movable {
@@ -34,6 +35,17 @@ extension Machine {
     return destination
   }
 
+  /// Frees a destination that was not used.
+  ///
+  /// Kernel: `migrate_folio_undo_dst()`.
+  mutating func returnTarget(_ destination: Folio) {
+    if compacting != nil {
+      returnCompactionTarget(destination)
+    } else {
+      putReferences(destination, 1)
+    }
+  }
+
   /// The other nodes with memory, in the order in which requests of `node` try them.
   func otherNodes(_ node: Int) -> [Int] {
     var nodes: [Int] = []
@@ -50,7 +62,11 @@ extension Machine {
   package mutating func beginMigrationEntry(_ mapping: Mapping, of folio: Folio) -> Bool {
     var entry = pageTables[mapping.slot]
     let isAnonymous = folios.owner(folio).mapping.isAnonymous
-    if isAnonymous && entry.flags.contains(.exclusive) && folios.pins(folio) > 0 { return false }
+    if isAnonymous && entry.flags.contains(.exclusive) && folios.pins(folio) > 0,
+      kernel.protections.refusesPinnedEntries
+    {
+      return false
+    }
     if entry.flags.contains(.dirty) { setFlags(folio.head, insert: .dirty) }
     entry.flags = entry.flags.subtracting(.present).union(.migration)
     pageTables[mapping.slot] = entry
@@ -99,6 +115,7 @@ extension Machine {
   /// Whether nobody but the migration holds the unmapped folio (rule P4.6).
   package func isReadyToMove(_ folio: Folio) -> Bool {
     folios.references(folio) == expectedReferences(folio) + 1
+      || !kernel.protections.comparesReferences
   }
 
   /// Gives the identity of an unmapped folio to another one: mapping, place in the cache, flags.

@@ -4,7 +4,7 @@
 /// One batch: first all folios are unmapped, then all are moved (rule P4.3).
 ///
 /// Kernel: `migrate_pages_batch()`, mm/migrate.c.
-struct MigrationBatch: Sendable {
+struct MigrationBatch: Hashable, Sendable {
   enum Phase: Sendable { case unmap, move, cleanup, done }
 
   /// Folios still to migrate, in order.

@@ -1,7 +1,7 @@
 /// What a migration did, counted as rule P4.30 says.
 ///
 /// Kernel: `struct migrate_pages_stats`.
-public struct MigrationCounts: Sendable, Equatable {
+public struct MigrationCounts: Sendable, Hashable {
   /// In base pages.
   public var succeeded = 0
   public var failedPages = 0

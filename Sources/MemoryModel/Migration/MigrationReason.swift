@@ -40,7 +40,7 @@ public enum MigrateMode: Int, Sendable {
 /// Where the folios of a migration go (rule P4.8).
 ///
 /// Kernel: `struct migration_target_control`.
-public struct MigrationTarget: Sendable, Equatable {
+public struct MigrationTarget: Sendable, Hashable {
   public var gfp: GFPFlags
   /// Nil: the node of each source.
   public var node: Int?

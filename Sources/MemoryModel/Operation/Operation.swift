@@ -36,7 +36,7 @@ public enum Progress: Sendable, Equatable {
 }
 
 /// What an operation waits for.
-public enum Wait: Sendable, Equatable {
+public enum Wait: Sendable, Hashable {
   /// A folio's lock, as a fault on a migration entry does (rule P2.14).
   case folio(PFN)
   /// mmap_lock of a process.
@@ -70,6 +70,16 @@ public struct Step: Sendable, Equatable {
     self.function = function
     self.text = text
   }
+}
+
+/// An operation whose states can be told apart, so that a search knows where it was before.
+public protocol ExplorableOperation: Operation, Hashable, Sendable {
+  /// Rounds that it went through in vain, waiting for another task without sleeping (rule P3.43).
+  var idleRounds: Int { get }
+}
+
+extension ExplorableOperation {
+  public var idleRounds: Int { 0 }
 }
 
 extension Operation {

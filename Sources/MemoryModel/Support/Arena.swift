@@ -1,4 +1,4 @@
-// The one file of this module that touches unsafe memory.
+// The one file of this module that touches unsafe memory, with Journal.swift beside it.
 //
 // Invariant: `base` is the start of an anonymous private mapping of at least `count` elements that
 // this value alone owns. A byte that was never written is zero, and zero bytes are a valid element
@@ -17,6 +17,9 @@
   private let byteCount: Int
   /// The ranges that a copy should get huge pages for, too.
   private var denseRanges: [Range<Int>] = []
+  /// Where old values are noted before a write, while somebody may take the writes back.
+  private var journal: UnsafeMutablePointer<Journal.Header>?
+  private var isStatistic = false
 
   /// Reserves address space for `count` elements; nothing becomes resident.
   ///
@@ -49,9 +52,36 @@
     }
     unsafeMutableAddress {
       precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "arena index out of range")
+      if let journal = unsafe journal {
+        unsafe Journal.note(
+          journal, base + index, MemoryLayout<Element>.size, isStatistic: isStatistic)
+      }
       return unsafe base + index
     }
   }
+
+  /// Notes every write from now on, or no more when `journal` is nil.
+  ///
+  /// Writes through a ``view()`` are not noted: who writes through one notes them first.
+  ///
+  /// - Parameter isStatistic: The table counts or traces, and is no part of a state's digest.
+  mutating func note(in journal: Journal?, isStatistic: Bool = false) {
+    unsafe self.journal = journal?.header
+    self.isStatistic = isStatistic
+  }
+
+  /// Notes a range that is about to be written without going through the subscript.
+  mutating func noteWrite(of range: Range<Int>) {
+    guard let journal = unsafe journal else { return }
+    precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    for index in range {
+      unsafe Journal.note(
+        journal, base + index, MemoryLayout<Element>.size, isStatistic: isStatistic)
+    }
+  }
+
+  /// Whether writes are noted.
+  var isNoted: Bool { unsafe journal != nil }
 
   /// Asks the host for huge pages under `range`, because most of it will be written.
   ///
@@ -79,6 +109,7 @@
   /// Writes `value` to every element of `range`.
   public mutating func fill(_ range: Range<Int>, with value: Element) {
     precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    noteWrite(of: range)
     unsafe (base + range.lowerBound).update(repeating: value, count: range.count)
   }
 
@@ -86,6 +117,7 @@
   @inline(__always)
   mutating func update(_ range: Range<Int>, _ element: (Int) -> Element) {
     precondition(range.lowerBound >= 0 && range.upperBound <= count)
+    noteWrite(of: range)
     for index in range { unsafe base[index] = element(index) }
   }
 
@@ -118,6 +150,7 @@
   /// from there on.
   public mutating func assign(from other: borrowing Arena, prefix: Int) {
     precondition(count == other.count, "arenas of different sizes")
+    precondition(!isNoted, "a machine cannot be replaced while steps may be taken back")
     precondition(prefix >= 0 && prefix <= count)
     for range in other.denseRanges { expectDenseUse(of: range) }
     let byteCount = min(byteCount, prefix * MemoryLayout<Element>.stride)

@@ -23,7 +23,7 @@ public struct MemoryError: Error, Sendable, CustomStringConvertible {
 }
 
 /// What the modelled kernel refused: an errno, why, and the rule that says so.
-public struct Refusal: Error, Sendable, Equatable {
+public struct Refusal: Error, Sendable, Hashable {
   public let errno: Errno
   public let message: String
   public let rule: String

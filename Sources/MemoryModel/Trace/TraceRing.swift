@@ -23,8 +23,23 @@ public struct TraceRing: ~Copyable {
 
   mutating func assign(from other: borrowing TraceRing) {
     entries.assign(from: other.entries)
-    entryCount = other.entryCount
-    total = other.total
+    extent = other.extent
+  }
+
+  mutating func note(in journal: Journal?) { entries.note(in: journal, isStatistic: true) }
+
+  /// What is not in the table.
+  struct Extent: Sendable {
+    var entryCount: Int
+    var total: Int
+  }
+
+  var extent: Extent {
+    get { Extent(entryCount: entryCount, total: total) }
+    set {
+      entryCount = newValue.entryCount
+      total = newValue.total
+    }
   }
 
   mutating func append(_ event: TraceEvent) {

@@ -6,8 +6,13 @@ public import MemoryModel
 /// munmap, or the end of a process, in the steps between which others see gathered pages.
 ///
 /// Kernel: `do_vmi_align_munmap()`, `exit_mmap()`.
-public struct UnmapOperation: Operation {
-  public private(set) var outcome: Result<Void, Refusal>?
+public struct UnmapOperation: ExplorableOperation {
+  public var outcome: Result<Void, Refusal>? {
+    isDone ? refusal.map { .failure($0) } ?? .success(()) : nil
+  }
+
+  private var isDone = false
+  private var refusal: Refusal?
   private let space: Int
   /// Nil unmaps everything and ends the process.
   private let pages: Range<Int>?
@@ -19,7 +24,7 @@ public struct UnmapOperation: Operation {
   }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
-    if outcome != nil { return .finished }
+    if isDone { return .finished }
     guard var current = unmapping else {
       guard machine.spaces[space].mmapLock == 0 else { return .waiting(.mmapLock(space)) }
       switch machine.beginUnmap(space, pages) {
@@ -28,15 +33,16 @@ public struct UnmapOperation: Operation {
         unmapping = begun
         return .running
       case .failure(let refusal):
-        outcome = .failure(refusal)
+        self.refusal = refusal
+        isDone = true
         return .finished
       }
     }
-    let isDone = machine.advance(&current, pages: pace == .slice ? 1 << 18 : 1)
+    let isGone = machine.advance(&current, pages: pace == .slice ? 1 << 18 : 1)
     unmapping = current
-    guard isDone else { return .running }
+    guard isGone else { return .running }
     machine.spaces[space].mmapLock += 1
-    outcome = .success(())
+    isDone = true
     return .finished
   }
 

@@ -10,8 +10,8 @@ public import MemoryModel
 ///    ▲                                                                  │
 ///    └───────────────── EBUSY: the next candidate ◄─────────────────────┘
 /// ```
-public struct CMAAllocation: Operation, Sendable {
-  public struct Outcome: Sendable, Equatable {
+public struct CMAAllocation: ExplorableOperation {
+  public struct Outcome: Sendable, Hashable {
     public var result: AllocationResult
     /// Candidates tried.
     public var attempts = 0

@@ -3,7 +3,7 @@
 public import MemoryModel
 
 /// One call of `cma_release()`: pages are freed one by one, ascending (rule P5.6).
-public struct CMARelease: Operation, Sendable {
+public struct CMARelease: ExplorableOperation {
   /// Pages freed.
   public private(set) var outcome: Int?
   public let area: Int

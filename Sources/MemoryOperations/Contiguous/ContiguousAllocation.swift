@@ -13,8 +13,8 @@ public import MemoryModel
 ///                                           restore… ◄─┴────────────────┘
 /// ```
 /// Migration failures that leave pages behind do not end it: the test decides.
-public struct ContiguousAllocation: Operation, Sendable {
-  public struct Outcome: Sendable, Equatable {
+public struct ContiguousAllocation: ExplorableOperation {
+  public struct Outcome: Sendable, Hashable {
     /// Why not; nil is success.
     public var refusal: Refusal?
     /// The first page in use that the test found.
@@ -25,7 +25,7 @@ public struct ContiguousAllocation: Operation, Sendable {
     public var reclaimedPages = 0
   }
 
-  public enum Phase: Sendable, Equatable {
+  public enum Phase: Sendable, Hashable {
     case isolateFirst
     case isolateLast
     /// The pageblock at this frame comes next.

@@ -7,7 +7,7 @@ internal import MemoryModel
 /// P10.4).
 ///
 /// Kernel: `__alloc_contig_migrate_range()`, mm/page_alloc.c.
-struct ContiguousMigration: Sendable {
+struct ContiguousMigration: Hashable, Sendable {
   private enum Phase: Sendable { case disable, next, scan, prepare, migrate, enable, done }
 
   private let range: PFNRange

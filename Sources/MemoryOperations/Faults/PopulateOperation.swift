@@ -6,7 +6,7 @@ public import MemoryModel
 /// and mlock (rules P1.23, P2.13).
 ///
 /// Kernel: `populate_vma_page_range()`, mm/gup.c.
-public struct PopulateOperation: Operation {
+public struct PopulateOperation: ExplorableOperation {
   public private(set) var outcome: Result<Int, Refusal>?
   private let space: Int
   private let pages: Range<Int>
@@ -39,6 +39,14 @@ public struct PopulateOperation: Operation {
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
     if outcome != nil { return .finished }
+    let outer = machine.enterTask(space)
+    defer { machine.leaveTask(outer) }
+    if fault == nil, machine.isKilled(space) {
+      return finish(
+        &machine,
+        .failure(
+          Refusal(.EINTR, "a fatal signal came: the OOM killer chose the process", rule: "A7.40")))
+    }
     if pace == .slice, fault == nil {
       let end = min(page + Self.slicePages, pages.upperBound)
       let isLarge = pages.count >= Self.largePages

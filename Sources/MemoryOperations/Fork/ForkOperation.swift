@@ -7,7 +7,7 @@ public import MemoryModel
 ///
 /// Kernel: `dup_mmap()`, `copy_page_range()`. The parent's mmap_lock is held for writing, so slow
 /// walkers stay out; fast ones see an odd sequence.
-public struct ForkOperation: Operation {
+public struct ForkOperation: ExplorableOperation {
   /// The child's id.
   public private(set) var outcome: Result<Int, Refusal>?
   private let parent: Int
@@ -29,6 +29,7 @@ public struct ForkOperation: Operation {
     guard let child else { return begin(&machine) }
     guard index < areas.count else {
       machine.spaces[parent].mmapLock += 1
+      machine.spaces[child].isStarting = false
       outcome = .success(child)
       return .finished
     }
@@ -67,6 +68,7 @@ public struct ForkOperation: Operation {
     switch machine.beginFork(parent, name: name) {
     case .success(let id):
       child = id
+      machine.spaces[id].isStarting = true
       areas = machine.spaces[parent].areas
       machine.spaces[parent].mmapLock = -1
       return .running

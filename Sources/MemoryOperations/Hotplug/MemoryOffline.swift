@@ -12,8 +12,8 @@ public import MemoryModel
 ///                           └── test ◄┘ nothing left ─► remove
 /// ```
 /// A page that cannot move makes the call go round for ever: only a signal ends it (P6.3).
-public struct MemoryOffline: Operation, Sendable {
-  public struct Outcome: Sendable, Equatable {
+public struct MemoryOffline: ExplorableOperation {
+  public struct Outcome: Sendable, Hashable {
     /// Why not; nil is success.
     public var refusal: Refusal?
     /// How often pages were looked for.
@@ -25,7 +25,7 @@ public struct MemoryOffline: Operation, Sendable {
     public var busy: PFN?
   }
 
-  public enum Phase: Sendable, Equatable {
+  public enum Phase: Sendable, Hashable {
     /// o1: per-CPU lists and LRU batches off.
     case disable
     /// o2, one step a pageblock.

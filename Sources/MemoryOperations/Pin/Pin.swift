@@ -7,9 +7,9 @@ public import MemoryModel
 /// the check and migration (rules P3.11 to P3.55).
 ///
 /// Kernel: `gup_fast_fallback()`, `__gup_longterm_locked()`, `__get_user_pages()`, mm/gup.c.
-public struct Pin: Operation {
-  private enum Phase: Sendable {
-    case begin, fast, lock, walk, fault(unshare: Bool), check, finish(Refusal?), done
+public struct Pin: ExplorableOperation {
+  private enum Phase: Hashable, Sendable {
+    case begin, fast, sequence, lock, walk, fault(unshare: Bool), check, finish(Refusal?), done
   }
 
   public let request: PinRequest
@@ -18,8 +18,14 @@ public struct Pin: Operation {
   /// Rounds in a row that isolated nothing: it spins until somebody puts a folio back (rule P3.43).
   public private(set) var idleRounds = 0
 
+  private struct FaultRefusal: Hashable, Sendable {
+    var page: Int
+    var refusal: Refusal
+  }
+
   private var phase = Phase.begin
-  private let flags: GUPFlags
+  /// Set when it begins: they depend on the kernel.
+  private var flags: GUPFlags = []
   private var pin = 0
   private var cursor = PinCursor(0..<0)
   /// Where the slow path's part begins.
@@ -29,7 +35,9 @@ public struct Pin: Operation {
   private var sequence = 0
   private var fault: FaultOperation?
   /// What the last run of faults ended with, and where.
-  private var faultRefusal: (page: Int, refusal: Refusal)?
+  private var faultRefusal: FaultRefusal?
+  /// The fast walk of one leaf, while somebody watches its steps.
+  private var grab: FastGrab?
   private var check: LongTermCheck?
   private var checksNoMore = false
   private var stuck: [PFN] = []
@@ -42,7 +50,6 @@ public struct Pin: Operation {
 
   public init(_ request: PinRequest) {
     self.request = request
-    flags = request.effectiveFlags
     page = request.startPage
   }
 
@@ -52,9 +59,12 @@ public struct Pin: Operation {
   private var isLongTerm: Bool { flags.contains(.longTerm) }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
     switch phase {
     case .begin: begin(&machine)
-    case .fast: walkFast(&machine, pace)
+    case .fast: if pace == .step { stepFast(&machine) } else { walkFast(&machine) }
+    case .sequence: endFast(&machine)
     case .lock:
       guard machine.lockForReading(request.space) else {
         return .waiting(.mmapLock(request.space))
@@ -79,6 +89,7 @@ public struct Pin: Operation {
       phase = .finish(refusal)
       return
     }
+    flags = request.effectiveFlags(machine.kernel)
     guard request.pages > 0 else {
       phase = .finish(Refusal(.EINVAL, "zero pages are asked for", rule: "P3.11"))
       return
@@ -98,10 +109,21 @@ public struct Pin: Operation {
       return
     }
     pin = id
+    machine.countOperation(request.space, 1)
     cursor = PinCursor(machine.pinWords(id))
     slowCursor = cursor
     if flags.contains(.pin) { machine.markPinned(request.space) }
     costs.calls = 1
+    if needsAreas(machine), request.pages > Self.arrayLimit {
+      // 5.1 to 5.10: before anything is pinned.
+      machine.removePin(id)
+      pin = 0
+      phase = .finish(
+        Refusal(
+          .ENOMEM, "the array of VMAs is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+          rule: "P3.48"))
+      return
+    }
     sequence = machine.spaces[request.space].writeProtectSequence
     let isFast = request.entryPoint == .fast
     phase = isFast && (sequence & 1 == 0 || !flags.contains(.pin)) ? .fast : .lock
@@ -109,14 +131,41 @@ public struct Pin: Operation {
 
   // MARK: The fast walk
 
-  private mutating func walkFast(_ machine: inout Machine, _ pace: Pace) {
-    let end = pace == .step ? leafEnd(machine) : sliceEnd
+  private mutating func walkFast(_ machine: inout Machine) {
+    if var work = grab {
+      // Somebody watched until now.
+      while !work.isDone { work.step(&machine, request.space, flags, &cursor, &costs) }
+      endGrab(work)
+      if case .sequence = phase { return endFast(&machine) }
+    }
+    let end = sliceEnd
     let reached = machine.walkFast(request.space, page..<end, flags, &cursor, &costs)
-    let stopped = reached < end
     page = reached
-    guard stopped || page == endPage else { return }
-    if flags.contains(.pin), machine.spaces[request.space].writeProtectSequence != sequence {
-      // A fork copied page tables meanwhile: all of it goes back (f9).
+    if reached < end || page == endPage { endFast(&machine) }
+  }
+
+  /// One of f2 to f8.
+  private mutating func stepFast(_ machine: inout Machine) {
+    // The upper levels count once (rule P8.2).
+    if grab == nil, page == request.startPage { costs.entryReads += 2 }
+    var work = grab ?? FastGrab(page: page, limit: endPage)
+    grab = nil
+    work.step(&machine, request.space, flags, &cursor, &costs)
+    if work.isDone { endGrab(work) } else { grab = work }
+  }
+
+  private mutating func endGrab(_ work: FastGrab) {
+    grab = nil
+    if work.stage == .taken { page = work.end }
+    if work.stage == .stopped || page == endPage { phase = .sequence }
+  }
+
+  /// f9.
+  private mutating func endFast(_ machine: inout Machine) {
+    if flags.contains(.pin), machine.kernel.protections.checksForkSequence,
+      machine.spaces[request.space].writeProtectSequence != sequence
+    {
+      // A fork copied page tables meanwhile: all of it goes back.
       _ = machine.unpin(
         cursor.start..<cursor.position, flags, limit: .max >> 1, batched: true, dirty: false,
         &costs)
@@ -132,15 +181,13 @@ public struct Pin: Operation {
     }
   }
 
-  /// The end of the leaf that `page` lies in.
-  private func leafEnd(_ machine: borrowing Machine) -> Int {
-    let level = machine.entry(request.space, page: page).level
-    return min(endPage, (page | ((1 << level.order) - 1)) + 1)
-  }
-
   // MARK: The slow walk
 
   private mutating func walkSlow(_ machine: inout Machine, _ pace: Pace) {
+    if machine.isKilled(request.space) {
+      return endWalk(
+        Refusal(.EINTR, "a fatal signal came: the OOM killer chose the process", rule: "P3.20"))
+    }
     guard page < endPage else {
       phase = isLongTerm && !checksNoMore ? .check : .finish(nil)
       return
@@ -217,7 +264,9 @@ public struct Pin: Operation {
         .EOPNOTSUPP, "FOLL_SPLIT_PMD does not apply to hugetlb at \(address)", rule: "P3.15")
     }
     if flags.contains(.write) {
-      if flags.isSuperset(of: [.longTerm, .pin]), kind == .regular, area.flags.contains(.shared) {
+      if flags.isSuperset(of: [.longTerm, .pin]), let kind, area.flags.contains(.shared),
+        !machine.mayWriteForLong(kind)
+      {
         return Refusal(
           .EFAULT, "\(address) is a shared mapping of a file whose dirty pages are tracked",
           rule: "P3.13")
@@ -248,8 +297,9 @@ public struct Pin: Operation {
       return nil
     }
     let access: FaultAccess = unshare ? .unshare : flags.contains(.write) ? .write : .read
-    let inPinScope = isLongTerm && machine.kernel.pinning.scope == .pin
-    if let (refusedPage, refusal) = faultRefusal, refusedPage == page {
+    let inPinScope = isLongTerm
+    if let known = faultRefusal, known.page == page {
+      let refusal = known.refusal
       faultRefusal = nil
       phase = .walk
       endWalk(refusal)
@@ -271,7 +321,9 @@ public struct Pin: Operation {
       if end > page {
         let run = machine.faultRange(request.space, page..<end, access, inPinScope: inPinScope)
         costs.faults += run.faults
-        if let refusal = run.refusal { faultRefusal = (page + run.done, refusal) }
+        if let refusal = run.refusal {
+          faultRefusal = FaultRefusal(page: page + run.done, refusal: refusal)
+        }
         if run.done > 0 { phase = .walk }
         return nil
       }
@@ -297,9 +349,22 @@ public struct Pin: Operation {
 
   // MARK: The long-term check
 
+  /// Whether the walk also writes an array of VMAs, which is read afterwards for DAX (rules P3.12,
+  /// P8.6): 5.1 to 5.10, outside the fast walk.
+  private func needsAreas(_ machine: borrowing Machine) -> Bool {
+    isLongTerm && machine.kernel.pinning.vmasArray
+  }
+
   private mutating func advanceCheck(_ machine: inout Machine, _ pace: Pace) {
     if check == nil {
       costs.rounds += 1
+      if needsAreas(machine) {
+        costs.arrayWrites += cursor.pages - slowCursor.pages
+        costs.rescanReads += cursor.pages - slowCursor.pages
+      }
+      if machine.kernel.pinning.checkArray, cursor.pages - slowCursor.pages > Self.arrayLimit {
+        return failForArray(&machine)
+      }
       check = LongTermCheck(slowCursor.position..<cursor.position, flags)
     }
     guard var work = check else { return }
@@ -330,6 +395,21 @@ public struct Pin: Operation {
     }
   }
 
+  /// Pointers in the largest block that kmalloc() gives, 4 MiB (rule P3.48).
+  static let arrayLimit = (4 << 20) / 8
+
+  /// 6.11.0 had to copy the pages into an array of its own first.
+  private mutating func failForArray(_ machine: inout Machine) {
+    _ = machine.unpin(
+      slowCursor.position..<cursor.position, flags, limit: .max >> 1, batched: true, dirty: false,
+      &costs)
+    cursor = slowCursor
+    phase = .finish(
+      Refusal(
+        .ENOMEM, "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+        rule: "P3.48"))
+  }
+
   private mutating func restart() {
     cursor = slowCursor
     page = request.startPage + slowCursor.pages
@@ -342,6 +422,7 @@ public struct Pin: Operation {
 
   private mutating func finish(_ machine: inout Machine, _ refusal: Refusal?) {
     if pin != 0 {
+      machine.countOperation(request.space, -1)
       if isLocked { machine.unlockAfterReading(request.space) }
       machine.closePin(pin, cursor)
       if cursor.pages == 0 {
@@ -360,6 +441,10 @@ public struct Pin: Operation {
 
   public mutating func interrupt(_ machine: inout Machine) {
     if case .done = phase { return }
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
+    grab?.abandon(&machine, flags)
+    grab = nil
     if var work = check {
       work.interrupt(&machine, &costs)
       check = nil
@@ -379,8 +464,10 @@ public struct Pin: Operation {
     switch phase {
     case .begin: return Step("g0", request.entryPoint.rawValue, "check the arguments")
     case .fast:
+      return (grab ?? FastGrab(page: page, limit: endPage)).nextStep
+    case .sequence:
       return Step(
-        "f2", "gup_fast_pte_range", "read the entry of \(address) without a lock and pin it")
+        "f9", "gup_fast", "test whether a fork of process \(request.space) came in between")
     case .lock: return Step("g1", "mmap_read_lock", "take mmap_lock of process \(request.space)")
     case .walk:
       return Step("g2", "follow_page_mask", "read the entry of \(address) and grab its page")

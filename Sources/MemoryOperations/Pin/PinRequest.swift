@@ -13,7 +13,7 @@ public enum PinEntryPoint: String, Sendable, CaseIterable {
 }
 
 /// What is to be pinned, and how.
-public struct PinRequest: Sendable, Equatable {
+public struct PinRequest: Sendable, Hashable {
   public var space: Int
   /// The first page of the address space.
   public var startPage: Int
@@ -36,10 +36,14 @@ public struct PinRequest: Sendable, Equatable {
     self.holder = holder
   }
 
-  /// The flags that the entry point works with.
-  var effectiveFlags: GUPFlags {
+  /// The flags that the entry point works with in a kernel.
+  ///
+  /// Before 5.7 a pin is a plain reference (rule P1.3), and before 5.1 nobody asks how long (rule
+  /// P3.58).
+  func effectiveFlags(_ kernel: borrowing Kernel) -> GUPFlags {
     var flags = flags
-    if !flags.contains(.get) { flags.insert(.pin) }
+    if !flags.contains(.get) { flags.insert(kernel.pinning.counting == .pins ? .pin : .get) }
+    if kernel.pinning.users != .gup { flags.remove(.longTerm) }
     if flags.contains(.write) { flags.insert(.honorNUMAFault) }
     switch entryPoint {
     case .locked: break
@@ -77,7 +81,7 @@ public struct PinRequest: Sendable, Equatable {
 }
 
 /// What came of a pin.
-public struct PinOutcome: Sendable, Equatable {
+public struct PinOutcome: Sendable, Hashable {
   /// Pages that are pinned now; may be fewer than asked for.
   public var pages: Int
   /// The record of the pinned pages; nil when there are none.

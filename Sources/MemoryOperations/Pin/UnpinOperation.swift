@@ -5,7 +5,7 @@ public import MemoryModel
 /// Gives the pages of a pin back (rule P3.80).
 ///
 /// Kernel: `unpin_user_pages()`, `unpin_user_pages_dirty_lock()`, mm/gup.c.
-public struct UnpinOperation: Operation {
+public struct UnpinOperation: ExplorableOperation {
   /// What it did, once all pages are given back.
   public private(set) var outcome: OperationCosts?
   private let pin: PinRecord
@@ -14,6 +14,9 @@ public struct UnpinOperation: Operation {
   private var costs = OperationCosts()
 
   static let sliceWords = 1 << 20
+
+  /// How many pages it gives back.
+  public var pages: Int { pin.pages }
 
   public init(pin: PinRecord, dirty: Bool) {
     self.pin = pin

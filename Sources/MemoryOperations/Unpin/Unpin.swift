@@ -6,7 +6,7 @@ public import MemoryModel
 /// Gives the pages of a pin back (rule P3.80).
 ///
 /// Kernel: `unpin_user_pages()`, `unpin_user_pages_dirty_lock()`, mm/gup.c.
-public struct Unpin: Operation {
+public struct Unpin: ExplorableOperation {
   /// Pages given back.
   public private(set) var outcome: Int?
   public private(set) var costs = OperationCosts()

@@ -36,7 +36,6 @@ enum HistoryComparer {
         [pages.allocFactor, pages.freeCount])
     }
     for index in 0..<PerCPUPages.listCount {
-      let order = PerCPUList.order(index, pageblockOrder: machine.geometry.pageblockOrder)
       checker.check(
         "\(name) pcp list \(index)", (dump.pcp_lists["\(index)"] ?? []).map(\.pfn),
         machine.frames.blocks(pages.list(index)).map(\.index))

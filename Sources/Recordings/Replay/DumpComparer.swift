@@ -102,7 +102,6 @@ struct DumpComparer {
     checker.check("\(name) free_diff", dump.free_diff, model.freeDiff)
     checker.check("\(name) free_cma_diff", dump.free_cma_diff, model.freeCMADiff)
     for index in 0..<PerCPUPages.listCount {
-      let order = PerCPUList.order(index, pageblockOrder: machine.geometry.pageblockOrder)
       checker.check(
         "\(name) list \(index)", dump.lists["\(index)"] ?? [],
         machine.frames.blocks(model.list(index)).map(\.index))
