@@ -188,10 +188,6 @@ public struct Pin: ExplorableOperation {
       return endWalk(
         Refusal(.EINTR, "a fatal signal came: the OOM killer chose the process", rule: "P3.20"))
     }
-    guard page < endPage else {
-      phase = isLongTerm && !checksNoMore ? .check : .finish(nil)
-      return
-    }
     if area == nil || !area!.contains(page) {
       let found = machine.spaces[request.space].area(page)
       if let refusal = Self.refusal(found, page, flags, machine) {
@@ -207,7 +203,8 @@ public struct Pin: ExplorableOperation {
       &costs)
     page = reached
     switch stop {
-    case nil: break
+    case nil:
+      if page == endPage { phase = isLongTerm && !checksNoMore ? .check : .finish(nil) }
     case .absent: phase = .fault(unshare: false)
     case .mustUnshare: phase = .fault(unshare: true)
     case .slowPath, .noStructPage:
@@ -406,7 +403,8 @@ public struct Pin: ExplorableOperation {
     cursor = slowCursor
     phase = .finish(
       Refusal(
-        .ENOMEM, "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+        .ENOMEM,
+        "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
         rule: "P3.48"))
   }
 
