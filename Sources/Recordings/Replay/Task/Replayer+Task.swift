@@ -42,7 +42,7 @@ extension Replayer {
   }
 
   /// Operations that last long enough for a timer to fire in their middle.
-  private static let interruptible: Set<String> = ["pin", "cma_alloc", "acr", "offline"]
+  private static let interruptible: Set<String> = ["pin", "mfpin", "cma_alloc", "acr", "offline"]
 
   /// A timer fires during an operation, and nothing says at which of its steps: the first place counts
   /// with which everything comes out as recorded, beginning with the one that the times suggest.
@@ -108,7 +108,7 @@ extension Replayer {
   private static let userCommands = ["fork ", "killchild ", "mlock ", "uring_reg ", "uring_unreg "]
   private static let taskOperations: Set<String> = [
     "munmap", "touch", "pin", "pfns", "page", "sel", "tempref", "putref", "drain_lru",
-    "drain_lru_local", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin", "cma_alloc",
+    "drain_lru_local", "mfpin", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin", "cma_alloc",
     "cma_release", "acr", "acr_free", "offline", "online",
   ]
 
@@ -134,8 +134,16 @@ extension Replayer {
     // A process that runs faults by itself.
     var unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
     if hasOtherProcess { unknown = Self.othersFaults }
+    let after = Counters(machine)
+    if task?.childFaultIsDue == true,
+      after["pgfault"] - before["pgfault"] + 1 == record.d?["pgfault"] ?? 0
+    {
+      task?.childFaultIsDue = false
+      report.inferred += 1
+      unknown.insert("pgfault")
+    }
     return difference
-      ?? Counters(machine).compare(since: before, record.d ?? [:], except: unknown)
+      ?? after.compare(since: before, record.d ?? [:], except: unknown)
   }
 
   /// Fires a timer whose place comes after the end of the operation.
@@ -154,6 +162,7 @@ extension Replayer {
     case "madvise": return advise(record)
     case "touch": return touch(record, &events)
     case "pin": return pin(record, &events)
+    case "mfpin": return pinFile(record, &events)
     case "unpin": return unpin(record)
     case "pfns": return comparePages(record)
     case "page": return comparePage(record)
@@ -349,6 +358,28 @@ extension Replayer {
         "\(result), \(pinned)"
       )
     }
+    return comparePinned(record, held)
+  }
+
+  /// `mfpin HANDLE ADDRESS START END`: memfd_pin_folios of the file that is mapped there.
+  private mutating func pinFile(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
+    let words = (record.cmd ?? "").split(separator: " ")
+    guard words.count > 4, let start = Int(words[3]), let end = Int(words[4]),
+      let address = Int(words[2].dropFirst(2), radix: 16),
+      let file = task?.files[address >> machine.geometry.pageShift]
+    else { return (record.cmd ?? "mfpin", "no file for it") }
+    var operation = MemfdPin(
+      MemfdPinRequest(
+        file: file, start: start, end: end, maximumFolios: 1 << 20, space: task!.space))
+    if let difference = run(&operation, &events, .slice) { return difference }
+    guard let outcome = operation.outcome else { return ("an outcome", "none") }
+    let held = RecordedTask.HeldPin(records: outcome.pin.map { [$0] } ?? [])
+    if let handle = record.h { task?.pins[handle] = held }
+    let result =
+      outcome.folios > 0 ? outcome.folios : -(outcome.refusal?.errno.rawValue ?? 0)
+    if result != record.ret { return ("mfpin returns \(record.ret ?? 0)", "\(result)") }
     return comparePinned(record, held)
   }
 
