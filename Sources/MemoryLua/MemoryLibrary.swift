@@ -11,7 +11,7 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
-        areaType(), bufferType(),
+        areaType(), bufferType(), hashTableType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), sizeFunction(), expectFunction(),

@@ -43,7 +43,7 @@ extension Machine {
   func firstFlags(_ request: AllocationRequest) -> AllocationFlags {
     var flags: AllocationFlags = [.watermarkLow]
     if request.gfp.contains(.kswapdReclaim) { flags.insert(.kswapd) }
-    if request.type == .movable && hasCMA { flags.insert(.cma) }
+    if request.type == .movable && borrowsFromCMA { flags.insert(.cma) }
     if avoidsFragmentation(request) { flags.insert(.noFragment) }
     return flags
   }

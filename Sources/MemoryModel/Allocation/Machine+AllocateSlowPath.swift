@@ -62,7 +62,7 @@ extension Machine {
       }
       if gfp.contains(.high) { flags.remove(.cpuset) }
     }
-    if request.type == .movable && hasCMA { flags.insert(.cma) }
+    if request.type == .movable && borrowsFromCMA { flags.insert(.cma) }
     return flags
   }
 

@@ -122,8 +122,8 @@ extension Machine {
     let words = pinWords.words.view()
     let found = PinLoop.copyFrames(
       pageTables.entries.view(), from: slot, count: count, looked: UInt64(looked.rawValue),
-      wanted: UInt64(wanted.rawValue), frames.pinClasses(), refused: refused, into: words,
-      at: out.position)
+      wanted: UInt64(wanted.rawValue), frames.pinClasses(), refused: refused,
+      blockOrder: geometry.pageblockOrder, into: words, at: out.position)
     let done = PinLoop.addToAnonymous(
       folios.frames.view(), words, at: out.position, count: found, bias,
       accessed: accessed ? FolioTable.referencedBit : 0)

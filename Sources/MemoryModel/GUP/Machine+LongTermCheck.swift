@@ -46,7 +46,7 @@ extension Machine {
   package mutating func countPinnable(at position: Int, count: Int) -> Int {
     PinLoop.countAllowed(
       pinWords.words.view(), at: position, count: count, frames.pinClasses(),
-      refused: refusals(kernel.pinning.check))
+      refused: refusals(kernel.pinning.check), blockOrder: geometry.pageblockOrder)
   }
 
   /// Isolates pinned anonymous pages of order 0 that nobody else holds and that may not stay, as long
@@ -61,7 +61,8 @@ extension Machine {
     while done < count {
       let run = PinLoop.isolatable(
         pinWords.words.view(), at: position + done, count: count - done, frames.pinClasses(),
-        refused: refused, frames.stateView(), folios.frames.view())
+        refused: refused, blockOrder: geometry.pageblockOrder, frames.stateView(),
+        folios.frames.view())
       if run.isEmpty { break }
       var left = run
       while !left.isEmpty {

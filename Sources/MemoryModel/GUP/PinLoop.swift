@@ -8,12 +8,16 @@ enum PinLoop {
   ///
   /// - Parameter looked: The bits of an entry that are compared.
   /// - Parameter refused: Classes of pageblocks at which to stop, see ``Machine/refusals(_:)``.
+  /// - Parameter blockOrder: The order of a pageblock.
   /// - Returns: How many; fewer than `count` at the first entry that is different.
   @inline(never)
   static func copyFrames(
     _ entries: ArenaView<UInt64>, from slot: Int, count: Int, looked: UInt64, wanted: UInt64,
-    _ classes: ArenaView<UInt8>, refused: UInt16, into words: ArenaView<UInt32>, at position: Int
+    _ classes: ArenaView<UInt8>, refused: UInt16, blockOrder: Int,
+    into words: ArenaView<UInt32>, at position: Int
   ) -> Int {
+    let shift = UInt32(truncatingIfNeeded: blockOrder)
+    let lastOfBlock: UInt32 = 1 << shift - 1
     var done = 0
     // Four neighbours at once where their frames follow each other inside a pageblock: 1 instead of
     // 2 ns a page.
@@ -25,8 +29,8 @@ enum PinLoop {
       let first = pfns[0]
       let wrong = (raw.evenHalf & low) ^ plain | pfns ^ (SIMD4(0, 1, 2, 3) &+ first)
       let halves = wrong.lowHalf | wrong.highHalf
-      if halves[0] | halves[1] != 0 || first & 511 > 508
-        || refused &>> UInt16(classes[Int(first >> 9)]) & 1 != 0
+      if halves[0] | halves[1] != 0 || first & lastOfBlock > lastOfBlock &- 3
+        || refused &>> UInt16(classes[Int(first &>> shift)]) & 1 != 0
       {
         break
       }
@@ -37,7 +41,7 @@ enum PinLoop {
       let raw = entries[slot &+ done]
       if raw & looked != wanted { return done }
       let pfn = UInt32(truncatingIfNeeded: raw >> 32)
-      if refused &>> UInt16(classes[Int(pfn >> 9)]) & 1 != 0 { return done }
+      if refused &>> UInt16(classes[Int(pfn &>> shift)]) & 1 != 0 { return done }
       words[position &+ done] = pfn
       done &+= 1
     }
@@ -133,12 +137,13 @@ enum PinLoop {
   @inline(never)
   static func countAllowed(
     _ words: ArenaView<UInt32>, at position: Int, count: Int, _ classes: ArenaView<UInt8>,
-    refused: UInt16
+    refused: UInt16, blockOrder: Int
   ) -> Int {
+    let shift = UInt32(truncatingIfNeeded: blockOrder)
     var done = 0
     while done < count {
       let word = words[position &+ done]
-      if word >= PinWords.runBit || refused &>> UInt16(classes[Int(word >> 9)]) & 1 != 0 {
+      if word >= PinWords.runBit || refused &>> UInt16(classes[Int(word &>> shift)]) & 1 != 0 {
         return done
       }
       done &+= 1
@@ -151,7 +156,8 @@ enum PinLoop {
   @inline(never)
   static func isolatable(
     _ words: ArenaView<UInt32>, at position: Int, count: Int, _ classes: ArenaView<UInt8>,
-    refused: UInt16, _ states: ArenaView<UInt32>, _ records: ArenaView<FrameCounts>
+    refused: UInt16, blockOrder: Int, _ states: ArenaView<UInt32>,
+    _ records: ArenaView<FrameCounts>
   ) -> PFNRun {
     let first = words[position]
     if first >= PinWords.runBit { return PFNRun(PFN(0), count: 0) }
@@ -166,7 +172,8 @@ enum PinLoop {
     while done < count {
       let word = words[position &+ done]
       let pfn = Int(first) &+ done &* step
-      if Int(word) != pfn || refused &>> UInt16(classes[pfn >> 9]) & 1 == 0 || states[pfn] != state
+      if Int(word) != pfn || refused &>> UInt16(classes[pfn &>> blockOrder]) & 1 == 0
+        || states[pfn] != state
       {
         break
       }

@@ -253,7 +253,12 @@ public struct Machine: ~Copyable {
   public func zonelist(node: Int) -> [Int] { zonelists[node] }
 
   /// Changes the rules from here on; the state stays as it is.
-  public mutating func setKernel(_ kernel: Kernel) { self.kernel = kernel }
+  public mutating func setKernel(_ kernel: Kernel) {
+    let borrowed = borrowsFromCMA
+    self.kernel = kernel
+    // From now on nobody may find pages of CMA on a per-CPU list.
+    if borrowed && !borrowsFromCMA { drainAllPages() }
+  }
 
   public mutating func clearTrace() { trace.clear() }
 
