@@ -337,7 +337,7 @@ public struct Pin: ExplorableOperation {
   static func refusal(
     _ area: MemoryArea?, _ page: Int, _ flags: GUPFlags, _ machine: borrowing Machine
   ) -> Refusal? {
-    let address = "0x" + String(page << 12, radix: 16)
+    let address = "0x" + String(page << machine.geometry.pageShift, radix: 16)
     guard let area else {
       return Refusal(.EFAULT, "nothing is mapped at \(address)", rule: "P3.12")
     }
