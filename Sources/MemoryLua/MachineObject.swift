@@ -6,6 +6,8 @@ public import MemoryModel
 public final class MachineObject: MachineCell {
   /// Machines are numbered as they are made, so that a session shows the same names on every run.
   public let number: Int
+  /// The kernel that a script chose; nil for the one of boot.
+  var kernel: KernelObject?
   let tasks: TaskSession
 
   public convenience init(_ machine: consuming Machine, number: Int) {
@@ -29,6 +31,9 @@ public final class MemoryContext: @unchecked Sendable {
   public var unicode: Bool
   /// The kernel of machines that name none.
   public var kernel: Kernel
+  /// Whether `expect` only tells what is different, because the script runs on another kernel than the
+  /// one it was written for.
+  public var isTrial = false
   private var machines = 0
   let tasks = TaskSession()
 

@@ -3,7 +3,7 @@ internal import MemoryModel
 
 extension MemoryLibrary {
   static func stateMethods(_ context: MemoryContext) -> [LuaFunction] {
-    [fork(context), sysctl, thp, protection]
+    [fork(context), machineKernel(), sysctl, thp, protection]
   }
 
   private static func fork(_ context: MemoryContext) -> LuaFunction {
@@ -24,7 +24,9 @@ extension MemoryLibrary {
       do throws(MemoryError) {
         let copy = try call.object(as: MachineObject.self).machine.fork()
         call.hintMemory(bytes: 1 << 20)
-        call.returns(LuaHandle("machine", context.object(copy)))
+        let fork = context.object(copy)
+        fork.kernel = call.object(as: MachineObject.self).kernel
+        call.returns(LuaHandle("machine", fork))
       } catch {
         throw LuaFailure("fork: \(error.message)")
       }

@@ -30,9 +30,6 @@ extension MemoryLibrary {
 
   private static var machineProperties: [LuaProperty] {
     [
-      LuaProperty("kernel", .string, "The kernel whose rules apply.") { call in
-        call.returns(call.object(as: MachineObject.self).machine.kernel.name)
-      },
       LuaProperty("arch", .string, "x86_64 or ppc64.") { call in
         call.returns(call.object(as: MachineObject.self).machine.geometry.name)
       },

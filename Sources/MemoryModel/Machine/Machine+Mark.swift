@@ -21,6 +21,12 @@ extension Machine {
     var currentCPU: Int
     var kswapdWakeups: Int
     var background: BackgroundQueue
+    var kswapds: [Kswapd]
+    var currentSpace: Int?
+    var kcompactd: [Kcompactd]
+    var compacting: CompactControl?
+    var capture: Capture
+    var reclaimDepth: Int
     var failAllocation: Int
     var foreign: ForeignRequests
     var hugePools: [HugePool]
@@ -53,7 +59,9 @@ extension Machine {
         isCMAMutexHeld: isCMAMutexHeld, operationsInProgress: operationsInProgress, log: log,
         isMobilityGroupingDisabled: isMobilityGroupingDisabled, totalReserve: totalReserve,
         currentCPU: currentCPU, kswapdWakeups: kswapdWakeups,
-        background: background, failAllocation: failAllocation,
+        background: background, kswapds: kswapds, currentSpace: currentSpace, kcompactd: kcompactd,
+        compacting: compacting, capture: capture, reclaimDepth: reclaimDepth,
+        failAllocation: failAllocation,
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
         pins: pins, temporaryReferences: temporaryReferences, operation: operation,
@@ -79,6 +87,12 @@ extension Machine {
       currentCPU = newValue.currentCPU
       kswapdWakeups = newValue.kswapdWakeups
       background = newValue.background
+      kswapds = newValue.kswapds
+      currentSpace = newValue.currentSpace
+      kcompactd = newValue.kcompactd
+      compacting = newValue.compacting
+      capture = newValue.capture
+      reclaimDepth = newValue.reclaimDepth
       failAllocation = newValue.failAllocation
       foreign = newValue.foreign
       hugePools = newValue.hugePools

@@ -138,7 +138,7 @@ extension Machine {
       for run in runs { machine.restoreReserved(run, area) }
     }
     for (cpu, pages) in image.lruAddBatches.enumerated() where cpu < machine.cpuCount {
-      for pfn in pages.prefix(LRUBatch.capacity - 1) {
+      for pfn in pages.prefix(machine.lruBatchCapacity - 1) {
         guard pfn < machine.frames.count, machine.frames.head(PFN(pfn)).kind == .allocated else {
           throw MemoryError(
             .configuration, "\(PFN(pfn)) waits for the LRU lists, but is not an allocated page")

@@ -112,7 +112,7 @@ extension FolioMove {
     if isLocked { machine.setFlags(source.head, remove: .locked) }
     if let destination {
       machine.setFlags(destination.head, remove: .locked)
-      machine.putReferences(destination, 1)
+      machine.returnTarget(destination)
     }
     places = []
     destination = nil

@@ -24,7 +24,8 @@ public struct Pin: ExplorableOperation {
   }
 
   private var phase = Phase.begin
-  private let flags: GUPFlags
+  /// Set when it begins: they depend on the kernel.
+  private var flags: GUPFlags = []
   private var pin = 0
   private var cursor = PinCursor(0..<0)
   /// Where the slow path's part begins.
@@ -49,7 +50,6 @@ public struct Pin: ExplorableOperation {
 
   public init(_ request: PinRequest) {
     self.request = request
-    flags = request.effectiveFlags
     page = request.startPage
   }
 
@@ -59,6 +59,8 @@ public struct Pin: ExplorableOperation {
   private var isLongTerm: Bool { flags.contains(.longTerm) }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
     switch phase {
     case .begin: begin(&machine)
     case .fast: if pace == .step { stepFast(&machine) } else { walkFast(&machine) }
@@ -87,6 +89,7 @@ public struct Pin: ExplorableOperation {
       phase = .finish(refusal)
       return
     }
+    flags = request.effectiveFlags(machine.kernel)
     guard request.pages > 0 else {
       phase = .finish(Refusal(.EINVAL, "zero pages are asked for", rule: "P3.11"))
       return
@@ -106,10 +109,21 @@ public struct Pin: ExplorableOperation {
       return
     }
     pin = id
+    machine.countOperation(request.space, 1)
     cursor = PinCursor(machine.pinWords(id))
     slowCursor = cursor
     if flags.contains(.pin) { machine.markPinned(request.space) }
     costs.calls = 1
+    if needsAreas(machine), request.pages > Self.arrayLimit {
+      // 5.1 to 5.10: before anything is pinned.
+      machine.removePin(id)
+      pin = 0
+      phase = .finish(
+        Refusal(
+          .ENOMEM, "the array of VMAs is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+          rule: "P3.48"))
+      return
+    }
     sequence = machine.spaces[request.space].writeProtectSequence
     let isFast = request.entryPoint == .fast
     phase = isFast && (sequence & 1 == 0 || !flags.contains(.pin)) ? .fast : .lock
@@ -170,6 +184,10 @@ public struct Pin: ExplorableOperation {
   // MARK: The slow walk
 
   private mutating func walkSlow(_ machine: inout Machine, _ pace: Pace) {
+    if machine.isKilled(request.space) {
+      return endWalk(
+        Refusal(.EINTR, "a fatal signal came: the OOM killer chose the process", rule: "P3.20"))
+    }
     guard page < endPage else {
       phase = isLongTerm && !checksNoMore ? .check : .finish(nil)
       return
@@ -246,7 +264,9 @@ public struct Pin: ExplorableOperation {
         .EOPNOTSUPP, "FOLL_SPLIT_PMD does not apply to hugetlb at \(address)", rule: "P3.15")
     }
     if flags.contains(.write) {
-      if flags.isSuperset(of: [.longTerm, .pin]), kind == .regular, area.flags.contains(.shared) {
+      if flags.isSuperset(of: [.longTerm, .pin]), let kind, area.flags.contains(.shared),
+        !machine.mayWriteForLong(kind)
+      {
         return Refusal(
           .EFAULT, "\(address) is a shared mapping of a file whose dirty pages are tracked",
           rule: "P3.13")
@@ -277,7 +297,7 @@ public struct Pin: ExplorableOperation {
       return nil
     }
     let access: FaultAccess = unshare ? .unshare : flags.contains(.write) ? .write : .read
-    let inPinScope = isLongTerm && machine.kernel.pinning.scope == .pin
+    let inPinScope = isLongTerm
     if let known = faultRefusal, known.page == page {
       let refusal = known.refusal
       faultRefusal = nil
@@ -329,9 +349,22 @@ public struct Pin: ExplorableOperation {
 
   // MARK: The long-term check
 
+  /// Whether the walk also writes an array of VMAs, which is read afterwards for DAX (rules P3.12,
+  /// P8.6): 5.1 to 5.10, outside the fast walk.
+  private func needsAreas(_ machine: borrowing Machine) -> Bool {
+    isLongTerm && machine.kernel.pinning.vmasArray
+  }
+
   private mutating func advanceCheck(_ machine: inout Machine, _ pace: Pace) {
     if check == nil {
       costs.rounds += 1
+      if needsAreas(machine) {
+        costs.arrayWrites += cursor.pages - slowCursor.pages
+        costs.rescanReads += cursor.pages - slowCursor.pages
+      }
+      if machine.kernel.pinning.checkArray, cursor.pages - slowCursor.pages > Self.arrayLimit {
+        return failForArray(&machine)
+      }
       check = LongTermCheck(slowCursor.position..<cursor.position, flags)
     }
     guard var work = check else { return }
@@ -362,6 +395,21 @@ public struct Pin: ExplorableOperation {
     }
   }
 
+  /// Pointers in the largest block that kmalloc() gives, 4 MiB (rule P3.48).
+  static let arrayLimit = (4 << 20) / 8
+
+  /// 6.11.0 had to copy the pages into an array of its own first.
+  private mutating func failForArray(_ machine: inout Machine) {
+    _ = machine.unpin(
+      slowCursor.position..<cursor.position, flags, limit: .max >> 1, batched: true, dirty: false,
+      &costs)
+    cursor = slowCursor
+    phase = .finish(
+      Refusal(
+        .ENOMEM, "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+        rule: "P3.48"))
+  }
+
   private mutating func restart() {
     cursor = slowCursor
     page = request.startPage + slowCursor.pages
@@ -374,6 +422,7 @@ public struct Pin: ExplorableOperation {
 
   private mutating func finish(_ machine: inout Machine, _ refusal: Refusal?) {
     if pin != 0 {
+      machine.countOperation(request.space, -1)
       if isLocked { machine.unlockAfterReading(request.space) }
       machine.closePin(pin, cursor)
       if cursor.pages == 0 {
@@ -392,6 +441,8 @@ public struct Pin: ExplorableOperation {
 
   public mutating func interrupt(_ machine: inout Machine) {
     if case .done = phase { return }
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
     grab?.abandon(&machine, flags)
     grab = nil
     if var work = check {

@@ -49,6 +49,10 @@ struct Counters: Equatable {
     for item in Self.events { values.append(machine.event(at: item)) }
   }
 
+  subscript(name: String) -> Int {
+    Self.names.firstIndex(of: name).map { values[$0] } ?? 0
+  }
+
   /// Compares what changed since `before` with the deltas of a record.
   func compare(
     since before: Counters, _ deltas: [String: Int], except unknown: Set<String> = []

@@ -136,7 +136,7 @@ struct PageEvents {
   private static func isForeign(_ pfn: Int, _ machine: borrowing Machine) -> Bool {
     let state = machine.frames.head(PFN(pfn))
     return state.kind == .allocated && !state.flags.contains(.folio)
-      && state.owner != UInt8(ascii: "T")
+      && state.owner != UInt8(ascii: "T") && !machine.isTopTable(PFN(pfn))
   }
 
   /// Leaves out the last foreign request if it frees a page of order 0; its event stays.
