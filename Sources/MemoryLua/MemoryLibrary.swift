@@ -11,7 +11,7 @@ public enum MemoryLibrary {
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
         areaType(), bufferType(), kernelType(), deviceType(), mappingType(), comparisonType(context),
-        taskType(), explorationType(),
+        taskType(), explorationType(), hashTableType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), kernelFunction(context),

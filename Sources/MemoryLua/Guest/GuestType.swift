@@ -93,6 +93,12 @@ extension MemoryLibrary {
       ) { call in
         call.returns(call.object(as: MachineObject.self).machine.spaces[call.index].hasPinned)
       },
+      LuaProperty("hpt", .object("hpt"), "The hash page table of a powerpc guest, or nil.") {
+        call in
+        let object = call.object(as: MachineObject.self)
+        guard object.machine.spaces[call.index].hashTable != nil else { return call.returnsNil() }
+        call.returns(LuaHandle("hpt", object, index: call.index))
+      },
       LuaProperty("pins", .table, "The pins of its memory, oldest first.") { call in
         let object = call.object(as: MachineObject.self)
         let space = call.index

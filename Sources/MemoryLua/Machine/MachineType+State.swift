@@ -87,8 +87,7 @@ extension MemoryLibrary {
 
         test_and_clear_lru: isolation tests and clears the LRU flag in one step. reread_entry: the fast \
         walk reads an entry again after it took the page. fork_sequence: it gives all back when a fork \
-        came in between. compare_references: migration compares a folio's references. pinned_entries: \
-        migration refuses exclusive pages that are pinned.
+        came in between. compare_references: migration compares a folio's references.
         """,
       kernel: ["folio_isolate_lru", "gup_fast_pte_range", "folio_migrate_mapping"],
       rules: ["P10.1", "P10.2", "P10.3"],

@@ -137,6 +137,12 @@ extension Machine {
         costs.unpinAtomics += done
         position += done
         if position == end { break }
+        let leaves = dropLeaves(at: position, count: (end - position) >> 1, isPin: isPin)
+        if leaves > 0 {
+          costs.unpinAtomics += (isPin ? 2 : 1) * (batched ? leaves : leaves << 9)
+          position += 2 * leaves
+          continue
+        }
       }
       let (first, pages, next) = pinnedRun(at: position)
       position = next
@@ -148,6 +154,18 @@ extension Machine {
       costs.unpinAtomics += each * (batched ? 1 : pages)
     }
     return position
+  }
+
+  /// Drops the pins of runs that are whole huge pages, as long as others hold them, too.
+  ///
+  /// - Returns: How many runs.
+  private mutating func dropLeaves(at position: Int, count: Int, isPin: Bool) -> Int {
+    guard geometry.pageblockOrder == 9 else { return 0 }
+    let done = PinLoop.dropLeaves(
+      folios.large.view(), pinWords.words.view(), at: position, count: count,
+      frames.blockStateView(), isPin: isPin)
+    if isPin { countLeafPins(.pinReleased, position, leaves: done) }
+    return done
   }
 }
 

@@ -31,12 +31,13 @@ extension Machine {
       !flags.contains(.write) && flags.contains(.pin) && unshares(anonymous: true)
     let wanted = PageTableEntry.Flags.present.union(flags.contains(.write) ? .write : [])
       .union(wantsExclusive ? .exclusive : [])
-    let looked = wanted.union([.special, .protNone, .device, .migration, .swap, .part])
+    let looked = wanted.union(.notPlain)
     var refused: UInt16 = 0
     if flags.contains(.longTerm) {
       refused = refusals(kernel.pinning.check) | (isFast ? fastRefusals(flags) : 0)
     }
-    let classes = frames.pinClasses()
+    let classes = PinClasses(
+      types: frames.pinClasses(), pageblockOrder: geometry.pageblockOrder, refused: refused)
     let entries = pageTables.entries.view()
     var page = pages.lowerBound
     while page < pages.upperBound {
@@ -45,7 +46,7 @@ extension Machine {
         let last = min(pages.upperBound, (page | 511) + 1)
         let found = PinLoop.countPlain(
           entries, from: slot, count: last - page, looked: UInt64(looked.rawValue),
-          wanted: UInt64(wanted.rawValue), classes, refused: refused)
+          wanted: UInt64(wanted.rawValue), classes)
         page += found
         if page < last { break }
       } else {

@@ -29,7 +29,7 @@ extension Machine {
           let isTouching = flags.contains(.touch)
           let done = grabLeaves(
             slot, min(512 - page >> 9 & 511, (pages.upperBound - page) >> 9),
-            wanted: isTouching ? [.present, .write, .dirty] : [.present, .write], refused: 0, flags,
+            wanted: isTouching ? [.present, .write, .dirty] : [.present, .write], .none, flags,
             accessed: isTouching, &out)
           if done > 0 {
             costs.walks += done
@@ -119,11 +119,12 @@ extension Machine {
     // A writable entry of an order-0 page needs no second look; touching it to write makes it dirty.
     let isDirtying = flags.isSuperset(of: [.touch, .write])
     let wanted = PageTableEntry.Flags([.present, .write]).union(isDirtying ? .dirty : [])
-    let looked = wanted.union([.special, .protNone, .device, .part])
+    let looked = wanted.union(.notPlain)
+    var owner = PinOwner.anonymous
     var page = first
     while page < last {
       let done = grabPlain(
-        table + page & 511, last - page, looked: looked, wanted: wanted, refused: 0, flags,
+        table + page & 511, last - page, looked: looked, wanted: wanted, .none, owner, flags,
         accessed: flags.contains(.touch), &out)
       // Each page is a walk of its own from the top (rule P8.1).
       costs.walks += done
@@ -142,6 +143,7 @@ extension Machine {
         return (page, stop)
       }
       page += 1
+      owner = plainFile(entry).map(PinOwner.file) ?? .anonymous
     }
     return (page, nil)
   }

@@ -22,7 +22,7 @@ extension Machine {
       var previous = 0
       for area in space.areas {
         if area.start < previous || area.end <= area.start {
-          return "areas of \(space.name) overlap at 0x\(hex(area.start << 12))"
+          return "areas of \(space.name) overlap at 0x\(hex(area.start << geometry.pageShift))"
         }
         previous = area.end
       }
@@ -45,7 +45,7 @@ extension Machine {
         if let broken = collect(entry.table, below, page, space, &counts) { return broken }
         continue
       }
-      let place = "0x\(hex(page << 12)) of \(space.name)"
+      let place = "0x\(hex(page << geometry.pageShift)) of \(space.name)"
       guard let area = space.area(page), area.end >= page + 1 << level.order else {
         return "an entry without an area at \(place)"
       }
@@ -81,7 +81,7 @@ extension Machine {
     if level == .pmd {
       if depositCount(table: table) != leaves {
         return "\(depositCount(table: table)) tables are deposited for \(leaves) leaves at "
-          + "0x\(hex(start << 12)) of \(space.name)"
+          + "0x\(hex(start << geometry.pageShift)) of \(space.name)"
       }
       var next = PFN(pageTables.deposits[table].next)
       for position in 0..<leaves {

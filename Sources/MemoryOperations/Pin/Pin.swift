@@ -295,7 +295,8 @@ public struct Pin: ExplorableOperation {
       }
     }
     switch stop {
-    case nil: break
+    case nil:
+      if page == endPage { phase = checksAfterwards ? .check : .finish(nil) }
     case .absent: phase = .fault(unshare: false)
     case .mustUnshare: phase = .fault(unshare: true)
     case .slowPath, .noStructPage:
@@ -336,7 +337,7 @@ public struct Pin: ExplorableOperation {
   static func refusal(
     _ area: MemoryArea?, _ page: Int, _ flags: GUPFlags, _ machine: borrowing Machine
   ) -> Refusal? {
-    let address = "0x" + String(page << 12, radix: 16)
+    let address = "0x" + String(page << machine.geometry.pageShift, radix: 16)
     guard let area else {
       return Refusal(.EFAULT, "nothing is mapped at \(address)", rule: "P3.12")
     }
@@ -534,7 +535,8 @@ public struct Pin: ExplorableOperation {
     cursor = slowCursor
     phase = .finish(
       Refusal(
-        .ENOMEM, "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+        .ENOMEM,
+        "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
         rule: "P3.48"))
   }
 

@@ -110,7 +110,7 @@ public struct Replayer: ~Copyable {
     }
     throw RecordingError(
       "\(recording.path) holds no full dump (op \"dump\" with \"pages\"), so no machine can "
-        + "start from it")
+        + "start from it", isUnreplayable: true)
   }
 
   /// Replays to the end, or to the first operation that the model cannot follow.
