@@ -568,6 +568,7 @@ function guest:exit() end
 ---@field get? boolean FOLL_GET: plain references instead of pins, as get_user_pages takes.
 ---@field output? "pages"|"sg"|"bvec"|"pfn"|"runs"|"folios" The form in which the caller keeps the pages: sets `bytes`.
 ---@field holder? string Who holds it, for why: "vm0's NIC".
+---@field chunk? integer|number|string How much one call takes, as VFIO and RDMA go in chunks.
 ---@field max_rounds? integer After so many rounds of pin and migrate it is killed and called a livelock.
 ---@field watch? function Called before each atomic step with its name, the kernel function and what it does; it may do to the machine what another CPU could do just then.
 

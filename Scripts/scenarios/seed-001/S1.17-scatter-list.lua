@@ -3,9 +3,9 @@
 -- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
 -- Rules: P7.50 to P7.52.
 
--- A sample of 1 GiB in 2 MiB pages that do not touch each other; 300 GiB are 300 times as much.
+-- A sample of 1 GiB in 2 MiB pages, one segment each; 300 GiB are 300 times as much.
 local m = machine{ ram = "4G" }
-local vm = m:guest{ ram = "1G", placement = "shuffled", seed = 1 }
+local vm = m:guest{ ram = "1G" }
 vm:populate()
 local p = vm:pin{ longterm = true, fast = true }
 local bytes = {}
