@@ -138,9 +138,14 @@ let words = CommandLine.arguments.dropFirst().filter { !$0.hasPrefix("-") }
 let guestSize = words.compactMap { Int($0) }.first ?? (isSmoke ? 1 : 300)
 
 do {
+  if CommandLine.arguments.contains("--races") {
+    benchmarkRaces()
+    exit(0)
+  }
   if CommandLine.arguments.contains("--guest") {
-    try benchmarkFork()
-    try benchmarkGuest(gib: guestSize)
+    let chosen = words.compactMap { GuestRows(rawValue: $0) }
+    if chosen.isEmpty { try benchmarkFork() }
+    try benchmarkGuest(gib: guestSize, chosen.isEmpty ? GuestRows.allCases : chosen)
     exit(0)
   }
   let terabyte = try configuration(1 << 40)
@@ -232,8 +237,9 @@ do {
   row(
     "fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
 
+  benchmarkRaces()
   try benchmarkFork()
-  try benchmarkGuest(gib: guestSize)
+  try benchmarkGuest(gib: guestSize, GuestRows.allCases)
 
   if let folder = words.first(where: { Int($0) == nil }) {
     var operations = 0

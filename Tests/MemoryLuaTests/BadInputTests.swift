@@ -112,7 +112,7 @@ import Testing
         #"m:alloc_pages(0, "GFP_KERNEL", 1)"#, #"m:alloc_pages(0, "GFP_KERNEL", -1)"#,
         #"m:alloc_pages(0, "GFP_KERNEL", 0, 1)"#, "m:drain(m)", "m:drain(n:zones()[1])",
         "m:drain(0)", "m:fold(1)", "m:fold(-1)", "m:tick(-1)", "m:tick(1e9)", "m.cpu = 1",
-        "m.cpu = -1", "m.cpu = nil", "m.fail_allocation = -1", "m.kernel = '6.12'", "m.nonsense",
+        "m.cpu = -1", "m.cpu = nil", "m.fail_allocation = -1", "m:kernel('5.0')", "m.nonsense",
         "m:nonsense()", "m.nonsense = 1",
       ], "bad-requests")
   }

@@ -175,11 +175,16 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      let pin = try record(call)
-      object.machine.beginOperation()
-      var operation = UnpinOperation(pin: pin, dirty: call.boolean(0))
-      _ = OperationRunner.run(&operation, object, call)
-      call.returns(pin.pages)
+      let dirty = call.boolean(0)
+      let id = call.index
+      let (operation, _) = try OperationRunner.call(object, call, "pin #\(id):unpin") {
+        () throws(LuaFailure) in
+        guard let pin = object.machine.pin(id) else {
+          throw LuaFailure("pin #\(id) was given back")
+        }
+        return UnpinOperation(pin: pin, dirty: dirty)
+      }
+      call.returns(operation.pages)
     }
   }
 

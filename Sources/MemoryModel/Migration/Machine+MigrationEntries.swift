@@ -6,6 +6,7 @@ extension Machine {
   ///
   /// Kernel: `alloc_migration_target()`, mm/migrate.c.
   package mutating func allocateTarget(for source: Folio, _ target: MigrationTarget) -> Folio? {
+    if target.reason == .compaction { return takeCompactionTarget(for: source) }
     var gfp = target.gfp
     if source.order > 0 { gfp = gfp.subtracting(.reclaim).union(.transHuge) }
     if let zone = frames.zone(of: source.head), zoneTable[zone].index == .movable {
@@ -32,6 +33,17 @@ extension Machine {
     let destination = Folio(pfn, order: source.order)
     makeFolio(destination, .none, index: 0, owner: UInt8(ascii: "K"), [.locked])
     return destination
+  }
+
+  /// Frees a destination that was not used.
+  ///
+  /// Kernel: `migrate_folio_undo_dst()`.
+  mutating func returnTarget(_ destination: Folio) {
+    if compacting != nil {
+      returnCompactionTarget(destination)
+    } else {
+      putReferences(destination, 1)
+    }
   }
 
   /// The other nodes with memory, in the order in which requests of `node` try them.

@@ -29,6 +29,7 @@ public struct ForkOperation: ExplorableOperation {
     guard let child else { return begin(&machine) }
     guard index < areas.count else {
       machine.spaces[parent].mmapLock += 1
+      machine.spaces[child].isStarting = false
       outcome = .success(child)
       return .finished
     }
@@ -67,6 +68,7 @@ public struct ForkOperation: ExplorableOperation {
     switch machine.beginFork(parent, name: name) {
     case .success(let id):
       child = id
+      machine.spaces[id].isStarting = true
       areas = machine.spaces[parent].areas
       machine.spaces[parent].mmapLock = -1
       return .running

@@ -19,6 +19,8 @@ struct RecordedTask {
     let timer: Timer
     /// After as many calls of `advance`.
     let after: Int
+    /// Or as soon as so many pins were taken, all in all.
+    var afterPins: Int?
     var count = 0
     var isFired = false
     /// Steps that work on the timer's folio; between two of them it does not matter when it fires.
