@@ -11,7 +11,7 @@ public enum MemoryLibrary {
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
         areaType(), bufferType(), kernelType(), comparisonType(context), taskType(),
-        explorationType(),
+        explorationType(), differenceType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), kernelFunction(context),

@@ -47,7 +47,8 @@ extension MemoryLibrary {
         LuaErrno("ENOMEM", "a page that may not stay could not be moved: err.stuck has the folios"),
         LuaErrno("EINVAL", "flags that exclude each other"),
         LuaErrno(
-          "EINTR", "it spun, because somebody keeps a page isolated (rule P3.43), or moved pages for "
+          "EINTR",
+          "it spun, because somebody keeps a page isolated (rule P3.43), or moved pages for "
             + "max_rounds rounds: err.livelock (rule P4.41)"),
       ],
       doc: """

@@ -17,7 +17,9 @@ public struct Migration: ExplorableOperation {
   let target: MigrationTarget
   let mode: MigrateMode
 
-  private enum Phase: Sendable { case start, hugetlb, gather, async, each, split, classic, finish, done }
+  private enum Phase: Sendable {
+    case start, hugetlb, gather, async, each, split, classic, finish, done
+  }
 
   private var phase = Phase.start
   private var counts = MigrationCounts()

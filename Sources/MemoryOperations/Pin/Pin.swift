@@ -406,7 +406,8 @@ public struct Pin: ExplorableOperation {
     cursor = slowCursor
     phase = .finish(
       Refusal(
-        .ENOMEM, "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+        .ENOMEM,
+        "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
         rule: "P3.48"))
   }
 

@@ -109,8 +109,10 @@ struct ScenariosCommand: ParsableCommand {
 
     func run() throws {
       var failed = 0
-      let chosen = try place.load().filter { names.isEmpty || names.contains($0.id)
-        || names.contains($0.folder) }
+      let chosen = try place.load().filter {
+        names.isEmpty || names.contains($0.id)
+          || names.contains($0.folder)
+      }
       guard !chosen.isEmpty else {
         complain("pinlab scenarios: there is none of that name; pinlab scenarios lists them")
         throw ExitCode(1)
