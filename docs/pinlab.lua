@@ -255,11 +255,6 @@ function machine:check() end
 ---@return machine # 
 function machine:fork() end
 
----What this machine has that another has not: pages that moved, holders, counts, lists, counters, and where on the map.
----@param other machine An earlier fork of this machine, or a later one.
----@return difference # Prints as some lines; has them as fields.
-function machine:diff(other) end
-
 ---Reads the kernel of the machine, or changes it: the same moment, years earlier or later.
 ---
 ---Memory stays as it is. Where the kernels keep free pages on their way differently, per-CPU lists and LRU batches are emptied first.
@@ -281,8 +276,8 @@ function machine:thp(mode) end
 
 ---Takes one of the kernel's protections against races out, to see what breaks without it.
 ---
----test_and_clear_lru: isolation tests and clears the LRU flag in one step. reread_entry: the fast walk reads an entry again after it took the page. fork_sequence: it gives all back when a fork came in between. compare_references: migration compares a folio's references.
----@param name "test_and_clear_lru"|"reread_entry"|"fork_sequence"|"compare_references" What protects.
+---test_and_clear_lru: isolation tests and clears the LRU flag in one step. reread_entry: the fast walk reads an entry again after it took the page. fork_sequence: it gives all back when a fork came in between. compare_references: migration compares a folio's references. pinned_entries: migration refuses exclusive pages that are pinned.
+---@param name "test_and_clear_lru"|"reread_entry"|"fork_sequence"|"compare_references"|"pinned_entries" What protects.
 ---@param on? boolean Whether the kernel has it; only read without.
 ---@return boolean # Whether it has it now.
 function machine:protection(name, on) end
@@ -835,18 +830,6 @@ function task:kill() end
 ---@field end_states table What came out: text, count, and schedule, the first order that led there.
 ---@field broken table Broken invariants: text, count, and schedule, the order with the fewest preemptions.
 local exploration = {}
-
----What differs between two machines.
----@class difference
----@field moved integer Pages of guests that lie in other frames.
----@field appeared integer Pages that were not present before.
----@field gone integer Pages that are not present any more.
----@field frames integer Frames whose state or counts differ.
----@field same boolean Whether nothing differs.
----@field pages table The first thousand such pages: guest, address, before, now (pfns).
----@field counts table By name, by how much each counter differs.
----@field holders table Processes, pins and references: + new, - gone.
-local difference = {}
 
 ---@class machine.fields
 ---@field ram? integer|number|string Memory of a machine with one node.

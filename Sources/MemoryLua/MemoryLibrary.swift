@@ -10,8 +10,8 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
-        areaType(), bufferType(), kernelType(), comparisonType(context), taskType(),
-        explorationType(), differenceType(),
+        areaType(), bufferType(), kernelType(), deviceType(), mappingType(), comparisonType(context),
+        taskType(), explorationType(), differenceType(), hashTableType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), kernelFunction(context),

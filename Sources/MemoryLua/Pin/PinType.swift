@@ -269,7 +269,7 @@ extension MemoryLibrary {
           run?.pages += pages
         } else {
           close()
-          run = (first.index, pages, offset << 12)
+          run = (first.index, pages, offset << object.machine.geometry.pageShift)
         }
         offset += pages
       }

@@ -118,6 +118,8 @@ extension Machine {
     if frame != 0 { freeFolio(Folio(PFN(frame), order: 0)) }
     spaces[space].root = 0
     spaces[space].isAlive = false
+    // Its files are closed last, among them that of the VM.
+    freeHashTable(of: space)
   }
 
   /// Areas that lie within 2 MiB of each other are treated as one.

@@ -56,6 +56,11 @@ public struct Kernel: Sendable, Equatable {
   /// 6.1.192 has the later rules for everything else.
   public var hasAtomicBit = false
 
+  /// Whether a contiguous allocation whose last test fails says so in the log (up to 5.13, rule P5.16).
+  public var logsBusyRanges = false
+  /// Patches that no released kernel has.
+  public var proposals = Proposals()
+
   /// How it pins for long, and migrates.
   public var pinning = PinningRules()
   /// What keeps tasks from harming each other.

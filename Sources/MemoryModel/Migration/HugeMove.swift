@@ -73,6 +73,8 @@ struct HugeMove: Hashable, Sendable {
     case .install(let index):
       if index < places.count {
         machine.endMigrationEntry(places[index], from: source, to: destination)
+      }
+      if index + 1 < places.count {
         stage = .install(index + 1)
       } else {
         // A fork may have copied an entry meanwhile.
@@ -138,7 +140,10 @@ struct HugeMove: Hashable, Sendable {
     case .freeze: Step("m8", "folio_ref_freeze", "freeze the references of \(name)")
     case .install(let index):
       Step(
-        "m11", "remove_migration_pte", "show the new page at leaf \(index + 1) of \(places.count)")
+        "m11", "remove_migration_pte",
+        places.isEmpty
+          ? "no mapping is left to show the new page"
+          : "show the new page at leaf \(index + 1) of \(places.count)")
     case .unlock:
       Step("m12", "move_hugetlb_state", "swap the temporary flags and unlock both pages")
     case .free: Step("m13", "folio_putback_active_hugetlb", "return \(name) to pool or buddy")

@@ -108,7 +108,7 @@ public struct ForkOperation: ExplorableOperation {
       return Step("k6", "dup_mmap", "unlock the parent's address space")
     }
     let area = areas[index]
-    let start = "0x" + String((page ?? area.start) << 12, radix: 16)
+    let start = "0x" + String((page ?? area.start) << machine.geometry.pageShift, radix: 16)
     guard let page else { return Step("k2", "dup_mmap", "give the child the area at \(start)") }
     if page >= area.end {
       return Step("k5", "copy_page_range", "make the sequence even again")
