@@ -11,7 +11,7 @@ public enum MemoryLibrary {
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
         areaType(), bufferType(), hashTableType(), kernelType(), deviceType(), mappingType(),
-        comparisonType(context), taskType(), explorationType(),
+        comparisonType(context), taskType(), explorationType(), differenceType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), kernelFunction(context),
