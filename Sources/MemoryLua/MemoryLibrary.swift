@@ -10,8 +10,8 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
-        areaType(), bufferType(), kernelType(), comparisonType(context), taskType(),
-        explorationType(),
+        areaType(), bufferType(), kernelType(), deviceType(), mappingType(), comparisonType(context),
+        taskType(), explorationType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), kernelFunction(context),

@@ -38,6 +38,8 @@ extension Machine {
     if flags.contains(.kswapd) { wakeAllKswapds(request) }
     if let pfn = allocateFromFreeLists(request, flags) { return SlowPathResult(pfn: pfn) }
 
+    let isPostponed = postponeForeign()
+    defer { if isPostponed { serveForeign() } }
     // Rule A4.18: large or non-movable blocks are compacted for before anything else.
     let isCostly = request.order > Self.costlyOrder
     let compactsFirst =

@@ -228,7 +228,8 @@ extension Machine {
       return .failure(
         Refusal(.ENOMEM, "no memory for page \(page) of \(files[file].name)", rule: "P2.12"))
     }
-    if files[file].kind == .regular { count(.pgmajfault, 1) }
+    // read() is no fault.
+    if files[file].kind == .regular, area != nil { count(.pgmajfault, 1) }
     guard addFilePage(Folio(pfn, order: 0), file, page, isActive: area != nil) else {
       return .failure(cacheIsFull)
     }
@@ -266,7 +267,7 @@ extension Machine {
   /// Whether shmem may try a huge page for a page of a file (rule P2.12).
   ///
   /// Kernel: `shmem_allowable_huge_orders()`, `shmem_suitable_orders()`.
-  private func mayHaveHugePage(
+  func mayHaveHugePage(
     _ file: Int, _ page: Int, area: MemoryArea?, at faultPage: Int
   ) -> Bool {
     guard geometry.maxOrder >= 9 else { return false }

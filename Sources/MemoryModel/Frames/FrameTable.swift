@@ -67,6 +67,7 @@ public struct FrameTable: ~Copyable {
     blockLinks.note(in: journal)
     blockTypes.note(in: journal)
     blockZones.note(in: journal)
+    blockHints.note(in: journal)
   }
 
   public var pageblockCount: Int { blockTypes.count }

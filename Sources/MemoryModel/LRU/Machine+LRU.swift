@@ -144,6 +144,15 @@ extension Machine {
     linkLRU(folio, state, atTail: kind == .moveTail)
   }
 
+  /// Queues a folio that drop_caches could not free, to be the first that reclaim looks at (rule P1.27).
+  ///
+  /// Kernel: `deactivate_file_folio()`.
+  package mutating func deactivateFile(_ folio: Folio) {
+    let state = frames.head(folio.head)
+    guard state.isLRU, !state.flags.contains(.unevictable) else { return }
+    queue(folio, .deactivateFile)
+  }
+
   /// Makes a folio that drop_caches could not free the first to be reclaimed (rule P1.27).
   ///
   /// Kernel: `lru_deactivate_file()`; a dirty one goes to the head, because it has to be written first.

@@ -37,7 +37,10 @@ extension Machine {
     var files: [MemoryFile]
     var pins: [PinRecord]
     var temporaryReferences: [TemporaryReference]
+    var devices: DeviceTable
     var operation: Int
+    var pressures: [PressureRecord]
+    var lastPressure: Int
     var lastPin: Int
     var lastTemporaryReference: Int
     var zeroPage: PFN?
@@ -64,7 +67,8 @@ extension Machine {
         failAllocation: failAllocation,
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
-        pins: pins, temporaryReferences: temporaryReferences, operation: operation,
+        pins: pins, temporaryReferences: temporaryReferences, devices: devices,
+        operation: operation, pressures: pressures, lastPressure: lastPressure,
         lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
         hugeZeroPage: hugeZeroPage, deferredSplits: deferredSplits, lastTaken: lastTaken,
         violations: violations,
@@ -103,7 +107,10 @@ extension Machine {
       files = newValue.files
       pins = newValue.pins
       temporaryReferences = newValue.temporaryReferences
+      devices = newValue.devices
       operation = newValue.operation
+      pressures = newValue.pressures
+      lastPressure = newValue.lastPressure
       lastPin = newValue.lastPin
       lastTemporaryReference = newValue.lastTemporaryReference
       zeroPage = newValue.zeroPage

@@ -64,10 +64,14 @@ public struct Machine: ~Copyable {
   public package(set) var spaces: [AddressSpace] = []
   public package(set) var regions: [AnonymousRegion] = []
   public package(set) var files: [MemoryFile] = []
+  /// What devices hold.
+  public package(set) var devices = DeviceTable()
   public package(set) var pins: [PinRecord] = []
   public package(set) var temporaryReferences: [TemporaryReference] = []
   /// Operations begun since boot; holders say since which one they hold.
   public package(set) var operation = 0
+  public package(set) var pressures: [PressureRecord] = []
+  package var lastPressure = 0
   package var lastPin = 0
   package var lastTemporaryReference = 0
   /// The frames of the zero pages: 4 KiB, and 2 MiB once it is used.

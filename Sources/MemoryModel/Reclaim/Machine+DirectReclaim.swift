@@ -6,6 +6,7 @@ extension Machine {
   /// - Returns: Pages reclaimed; 1 without any where compaction should be tried first.
   mutating func reclaimDirectly(_ request: AllocationRequest) -> Int {
     throttle(request)
+    beginShrinkers()
     trace.append(TraceEvent(.directReclaimBegin, PFN(0), order: request.order, request.gfp.rawValue))
     var control = ReclaimControl(
       request.gfp, order: request.order, highest: request.highest, by: .direct)

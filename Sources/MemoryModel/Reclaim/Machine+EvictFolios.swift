@@ -13,6 +13,7 @@ extension Machine {
     setInitialPriority(node, &control)
     if control.isKswapd { control.reclaimed = 0 }
     shrinkFiles(node, &control)
+    runShrinkers()
     if control.isKswapd { control.reclaimed += before }
     if control.reclaimed > before { kswapds[node].failures = 0 }
   }

@@ -2,16 +2,9 @@
 // once; so a replay can let it run as often as was recorded.
 
 extension Machine {
-  /// Runs a node's kswapd until it rests.
-  ///
-  /// Kernel: `kswapd()`, mm/vmscan.c (rules A7.34, A7.35).
-  mutating func runKswapd(node: Int) {
-    while !stepKswapd(node: node) {}
-  }
-
   /// One run of a node's kswapd, and its attempt to sleep afterwards; true when it rests.
   ///
-  /// Kernel: one round of the loop of `kswapd()`.
+  /// Kernel: one round of the loop of `kswapd()`, mm/vmscan.c (rules A7.34, A7.35).
   package mutating func stepKswapd(node: Int) -> Bool {
     switch kswapds[node].rest {
     case .asleep: setStatThresholds(node, underPressure: true)
@@ -128,5 +121,16 @@ extension Machine {
       wakeKcompactd(node: node, order: geometry.pageblockOrder, highest: highest)
     }
     return control.order
+  }
+}
+
+extension Machine {
+  /// Lets background threads run only when a recording says so, from a recorded state on.
+  ///
+  /// - Parameter kswapdOrder: What kswapd of node 0 was asked for.
+  package mutating func expectRecordedThreads(kswapdOrder: Int, failures: Int) {
+    background.isEnabled = false
+    kswapds[0].order = kswapdOrder
+    kswapds[0].failures = failures
   }
 }

@@ -10,6 +10,7 @@ extension Replayer {
   /// Whether the model executes this record instead of taking its requests to the allocator.
   func isTaskOperation(_ record: RecordingRecord) -> Bool {
     if Self.taskOperations.contains(record.op) { return true }
+    if startsMemoryWork(record) { return true }
     switch record.op {
     case "mmap": return record.ret ?? -1 >= 0
     case "madvise":
@@ -20,6 +21,16 @@ extension Replayer {
       return Self.userCommands.contains { command.hasPrefix($0) }
     default: return false
     }
+  }
+
+  /// Whether a single request, or an idle time, makes the memory manager compact or reclaim.
+  private func startsMemoryWork(_ record: RecordingRecord) -> Bool {
+    guard ["alloc", "free", "idle"].contains(record.op) else { return false }
+    return (record.ev ?? []).contains { Self.memoryWork.contains($0.key) }
+  }
+
+  private static let memoryWork: Set<UInt16> = ["kt", "rb", "kw", "kc", "ks", "wk"].reduce(into: []) {
+    $0.insert(RecordingEvent.key($1))
   }
 
   /// Makes the task's address space, once.
@@ -118,10 +129,12 @@ extension Replayer {
       return difference
     }
     let before = Counters(machine)
-    var events = PageEvents(record.ev ?? [], machine, isFork: record.op == "user")
+    let request = record.op == "alloc" ? (order: record.order ?? 0, gfp: record.gfp ?? 0) : nil
+    var events = PageEvents(
+      record.ev ?? [], machine, isFork: record.op == "user", request: request)
     var foreign = events.foreign
     if record.op == "user" { placeStacks(record, in: &foreign) }
-    machine.expectForeign(foreign)
+    machine.expectForeign(foreign, reclaims: events.reclaims)
     // A system call begins with its own memory.
     if record.op == "user" { machine.serveFirstForeign() }
     var difference = perform(record, &events)
@@ -129,6 +142,8 @@ extension Replayer {
     fireLate()
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
+    // Idle times tell no counts.
+    if record.op == "idle" { return difference }
     // A process that runs faults by itself.
     var unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
     if hasOtherProcess { unknown = Self.othersFaults }
@@ -155,6 +170,8 @@ extension Replayer {
     _ record: RecordingRecord, _ events: inout PageEvents
   ) -> Difference? {
     switch record.op {
+    case "alloc": return allocate(record)
+    case "free": return free(record)
     case "mmap": return map(record)
     case "munmap": return unmap(record, &events)
     case "madvise": return advise(record)
@@ -174,6 +191,23 @@ extension Replayer {
     case "drain_lru": machine.drainAllLRU()
     case "drain_lru_local": machine.drainLRU(cpu: machine.currentCPU)
     default: break
+    }
+    return nil
+  }
+
+  private mutating func allocate(_ record: RecordingRecord) -> Difference? {
+    let gfp = GFPFlags(rawValue: UInt32(record.gfp ?? 0))
+    let result = machine.allocatePages(order: record.order ?? 0, gfp: gfp)
+    let (pfn, wanted) = (result.pfn?.index ?? -1, record.pfn ?? -1)
+    return pfn == wanted ? nil : ("pfn \(wanted)", "pfn \(pfn)")
+  }
+
+  private mutating func free(_ record: RecordingRecord) -> Difference? {
+    guard let pfn = record.pfn, record.skipped != 1 else { return nil }
+    do throws(MemoryError) {
+      try machine.freePages(PFN(pfn), order: record.order ?? 0)
+    } catch {
+      return ("free of \(pfn)", error.message)
     }
     return nil
   }
