@@ -97,6 +97,7 @@ extension MemoryLibrary {
         let text = words(call.value(1)) ?? call.display(1)
         do throws(MemoryError) {
           try object.machine.write(setting, text)
+          object.machine.beginOperation()
         } catch {
           throw LuaFailure("sysctl: \(error.message)")
         }
@@ -163,7 +164,9 @@ extension MemoryLibrary {
         m:sysctl("min_free_kbytes") --> "3959"
         """
     ) { call in
-      call.object(as: MachineObject.self).machine.setTransparentHugePages(
+      let object = call.object(as: MachineObject.self)
+      object.machine.beginOperation()
+      object.machine.setTransparentHugePages(
         call.integer(0) != 2, onlyAdvised: call.integer(0) == 1)
     }
   }

@@ -73,7 +73,8 @@ extension MemoryLibrary {
           object.machine.run(onCPU: cpu)
         }),
       LuaProperty(
-        "operation", .integer(), "How many operations were done; holders say since which one."
+        "operation", .integer(),
+        "How many operations were done: calls that change memory; holders say since which one."
       ) { call in call.returns(call.object(as: MachineObject.self).machine.operation) },
       LuaProperty(
         "kswapd_wakeups", .integer(),
