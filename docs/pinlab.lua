@@ -486,6 +486,20 @@ function guest:exit() end
 ---@return pin? # The pages that are pinned; maybe fewer than asked for.
 function guest:pin(fields) end
 
+---@class guest.memfd_pin.fields
+---@field from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@field length? integer|number|string How much, rounded up to whole pages.
+---@field max_folios? integer Room of the caller for folios.
+---@field holder? string Who holds it, for why.
+---@field watch? function Called before each atomic step, as that of `pin`.
+
+---Pins folios of the memfd, shmem or hugetlb file that is mapped there, as udmabuf does.
+---
+---No page table is looked at: the range says which part of the file is meant. Each folio is pinned once, however large it is; holes of the file are filled. It is always a long-term pin.
+---@param fields? guest.memfd_pin.fields
+---@return pin? # The folios, each pinned once.
+function guest:memfd_pin(fields) end
+
 ---@class guest.map.fields
 ---@field columns? integer The width to stay inside.
 ---@field color? boolean Colour the cells.
@@ -528,11 +542,12 @@ local population = {}
 ---Pages of a guest that somebody pinned, and what taking them cost.
 ---@class pin
 ---@field id integer Its number, counted from boot.
----@field pages integer Pages that are pinned.
+---@field pages integer Pages that are pinned; of a file, folios.
 ---@field requested integer Pages that were asked for.
 ---@field rounds integer Rounds of pin, check and migrate; 0 when nothing was checked.
 ---@field migrated integer Pages of 4 KiB that were moved before.
 ---@field operation integer The operation that took it; why says "since operation N".
+---@field offset integer Of a file: bytes from the start of the first folio to the first byte.
 ---@field longterm boolean Taken with FOLL_LONGTERM.
 ---@field write boolean Taken with FOLL_WRITE.
 ---@field get boolean Plain references instead of pins.
@@ -680,7 +695,7 @@ function cma_buffer:release() end
 ---@field nodes? table Memory of each node, for example { "2G", "2G" }.
 ---@field cpus? integer CPUs, spread evenly over the nodes.
 ---@field arch? "x86_64"|"ppc64" x86_64 has 4 KiB pages and 2 MiB pageblocks, ppc64 64 KiB and 16 MiB.
----@field cma? any A CMA area as `cma=` makes it: a size, or a list of { name, size, base }, base a pfn.
+---@field cma? any A CMA area as `cma=` makes it: a size, or a list of { name, size, base, order_per_bit }, base a pfn, order_per_bit how many pages a bit of its map stands for, as an order.
 ---@field kernelcore? any Size or "N%" that is kept out of ZONE_MOVABLE.
 ---@field movablecore? any Size or "N%" of ZONE_MOVABLE.
 ---@field kernel? "6.12"|"6.12.0"|"6.9"|"6.1" Whose rules apply; see kernels().
@@ -689,6 +704,7 @@ function cma_buffer:release() end
 ---@field config_cma? boolean CONFIG_CMA; stock Debian kernels lack it.
 ---@field distances? table NUMA distances, a list of lists.
 ---@field hugepages? any Huge pages that boot takes, as `hugepages=`: a count, or a list with one for each node.
+---@field hugetlb_cma? any CMA areas hugetlb0, hugetlb1, … for gigantic pages, as `hugetlb_cma=`: a size, spread over the nodes, or a list with one for each node.
 ---@field from? string A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`.
 
 ---Boots a modelled machine, or takes one from a file.

@@ -6,7 +6,7 @@ import Testing
 @Suite struct GiganticPageTests {
   @Test("S5.1, P4.16: a 1 GiB page of hugetlb_cma is never pinned for long")
   func hugetlbCMA() throws {
-    var process = try HugeProcess(megabytes: 3072) { $0.hugetlbCMA = 1 << 18 }
+    var process = try HugeProcess(megabytes: 3072) { $0.hugetlbCMA = .total(1 << 18) }
     #expect(process.machine.cmaAreas.map(\.name) == ["hugetlb0"])
     #expect(process.machine.cmaAreas[0].base % (1 << 18) == 0)
     #expect(try process.machine.setHugePages(order: 18, count: 2)?.errno == .ENOMEM)
@@ -67,7 +67,7 @@ import Testing
   @Test("hugetlb_cma of less than a page is refused with what to do")
   func tooSmall() throws {
     #expect(throws: MemoryError.self) {
-      _ = try HugeProcess(megabytes: 512) { $0.hugetlbCMA = 1 << 17 }
+      _ = try HugeProcess(megabytes: 512) { $0.hugetlbCMA = .total(1 << 17) }
     }
   }
 }

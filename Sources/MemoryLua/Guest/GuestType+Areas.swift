@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryGuests
 internal import MemoryModel
 internal import MemoryOperations
@@ -159,10 +160,7 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let space = call.index
       let pages = try GuestRange.pages(call, first.count, object, space, function: name)
-      let result = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        try body(call, object, space, pages)
-      }
-      call.returns(result)
+      call.returns(try body(call, object, space, pages))
     }
   }
 
@@ -179,9 +177,11 @@ extension MemoryLibrary {
         vm:munmap("512K") --> true
         vm:resident().pages --> 128
         """
-    ) { call, object, space, pages in
-      var operation = UnmapOperation(space: space, pages: pages)
-      _ = OperationRunner.run(&operation, object, call)
+    ) { call, object, space, pages throws(LuaFailure) in
+      let name = object.machine.spaces[space].name + ":munmap"
+      let (operation, _) = try OperationRunner.call(object, call, name, space: space) {
+        UnmapOperation(space: space, pages: pages)
+      }
       return operation.outcome ?? .success(())
     }
   }
@@ -205,8 +205,11 @@ extension MemoryLibrary {
         vm:madvise("dontneed", "4K", "4K")
         vm:resident().pages --> 255
         """
-    ) { call, object, space, pages in
-      object.machine.advise(space, pages, MemoryAdvice.allCases[call.integer(0)])
+    ) { call, object, space, pages throws(LuaFailure) in
+      let advice = MemoryAdvice.allCases[call.integer(0)]
+      return try atomic(call, object, space, "madvise", "do_madvise") { machine in
+        machine.advise(space, pages, advice)
+      }
     }
   }
 
@@ -220,8 +223,11 @@ extension MemoryLibrary {
         vm:mprotect("r")
         vm:write()
         """
-    ) { call, object, space, pages in
-      object.machine.protect(space, pages, flags(call.integer(0)))
+    ) { call, object, space, pages throws(LuaFailure) in
+      let rights = flags(call.integer(0))
+      return try atomic(call, object, space, "mprotect", "do_mprotect_pkey") { machine in
+        machine.protect(space, pages, rights)
+      }
     }
   }
 
@@ -234,7 +240,27 @@ extension MemoryLibrary {
         vm:mlock()
         vm.locked_pages --> 256
         """
-    ) { call, object, space, pages in object.machine.mlock(space, pages) }
+    ) { call, object, space, pages throws(LuaFailure) in
+      try atomic(call, object, space, "mlock", "do_mlock") { $0.mlock(space, pages) }
+    }
+  }
+
+  /// A call that is one step for others: all of it is done under mmap_lock for writing.
+  private static func atomic(
+    _ call: borrowing LuaCall, _ object: MachineObject, _ space: Int, _ name: String,
+    _ function: String, _ work: @escaping @Sendable (inout Machine) -> Result<Void, Refusal>
+  ) throws(LuaFailure) -> Result<Void, Refusal> {
+    let step = Step("x1", function, "change the areas of process \(space)")
+    let written = object.machine.spaces[space].name + ":" + name
+    let outcome = try OperationRunner.atomic(object, call, written, step, space: space) {
+      machine in
+      switch work(&machine) {
+      case .success: .done(0)
+      case .failure(let refusal): .refused(refusal)
+      }
+    }
+    if case .refused(let refusal) = outcome { return .failure(refusal) }
+    return .success(())
   }
 
   private static var munlock: LuaFunction {
@@ -247,6 +273,8 @@ extension MemoryLibrary {
         vm:munlock("512K")
         vm.locked_pages --> 128
         """
-    ) { call, object, space, pages in object.machine.munlock(space, pages) }
+    ) { call, object, space, pages throws(LuaFailure) in
+      try atomic(call, object, space, "munlock", "mlock_fixup") { $0.munlock(space, pages) }
+    }
   }
 }

@@ -9,7 +9,7 @@ extension MemoryLibrary {
       "guest", MachineObject.self,
       doc: "A guest: a process whose memory is its RAM. Offsets into the RAM count from 0.",
       properties: guestProperties,
-      methods: guestAccessMethods + guestAreaMethods + guestProcessMethods + [guestPin]
+      methods: guestAccessMethods + guestAreaMethods + guestProcessMethods + [guestPin, memfdPin]
         + guestViewMethods(context),
       display: { handle in describe(handle.owner(as: MachineObject.self), handle.index) },
       isLive: { handle in
@@ -88,6 +88,20 @@ extension MemoryLibrary {
       number("file_pages", "Resident pages of files.") { $0.filePages },
       number("shmem_pages", "Resident pages of shmem.") { $0.shmemPages },
       number("locked_pages", "Pages in locked areas (VmLck).") { $0.lockedPages },
+      LuaProperty(
+        "oom_score_adj", .integer(),
+        "What the OOM killer adds to its points, in thousandths of memory; -1000 exempts it (A7.40).",
+        get: { call in
+          call.returns(
+            call.object(as: MachineObject.self).machine.spaces[call.index].oomScoreAdjustment)
+        },
+        set: { call throws(LuaFailure) in
+          let value = call.integer(0)
+          guard (-1000...1000).contains(value) else {
+            throw LuaFailure("oom_score_adj is from -1000 to 1000, not \(value)")
+          }
+          call.object(as: MachineObject.self).machine.setOOMScoreAdjustment(call.index, value)
+        }),
       LuaProperty(
         "has_pinned", .boolean, "A pin was ever taken of it, so a fork looks for them (P2.20)."
       ) { call in

@@ -19,13 +19,14 @@ extension MemoryLibrary {
           "x86_64 has 4 KiB pages and 2 MiB pageblocks, ppc64 64 KiB and 16 MiB."),
         LuaParameter(
           "cma", .any, optional: true,
-          "A CMA area as `cma=` makes it: a size, or a list of { name, size, base }, base a pfn."),
+          "A CMA area as `cma=` makes it: a size, or a list of { name, size, base, order_per_bit }, "
+            + "base a pfn, order_per_bit how many pages a bit of its map stands for, as an order."),
         LuaParameter(
           "kernelcore", .any, optional: true, "Size or \"N%\" that is kept out of ZONE_MOVABLE."),
         LuaParameter("movablecore", .any, optional: true, "Size or \"N%\" of ZONE_MOVABLE."),
         LuaParameter(
-          "kernel", .choice(Kernel.presets.map(\.name)), optional: true,
-          "Whose rules apply; see kernels()."),
+          "kernel", .any, optional: true,
+          "Whose rules apply: a kernel, or the name of one; see kernels()."),
         LuaParameter(
           "thp", .choice(["always", "madvise", "never"]), default: "always",
           "transparent_hugepage/enabled. Huge pages raise the watermarks; below 512 MiB they are off."
@@ -40,6 +41,10 @@ extension MemoryLibrary {
         LuaParameter(
           "hugepages", .any, optional: true,
           "Huge pages that boot takes, as `hugepages=`: a count, or a list with one for each node."),
+        LuaParameter(
+          "hugetlb_cma", .any, optional: true,
+          "CMA areas hugetlb0, hugetlb1, … for gigantic pages, as `hugetlb_cma=`: a size, spread over "
+            + "the nodes, or a list with one for each node."),
         LuaParameter(
           "from", .file, optional: true,
           "A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`."),
@@ -56,7 +61,10 @@ extension MemoryLibrary {
       rules: ["A1.1", "A1.9", "A1.16", "A1.26"],
       example: "m = machine{ ram = \"1G\", cma = \"256M\" }\nm:zone(\"DMA32\").cma_pages --> 65536"
     ) { call throws(LuaFailure) in
-      let object = context.object(try MachineOptions(context).machine(&call))
+      let kernel =
+        call.isGiven(7) ? try KernelArgument.object(call.value(7), "kernel", of: "machine") : nil
+      let object = context.object(try MachineOptions(context).machine(&call, kernel?.kernel))
+      object.kernel = kernel
       call.hintMemory(bytes: 1 << 20)
       call.returns(LuaHandle("machine", object))
     }
@@ -69,12 +77,11 @@ struct MachineOptions {
 
   init(_ context: MemoryContext) { self.context = context }
 
-  func machine(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
-    if call.isGiven(13) { return try restored(&call) }
+  func machine(_ call: inout LuaCall, _ kernel: Kernel?) throws(LuaFailure) -> Machine {
+    if call.isGiven(14) { return try restored(&call, kernel) }
     var configuration = MachineConfiguration()
     configuration.geometry = Geometry.all[call.integer(3, default: 0)]
-    configuration.kernel =
-      call.isGiven(7) ? Kernel.presets[call.integer(7)] : context.kernel
+    configuration.kernel = kernel ?? context.kernel
     configuration.transparentHugePages = call.integer(8, default: 0) != 2
     configuration.hugePagesOnlyAdvised = call.integer(8, default: 0) == 1
     configuration.hasCMA = call.boolean(10, default: true)
@@ -102,6 +109,7 @@ struct MachineOptions {
       configuration.movablecore = try movableSize(call.value(6), "movablecore", page)
       if call.isGiven(11) { configuration.distances = try distances(call.value(11)) }
       configuration.hugePages = try hugePages(call.value(12), nodes: sizes.count)
+      configuration.hugetlbCMA = try hugetlbCMA(call.value(13), page)
       return try Machine.boot(configuration)
     } catch let error as MemoryError {
       throw LuaFailure("machine: \(error.message)")
@@ -112,24 +120,28 @@ struct MachineOptions {
     }
   }
 
-  private func restored(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
-    for position in 0..<13 where position != 7 && call.isGiven(position) {
+  private func restored(
+    _ call: inout LuaCall, _ kernel: Kernel?
+  ) throws(LuaFailure) -> Machine {
+    for position in 0..<14 where position != 7 && call.isGiven(position) {
       throw LuaFailure(
         "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
     }
-    guard !call.string(13).isEmpty else {
+    guard !call.string(14).isEmpty else {
       throw LuaFailure("bad field 'from' in 'machine' (expected the name of a file, got \"\")")
     }
     do {
       var text = ""
-      var machine = try MachineFile.load(call.string(13)) { text = $0.text }
+      var machine = try MachineFile.load(call.string(14)) { text = $0.text }
       call.write(text)
-      if call.isGiven(7) { machine.setKernel(Kernel.presets[call.integer(7)]) }
+      if let kernel { machine.setKernel(kernel) }
       return machine
     } catch {
       throw LuaFailure("machine: \(error.message)")
     }
   }
+
+  private static let cmaFields = ["name", "size", "base", "order_per_bit"]
 
   private func cmaAreas(
     _ value: LuaValue, _ page: Int
@@ -147,10 +159,12 @@ struct MachineOptions {
     for element in table.elements {
       guard let fields = element.table, let size = fields["size"] else {
         throw LuaFailure(
-          "bad field 'cma[\(areas.count + 1)]' (expected { name = …, size = …, base = … })")
+          "bad field 'cma[\(areas.count + 1)]' (expected { name = …, size = … })")
       }
-      for (name, _) in fields.fields where !["name", "size", "base"].contains(name) {
-        throw LuaFailure("cma[\(areas.count + 1)] has no field '\(name)'; use name, size, base")
+      for (name, _) in fields.fields where !Self.cmaFields.contains(name) {
+        throw LuaFailure(
+          "cma[\(areas.count + 1)] has no field '\(name)'; use "
+            + Self.cmaFields.joined(separator: ", "))
       }
       let field = "cma[\(areas.count + 1)]"
       if let name = fields["name"], name.string == nil {
@@ -161,11 +175,17 @@ struct MachineOptions {
         throw LuaFailure(
           "bad field '\(field).base' (expected a pfn, got \(ByteSize.describe(base)))")
       }
+      let order = fields["order_per_bit"] ?? .integer(0)
+      guard let orderPerBit = order.integer, (0...30).contains(orderPerBit) else {
+        throw LuaFailure(
+          "bad field '\(field).order_per_bit' (expected an order from 0 to 30, got "
+            + "\(ByteSize.describe(order)))")
+      }
       areas.append(
         .init(
           name: fields["name"]?.string ?? "cma\(areas.count)",
           pages: try cmaPages(size, "\(field).size", page),
-          base: fields["base"]?.integer.map { Int($0) }))
+          base: fields["base"]?.integer.map { Int($0) }, orderPerBit: Int(orderPerBit)))
     }
     return areas
   }
@@ -216,6 +236,25 @@ struct MachineOptions {
       requests.append(.init(pages: Int(pages), node: node))
     }
     return requests
+  }
+
+  private func hugetlbCMA(
+    _ value: LuaValue, _ page: Int
+  ) throws(LuaFailure) -> MachineConfiguration.HugetlbCMA {
+    if value.isNil { return .total(0) }
+    guard let table = value.table else {
+      return .total(try cmaPages(value, "hugetlb_cma", page))
+    }
+    guard !table.elements.isEmpty, table.fields.isEmpty else {
+      throw LuaFailure(
+        "bad field 'hugetlb_cma' (expected a size, or a list with a size for each node, node 0 "
+          + "first, such as { \"1G\", 0 })")
+    }
+    var pages: [Int] = []
+    for element in table.elements {
+      pages.append(try cmaPages(element, "hugetlb_cma[\(pages.count + 1)]", page))
+    }
+    return .perNode(pages)
   }
 
   private func distances(_ value: LuaValue) throws(LuaFailure) -> [[Int]] {

@@ -9,7 +9,7 @@ extension MemoryLibrary {
       doc: "A modelled machine: nodes, zones, per-CPU lists, and the pages in them.",
       properties: machineProperties,
       methods: allocationMethods + hugePageMethods + areaMethods + hotplugMethods + guestMethods
-        + folioMethods
+        + folioMethods + reclaimMethods
         + readingMethods(context) + stateMethods(context),
       display: { handle in
         describe(handle.owner(as: MachineObject.self))
@@ -30,9 +30,6 @@ extension MemoryLibrary {
 
   private static var machineProperties: [LuaProperty] {
     [
-      LuaProperty("kernel", .string, "The kernel whose rules apply.") { call in
-        call.returns(call.object(as: MachineObject.self).machine.kernel.name)
-      },
       LuaProperty("arch", .string, "x86_64 or ppc64.") { call in
         call.returns(call.object(as: MachineObject.self).machine.geometry.name)
       },
@@ -80,7 +77,7 @@ extension MemoryLibrary {
       ) { call in call.returns(call.object(as: MachineObject.self).machine.operation) },
       LuaProperty(
         "kswapd_wakeups", .integer(),
-        "How often kswapd would have been woken. It does not run in this version."
+        "How often kswapd was woken."
       ) { call in
         call.returns(call.object(as: MachineObject.self).machine.kswapdWakeups)
       },

@@ -16,6 +16,8 @@ struct AllocationFlags: OptionSet, BitwiseCopyable {
   static let cma = AllocationFlags(rawValue: 0x80)
   static let noFragment = AllocationFlags(rawValue: 0x100)
   static let highAtomic = AllocationFlags(rawValue: 0x200)
+  /// ALLOC_HARDER of kernels up to 6.2, beside `nonBlock` (rule A9.8).
+  static let harder = AllocationFlags(rawValue: 0x400)
   static let kswapd = AllocationFlags(rawValue: 0x800)
   static let reserves: AllocationFlags = [.nonBlock, .minReserve, .highAtomic, .oom]
 

@@ -9,14 +9,27 @@ package struct ForeignRequest: Sendable, Equatable {
   package enum Kind: Sendable, Equatable {
     case allocate(GFPFlags)
     case free(PFN)
-    /// kswapd gets to run, once, and its shrinkers free these pages.
-    case kswapd(node: Int, slab: [PFN])
+    /// A kernel thread gets to run, for one round of its loop. What it allocates and frees counts among the operation's events.
+    ///
+    /// Slab pages that it shrinks away, which the model knows as pages of the kernel, are told beforehand.
+    case thread(BackgroundThread, slab: [SlabPages])
+    /// The nap of a node's kswapd is over.
+    case endNap(node: Int)
   }
 
-  /// How many allocations, frees, and beginnings and ends of direct reclaim of the operation come
-  /// before it.
+  package struct SlabPages: Sendable, Equatable {
+    let pfn: PFN
+    let order: Int
+
+    package init(_ pfn: PFN, order: Int) {
+      self.pfn = pfn
+      self.order = order
+    }
+  }
+
+  /// How many allocations and frees of the operation come before it.
   package let position: Int
-  package let kind: Kind
+  package var kind: Kind
   package let order: Int
 
   package init(position: Int, _ kind: Kind, order: Int) {
@@ -31,8 +44,8 @@ struct ForeignRequests: Sendable {
   var requests: [ForeignRequest] = []
   var next = 0
   var countdown = 0
-  /// Pages that the shrinkers of the next reclaim free.
-  var slab: [PFN] = []
+  /// What the next shrinking of slabs will free.
+  var slab: [ForeignRequest.SlabPages] = []
 }
 
 extension Machine {
@@ -57,7 +70,7 @@ extension Machine {
     for request in rest { serve(request) }
   }
 
-  /// Called before each allocation, each free, and each beginning and end of direct reclaim.
+  /// Called before each allocation and each free.
   @inline(__always)
   mutating func serveForeign() {
     foreign.countdown &-= 1
@@ -70,6 +83,10 @@ extension Machine {
     {
       let request = foreign.requests[foreign.next]
       foreign.next += 1
+      if case .thread(let thread, let slab) = request.kind {
+        foreign.slab = slab
+        return serve(thread, at: position)
+      }
       // Its own events are not the operation's.
       foreign.countdown = 0
       serve(request)
@@ -79,11 +96,46 @@ extension Machine {
       ? foreign.requests[foreign.next].position - position : 0
   }
 
+  /// Frees slab pages, of which only a replay knows.
+  ///
+  /// Kernel: `shrink_slab()`.
+  mutating func shrinkSlab() {
+    if foreign.slab.isEmpty { return }
+    let pages = foreign.slab
+    let countdown = foreign.countdown
+    foreign.slab = []
+    foreign.countdown = 0
+    for block in pages { try? freePages(block.pfn, order: block.order) }
+    foreign.countdown = countdown
+  }
+
+  /// Takes back that an allocation was counted: what it frees and allocates on its way comes before it.
+  ///
+  /// - Returns: Whether it must be counted again when it is done.
+  mutating func postponeForeign() -> Bool {
+    guard foreign.next < foreign.requests.count else { return false }
+    foreign.countdown += 1
+    return true
+  }
+
+  /// Lets a thread run, and goes on serving behind what it did.
+  private mutating func serve(_ thread: BackgroundThread, at position: Int) {
+    // The event that is about to happen comes behind those of the thread.
+    foreign.countdown =
+      foreign.next < foreign.requests.count
+      ? foreign.requests[foreign.next].position - position + 1 : 0
+    _ = step(thread)
+    serveForeign()
+  }
+
   private mutating func serve(_ request: ForeignRequest) {
     switch request.kind {
+    case .thread(let thread, let slab):
+      foreign.slab = slab
+      _ = step(thread)
+    case .endNap(let node): endNap(node: node)
     case .allocate(let gfp): _ = allocatePages(order: request.order, gfp: gfp)
     case .free(let pfn): try? freePages(pfn, order: request.order)
-    case .kswapd(let node, let slab): runRecordedKswapd(node: node, slab: slab)
     }
   }
 }

@@ -38,6 +38,8 @@ extension Machine {
     if flags.contains(.kswapd) { wakeAllKswapds(request) }
     if let pfn = allocateFromFreeLists(request, flags) { return SlowPathResult(pfn: pfn) }
 
+    let isPostponed = postponeForeign()
+    defer { if isPostponed { serveForeign() } }
     // Rule A4.18: large or non-movable blocks are compacted for before anything else.
     let isCostly = request.order > Self.costlyOrder
     let compactsFirst =
@@ -248,7 +250,13 @@ extension Machine {
     if gfp.contains(.high) { flags.insert(.minReserve) }
     if gfp.contains(.kswapdReclaim) { flags.insert(.kswapd) }
     if !gfp.contains(.directReclaim) {
-      if !gfp.contains(.noMemalloc) {
+      if kernel.hasHarder {
+        // Row t: only `__GFP_ATOMIC` tries harder.
+        if gfp.contains(.atomicBit) && !gfp.contains(.noMemalloc) {
+          flags.formUnion([.nonBlock, .harder])
+          if request.order > 0 { flags.insert(.highAtomic) }
+        }
+      } else if !gfp.contains(.noMemalloc) {
         flags.insert(.nonBlock)
         if request.order > 0, gfp.contains(.high) || !kernel.highAtomicNeedsHigh {
           flags.insert(.highAtomic)
@@ -256,7 +264,7 @@ extension Machine {
       }
       if gfp.contains(.high) { flags.remove(.cpuset) }
     }
-    if request.type == .movable && hasCMA { flags.insert(.cma) }
+    if mayUseCMA(request) { flags.insert(.cma) }
     return flags
   }
 }

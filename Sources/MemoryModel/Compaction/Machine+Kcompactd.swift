@@ -46,20 +46,17 @@ extension Machine {
     }
   }
 
-  /// What a node's kcompactd does until it sleeps again.
+  /// What a node's kcompactd does once it is woken; true when nothing else is asked of it.
   ///
-  /// Kernel: `kcompactd()`.
-  mutating func runKcompactd(node: Int) {
+  /// Kernel: one round of the loop of `kcompactd()`.
+  mutating func stepKcompactd(node: Int) -> Bool {
     if kcompactd[node].isProactive {
-      kcompactd[node].isProactive = false
       compactProactively(node: node)
-    }
-    var before = 0
-    // What it is asked for while it works is of a higher order.
-    while kcompactd[node].maxOrder > before {
-      before = kcompactd[node].maxOrder
+      kcompactd[node].isProactive = false
+    } else if kcompactd[node].maxOrder > 0 {
       compactForKswapd(node: node)
     }
+    return kcompactd[node].maxOrder == 0
   }
 
   /// Kernel: `kcompactd_do_work()`.

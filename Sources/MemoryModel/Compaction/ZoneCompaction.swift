@@ -6,21 +6,21 @@
 /// Kernel: the `compact_*` fields of `struct zone`.
 public struct ZoneCompaction: BitwiseCopyable, Sendable, Equatable {
   /// Where the free scanner goes on, a frame number.
-  public internal(set) var cachedFree = 0
+  public var cachedFree = 0
   /// Where the migrate scanner goes on in asynchronous compaction, which gives up earlier.
-  public internal(set) var cachedMigrateAsync = 0
-  public internal(set) var cachedMigrateSync = 0
+  public var cachedMigrateAsync = 0
+  public var cachedMigrateSync = 0
   /// Where the scanners began when skip hints were last cleared.
-  public internal(set) var initialMigrate = 0
-  public internal(set) var initialFree = 0
+  public var initialMigrate = 0
+  public var initialFree = 0
   /// Compactions put off since the last failure (rule A7.3).
-  public internal(set) var considered = 0
+  public var considered = 0
   /// `1 << deferShift` compactions are put off after a failure.
-  public internal(set) var deferShift = 0
+  public var deferShift = 0
   /// The lowest order that failed.
-  public internal(set) var orderFailed = 0
+  public var orderFailed = 0
   /// A direct compaction has seen the whole zone, so kswapd clears the hints before it sleeps.
-  public internal(set) var flushesSkipHints = false
+  public var flushesSkipHints = false
 
   public init() {}
 

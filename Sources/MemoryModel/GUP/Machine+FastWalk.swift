@@ -81,7 +81,8 @@ extension Machine {
     let wantsWrite = flags.contains(.write)
     let access = wantsWrite ? PageTableEntry.Flags([.present, .write]) : .present
     // A read pin wants anonymous pages to be exclusive; the long way tells.
-    let wanted = access.union(wantsWrite || flags.contains(.get) ? [] : .exclusive)
+    let wantsExclusive = !wantsWrite && !flags.contains(.get) && unshares(anonymous: true)
+    let wanted = access.union(wantsExclusive ? .exclusive : [])
     let looked = wanted.union([.special, .protNone, .device, .migration, .swap, .part])
     let refused = fastRefusals(flags)
     var page = first
@@ -184,10 +185,12 @@ extension Machine {
     guard let file = mapping.fileIndex else { return false }
     if !flags.contains(.write) {
       // A long-term read of a page-cache page may need a copy, which only the area tells.
-      return (!flags.isSuperset(of: [.longTerm, .pin]) || entry.flags.contains(.write))
+      return (!unshares(anonymous: false) || !flags.isSuperset(of: [.longTerm, .pin])
+        || entry.flags.contains(.write))
         && files[file].kind != .secret
     }
     return !flags.contains(.longTerm) || files[file].isMemory
+      || mayWriteForLong(files[file].kind)
   }
 
   /// Takes pages of one folio at once.
@@ -198,7 +201,9 @@ extension Machine {
     if fastRefusals(flags) >> frames.pinClass(folio.head) & 1 != 0 { return false }
     let mapping = folios.owner(folio).mapping
     if mapping.isAnonymous {
-      if !flags.contains(.write) && flags.contains(.pin) && !entry.flags.contains(.exclusive) {
+      if !flags.contains(.write) && flags.contains(.pin) && !entry.flags.contains(.exclusive),
+        unshares(anonymous: true)
+      {
         return false
       }
     } else if !mayPinFast(mapping, entry, flags) {

@@ -26,8 +26,11 @@ extension Machine {
 
   /// Why not, in words with the rule, or nil when it may.
   public func unpinnableReason(_ head: PFN) -> (reason: String, rule: String)? {
+    if head == zeroPage {
+      return kernel.pinning.zeroPageUnpinnable
+        ? ("it is the page of zeros, which this kernel forgot", "P3.5") : nil
+    }
     guard refusals(kernel.pinning.check) >> frames.pinClass(head) & 1 != 0 else { return nil }
-    if head == zeroPage { return nil }
     if hasCMA {
       switch frames.migrateType(head) {
       case .cma: return ("its pageblock is CMA", "P3.1")

@@ -86,8 +86,29 @@ extension Machine {
     if flags.contains(.write) || !flags.contains(.pin) || entry.flags.contains(.write) {
       return false
     }
-    if !mapping.isAnonymous { return flags.contains(.longTerm) && area.isCopyOnWrite }
-    return !entry.flags.contains(.exclusive)
+    if !mapping.isAnonymous {
+      return unshares(anonymous: false) && flags.contains(.longTerm) && area.isCopyOnWrite
+    }
+    return unshares(anonymous: true) && !entry.flags.contains(.exclusive)
+  }
+
+  /// Whether this kernel makes a private copy before a read pin: of anonymous memory that is not
+  /// exclusive (5.19), and of what private mappings of files show (6.2).
+  ///
+  /// Kernel: `gup_must_unshare()`, mm/internal.h.
+  func unshares(anonymous: Bool) -> Bool {
+    switch kernel.pinning.unsharing {
+    case .none: false
+    case .anonymous: anonymous
+    case .all: true
+    }
+  }
+
+  /// Whether a long-term pin may write a shared file that is not memory: from 6.5 on not (rule P3.13).
+  ///
+  /// Kernel: `writable_file_mapping_allowed()`, mm/gup.c.
+  package func mayWriteForLong(_ kind: MemoryFile.Kind) -> Bool {
+    kind != .regular || !kernel.pinning.refusesDirtyTracking
   }
 
   private mutating func walkSlowTable(

@@ -10,6 +10,13 @@ extension Machine {
   /// Queues a folio in one of this CPU's batches, with a reference for the batch.
   package mutating func queue(_ folio: Folio, _ kind: LRUBatchKind, isUnlock: Bool = false) {
     let batch = currentCPU * LRUBatchKind.count + kind.rawValue
+    if clearsFlag(kind) {
+      // 6.11 to 6.16: a folio is in at most one batch, and cannot be isolated meanwhile.
+      var state = frames.head(folio.head)
+      guard state.isLRU else { return }
+      state.isLRU = false
+      frames.setHead(folio.head, state)
+    }
     addReferences(folio, 1)
     let count = lruBatches[batch].count
     lruBatches[batch].pages[count] = folio.head
@@ -20,7 +27,16 @@ extension Machine {
     }
   }
 
-  var lruBatchCapacity: Int { LRUBatch.capacity }
+  /// Whether a folio that waits in a batch of this kind loses its LRU flag, though it stays on its list
+  /// (rule P1.26).
+  ///
+  /// Kernel: `folio_batch_add_and_move()`, 6.11 to 6.16.
+  private func clearsFlag(_ kind: LRUBatchKind) -> Bool {
+    kernel.pinning.clearsFlagOnQueue && kind != .add && kind != .mlock
+  }
+
+  /// PAGEVEC_SIZE: 31 since 6.9, 15 and 14 before (rule P1.20).
+  var lruBatchCapacity: Int { kernel.pinning.lruBatchSize }
 
   /// Whether a folio waits in a batch of any CPU.
   public func batchesHolding(_ pfn: PFN) -> [(cpu: Int, kind: LRUBatchKind)] {
@@ -109,6 +125,10 @@ extension Machine {
       if state.entersYoungest { clearReferenced(folio) }
       linkLRU(folio, state)
       return
+    }
+    if clearsFlag(kind) {
+      state.isLRU = true
+      frames.setHead(pfn, state)
     }
     guard state.isLRU, !state.flags.contains(.unevictable) else { return }
     if kind == .deactivateFile { return deactivateFile(folio, state) }

@@ -162,10 +162,10 @@ extension Machine {
         if order == geometry.maxOrder {
           let type = frames.migrateType(pfn)
           account(zone, 1 << order, type)
-          insertFree(zone, pfn, order: order, type, atTail: true)
+          insertFree(zone, pfn, order: order, type, atTail: movesToTail)
           count(.pgfree, 1 << order)
         } else {
-          freeOnePage(zone, pfn, order: order, atTail: true)
+          freeOnePage(zone, pfn, order: order, atTail: movesToTail)
         }
         at += 1 << order
       }

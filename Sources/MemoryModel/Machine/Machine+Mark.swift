@@ -20,12 +20,13 @@ extension Machine {
     var totalReserve: Int
     var currentCPU: Int
     var kswapdWakeups: Int
+    var background: BackgroundQueue
     var kswapds: [Kswapd]
     var currentSpace: Int?
     var kcompactd: [Kcompactd]
+    var compacting: CompactControl?
     var capture: Capture
     var reclaimDepth: Int
-    var background: BackgroundQueue
     var failAllocation: Int
     var foreign: ForeignRequests
     var hugePools: [HugePool]
@@ -60,16 +61,14 @@ extension Machine {
         isCMAMutexHeld: isCMAMutexHeld, operationsInProgress: operationsInProgress, log: log,
         isMobilityGroupingDisabled: isMobilityGroupingDisabled, totalReserve: totalReserve,
         currentCPU: currentCPU, kswapdWakeups: kswapdWakeups,
-        kswapds: kswapds,
-        currentSpace: currentSpace,
-        kcompactd: kcompactd,
-        capture: capture,
-        reclaimDepth: reclaimDepth,
-        background: background, failAllocation: failAllocation,
+        background: background, kswapds: kswapds, currentSpace: currentSpace, kcompactd: kcompactd,
+        compacting: compacting, capture: capture, reclaimDepth: reclaimDepth,
+        failAllocation: failAllocation,
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
         pins: pins, temporaryReferences: temporaryReferences, operation: operation,
-        pressures: pressures, lastPressure: lastPressure, lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
+        pressures: pressures, lastPressure: lastPressure, lastPin: lastPin,
+        lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
         hugeZeroPage: hugeZeroPage, deferredSplits: deferredSplits, lastTaken: lastTaken,
         violations: violations,
         pageTables: pageTables.extent, pageCache: pageCache.extent, pinWords: pinWords.extent,
@@ -96,6 +95,7 @@ extension Machine {
       capture = newValue.capture
       reclaimDepth = newValue.reclaimDepth
       background = newValue.background
+      compacting = newValue.compacting
       failAllocation = newValue.failAllocation
       foreign = newValue.foreign
       hugePools = newValue.hugePools

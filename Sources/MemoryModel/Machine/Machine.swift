@@ -279,9 +279,6 @@ public struct Machine: ~Copyable {
   /// The populated zones in the order in which a request from `node` tries them (rule A1.13).
   public func zonelist(node: Int) -> [Int] { zonelists[node] }
 
-  /// Changes the rules from here on; the state stays as it is.
-  public mutating func setKernel(_ kernel: Kernel) { self.kernel = kernel }
-
   public mutating func clearTrace() { trace.clear() }
 
   public mutating func clearLog() { log.clear() }

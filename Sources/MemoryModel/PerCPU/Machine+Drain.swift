@@ -4,6 +4,7 @@ extension Machine {
   ///
   /// Kernel: `free_pcppages_bulk()`, mm/page_alloc.c.
   mutating func drain(_ zone: Int, _ local: Int, pages: Int, from first: Int) {
+    if kernel.perCPULists == .fixed { return drainInTurn(zone, local, pages: pages) }
     var left = min(pages, perCPU[local].count)
     var index = first
     while left > 0 {
@@ -33,6 +34,39 @@ extension Machine {
         trace.append(TraceEvent(.pagePcpuDrain, pfn, order: order, UInt32(type.rawValue)))
       }
       index = (index + 1) % PerCPUPages.listCount
+    }
+  }
+
+  /// The flush up to 5.13: the lists take turns, and a list gets one page more for each empty one
+  /// before it (rule A5.29).
+  ///
+  /// Kernel: `free_pcppages_bulk()` up to 5.13.
+  private mutating func drainInTurn(_ zone: Int, _ local: Int, pages: Int) {
+    let types = 3
+    var left = min(pages, perCPU[local].count)
+    var taken: [(pfn: PFN, type: MigrateType)] = []
+    var index = 0
+    while left > 0 {
+      var share = 0
+      repeat {
+        share += 1
+        index = (index + 1) % types
+      } while perCPU[local].lists[index].isEmpty
+      if share == types { share = left }
+      while left > 0, share > 0, let pfn = frames.last(perCPU[local].lists[index]) {
+        taken.append((pfn, frames.head(pfn).listedType))
+        frames.remove(&perCPU[local].lists[index], pfn, order: 0)
+        frames.clearHead(pfn, order: 0)
+        perCPU[local].count -= 1
+        left -= 1
+        share -= 1
+      }
+    }
+    let readsPageblock = zoneTable[zone].isolatedPageblocks > 0
+    for (pfn, remembered) in taken {
+      let type = readsPageblock ? frames.migrateType(pfn) : remembered
+      freeBlock(zone, pfn, order: 0, type)
+      trace.append(TraceEvent(.pagePcpuDrain, pfn, order: 0, UInt32(type.rawValue)))
     }
   }
 

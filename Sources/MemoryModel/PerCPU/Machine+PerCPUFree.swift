@@ -15,8 +15,14 @@ extension Machine {
     frames.pushHead(&perCPU[local].lists[index], pfn, order: order)
     frames.setHead(pfn, FrameState(.perCPU, order: order, listed: pageblock))
     perCPU[local].count += 1 << order
-    if kernel.perCPULists == .lowWatermark {
-      return flushByFactor(zone, local, index, order: order)
+    switch kernel.perCPULists {
+    case .fixed:
+      if perCPU[local].count >= perCPU[local].high {
+        drain(zone, local, pages: perCPU[local].batch, from: 0)
+      }
+      return
+    case .lowWatermark: return flushByFactor(zone, local, index, order: order)
+    case .autoTuned: break
     }
 
     let batch = perCPU[local].batch

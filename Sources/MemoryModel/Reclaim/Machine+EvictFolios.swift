@@ -13,20 +13,10 @@ extension Machine {
     setInitialPriority(node, &control)
     if control.isKswapd { control.reclaimed = 0 }
     shrinkFiles(node, &control)
+    // In the recorded kernels slab pages go by a detour, and so do not count as reclaimed.
     shrinkSlab()
     if control.isKswapd { control.reclaimed += before }
     if control.reclaimed > before { kswapds[node].failures = 0 }
-  }
-
-  /// Frees what a recording says that the shrinkers freed; the model has no caches of its own.
-  ///
-  /// As in the recorded kernels, it does not count as reclaimed.
-  /// Kernel: `shrink_slab()`.
-  mutating func shrinkSlab() {
-    guard !foreign.slab.isEmpty else { return }
-    let pages = foreign.slab
-    foreign.slab = []
-    for pfn in pages { try? freePages(pfn, order: 0) }
   }
 
   /// A large goal begins with as large a share as should suffice.

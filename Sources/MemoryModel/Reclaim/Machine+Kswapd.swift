@@ -2,16 +2,9 @@
 // once; so a replay can let it run as often as was recorded.
 
 extension Machine {
-  /// Runs a node's kswapd until it rests.
-  ///
-  /// Kernel: `kswapd()`, mm/vmscan.c (rules A7.34, A7.35).
-  mutating func runKswapd(node: Int) {
-    while !stepKswapd(node: node) {}
-  }
-
   /// One run of a node's kswapd, and its attempt to sleep afterwards; true when it rests.
   ///
-  /// Kernel: one round of the loop of `kswapd()`.
+  /// Kernel: one round of the loop of `kswapd()`, mm/vmscan.c (rules A7.34, A7.35).
   package mutating func stepKswapd(node: Int) -> Bool {
     switch kswapds[node].rest {
     case .asleep: setStatThresholds(node, underPressure: true)
@@ -139,20 +132,5 @@ extension Machine {
     background.isEnabled = false
     kswapds[0].order = kswapdOrder
     kswapds[0].failures = failures
-  }
-
-  /// One recorded run of kswapd.
-  ///
-  /// - Parameter slab: What its shrinkers freed, which no model of memory can tell.
-  package mutating func runRecordedKswapd(node: Int, slab: [PFN]) {
-    let cpu = currentCPU
-    let before = background.running
-    background.pending.removeAll { $0 == .kswapd(node: node) }
-    background.running = .kswapd(node: node)
-    foreign.slab = slab
-    _ = stepKswapd(node: node)
-    shrinkSlab()
-    background.running = before
-    currentCPU = cpu
   }
 }

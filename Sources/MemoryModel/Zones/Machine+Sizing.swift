@@ -140,7 +140,11 @@ extension Machine {
     let fraction = settings.percpuPagelistHighFraction
     let highMin: Int
     let highMax: Int
-    if fraction > 0 {
+    if kernel.perCPULists == .fixed {
+      // Six batches (row l).
+      highMin = 6 * batch
+      highMax = highMin
+    } else if fraction > 0 {
       highMin = max(managed / fraction / cpus, 4 * batch)
       highMax = highMin
     } else {

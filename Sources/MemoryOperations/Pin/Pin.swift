@@ -24,7 +24,8 @@ public struct Pin: ExplorableOperation {
   }
 
   private var phase = Phase.begin
-  private let flags: GUPFlags
+  /// Set when it begins: they depend on the kernel.
+  private var flags: GUPFlags = []
   private var pin = 0
   private var cursor = PinCursor(0..<0)
   /// Where the slow path's part begins.
@@ -49,7 +50,6 @@ public struct Pin: ExplorableOperation {
 
   public init(_ request: PinRequest) {
     self.request = request
-    flags = request.effectiveFlags
     page = request.startPage
   }
 
@@ -89,6 +89,7 @@ public struct Pin: ExplorableOperation {
       phase = .finish(refusal)
       return
     }
+    flags = request.effectiveFlags(machine.kernel)
     guard request.pages > 0 else {
       phase = .finish(Refusal(.EINVAL, "zero pages are asked for", rule: "P3.11"))
       return
@@ -113,6 +114,16 @@ public struct Pin: ExplorableOperation {
     slowCursor = cursor
     if flags.contains(.pin) { machine.markPinned(request.space) }
     costs.calls = 1
+    if needsAreas(machine), request.pages > Self.arrayLimit {
+      // 5.1 to 5.10: before anything is pinned.
+      machine.removePin(id)
+      pin = 0
+      phase = .finish(
+        Refusal(
+          .ENOMEM, "the array of VMAs is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+          rule: "P3.48"))
+      return
+    }
     sequence = machine.spaces[request.space].writeProtectSequence
     let isFast = request.entryPoint == .fast
     phase = isFast && (sequence & 1 == 0 || !flags.contains(.pin)) ? .fast : .lock
@@ -253,7 +264,9 @@ public struct Pin: ExplorableOperation {
         .EOPNOTSUPP, "FOLL_SPLIT_PMD does not apply to hugetlb at \(address)", rule: "P3.15")
     }
     if flags.contains(.write) {
-      if flags.isSuperset(of: [.longTerm, .pin]), kind == .regular, area.flags.contains(.shared) {
+      if flags.isSuperset(of: [.longTerm, .pin]), let kind, area.flags.contains(.shared),
+        !machine.mayWriteForLong(kind)
+      {
         return Refusal(
           .EFAULT, "\(address) is a shared mapping of a file whose dirty pages are tracked",
           rule: "P3.13")
@@ -284,7 +297,7 @@ public struct Pin: ExplorableOperation {
       return nil
     }
     let access: FaultAccess = unshare ? .unshare : flags.contains(.write) ? .write : .read
-    let inPinScope = isLongTerm && machine.kernel.pinning.scope == .pin
+    let inPinScope = isLongTerm
     if let known = faultRefusal, known.page == page {
       let refusal = known.refusal
       faultRefusal = nil
@@ -336,9 +349,22 @@ public struct Pin: ExplorableOperation {
 
   // MARK: The long-term check
 
+  /// Whether the walk also writes an array of VMAs, which is read afterwards for DAX (rules P3.12,
+  /// P8.6): 5.1 to 5.10, outside the fast walk.
+  private func needsAreas(_ machine: borrowing Machine) -> Bool {
+    isLongTerm && machine.kernel.pinning.vmasArray
+  }
+
   private mutating func advanceCheck(_ machine: inout Machine, _ pace: Pace) {
     if check == nil {
       costs.rounds += 1
+      if needsAreas(machine) {
+        costs.arrayWrites += cursor.pages - slowCursor.pages
+        costs.rescanReads += cursor.pages - slowCursor.pages
+      }
+      if machine.kernel.pinning.checkArray, cursor.pages - slowCursor.pages > Self.arrayLimit {
+        return failForArray(&machine)
+      }
       check = LongTermCheck(slowCursor.position..<cursor.position, flags)
     }
     guard var work = check else { return }
@@ -367,6 +393,21 @@ public struct Pin: ExplorableOperation {
           .ENOMEM, "\(folios.count) of the folios that may not be pinned here could not be moved",
           rule: "P3.42"))
     }
+  }
+
+  /// Pointers in the largest block that kmalloc() gives, 4 MiB (rule P3.48).
+  static let arrayLimit = (4 << 20) / 8
+
+  /// 6.11.0 had to copy the pages into an array of its own first.
+  private mutating func failForArray(_ machine: inout Machine) {
+    _ = machine.unpin(
+      slowCursor.position..<cursor.position, flags, limit: .max >> 1, batched: true, dirty: false,
+      &costs)
+    cursor = slowCursor
+    phase = .finish(
+      Refusal(
+        .ENOMEM, "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+        rule: "P3.48"))
   }
 
   private mutating func restart() {

@@ -36,10 +36,14 @@ public struct PinRequest: Sendable, Hashable {
     self.holder = holder
   }
 
-  /// The flags that the entry point works with.
-  var effectiveFlags: GUPFlags {
+  /// The flags that the entry point works with in a kernel.
+  ///
+  /// Before 5.7 a pin is a plain reference (rule P1.3), and before 5.1 nobody asks how long (rule
+  /// P3.58).
+  func effectiveFlags(_ kernel: borrowing Kernel) -> GUPFlags {
     var flags = flags
-    if !flags.contains(.get) { flags.insert(.pin) }
+    if !flags.contains(.get) { flags.insert(kernel.pinning.counting == .pins ? .pin : .get) }
+    if kernel.pinning.users != .gup { flags.remove(.longTerm) }
     if flags.contains(.write) { flags.insert(.honorNUMAFault) }
     switch entryPoint {
     case .locked: break

@@ -30,8 +30,7 @@ public struct Replayer: ~Copyable {
 
   /// Events and operations with which something starts that the model cannot do yet.
   private static let boundaries: [UInt16: String] = [
-    RecordingEvent.key("kt"): "compaction starts", RecordingEvent.key("kb"): "compaction starts",
-    RecordingEvent.key("kc"): "kcompactd runs", RecordingEvent.key("cs"): "cma_alloc starts",
+    RecordingEvent.key("cs"): "cma_alloc starts",
     RecordingEvent.key("ms"): "migration starts",
   ]
   /// Those of them that belong to a contiguous allocation or to memory that goes offline.
@@ -78,6 +77,7 @@ public struct Replayer: ~Copyable {
     }
     self.recording = recording
     self.machine = machine
+    // The recording says when they run.
     self.machine.expectRecordedThreads(
       kswapdOrder: dump.sys?.kswapd_order ?? 0, failures: dump.sys?.kswapd_failures ?? 0)
     report = ReplayReport(
@@ -242,11 +242,8 @@ public struct Replayer: ~Copyable {
     if workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     if isTaskOperation(record) {
       if let difference = runTask(record) { return difference }
-    } else {
-      let seen = machine.trace.total
-      if let difference = applyEvents(of: record) ?? compareWakeups(record, since: seen) {
-        return difference
-      }
+    } else if let difference = applyEvents(of: record) {
+      return difference
     }
     if worker && !workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     switch record.op {
@@ -304,12 +301,7 @@ public struct Replayer: ~Copyable {
       return (record.cmd ?? record.op, error.message)
     }
     var previousComm: String?
-    var skipped = 0
     for (index, event) in events.enumerated() {
-      if skipped > 0 {
-        skipped -= 1
-        continue
-      }
       if index == trailing, let difference = writeSetting(record) { return difference }
       while stacks > 0, choices.choose(2) == 1 {
         allocateKernelStack()
@@ -323,11 +315,7 @@ public struct Replayer: ~Copyable {
           machine.run(onCPU: (home + choices.choose(machine.cpuCount)) % machine.cpuCount)
         }
       }
-      if event.key == Self.kswapdRun {
-        let slab = Self.slabPages(events[(index + 1)...])
-        skipped = slab.events
-        if let difference = runKswapd(event, slab: slab.pages) { return difference }
-      } else if resize != nil, Self.isPoolEvent(event) {
+      if resize != nil, Self.isPoolEvent(event) {
         if let difference = step(&resize!, against: event) { return difference }
       } else if let difference = apply(event, in: record) {
         return difference
@@ -393,7 +381,6 @@ public struct Replayer: ~Copyable {
           return ("free of 0x\(hex(pfn)) order \(order)", error.message)
         }
       }
-    case Self.kswapdSleep: return sleepKswapd()
     default: break
     }
     return nil

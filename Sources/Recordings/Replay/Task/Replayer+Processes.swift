@@ -13,6 +13,7 @@ extension Replayer {
     case "killchild":
       guard let child = task?.child else { return ("a child", "none") }
       task?.child = nil
+      task?.childFaultIsDue = false
       var operation = UnmapOperation(space: child, pages: nil)
       return run(&operation, &events, .slice)
     case "mlock": return lock(words)
@@ -74,6 +75,7 @@ extension Replayer {
     if let difference = run(&operation, &events, .slice) { return difference }
     guard case .success(let child) = operation.outcome else { return ("a child", "none") }
     task?.child = child
+    task?.childFaultIsDue = true
     var copies = [0, 0]
     for event in record.ev ?? [] {
       guard event.key == Self.allocation, event.arguments[2] == 0x14_0cca else { continue }
@@ -88,9 +90,27 @@ extension Replayer {
   }
 
   private mutating func copyOwnPage(_ space: Int, first: Bool) {
-    let page = first ? RecordedTask.stackPage : RecordedTask.programPage
+    guard let task else { return }
+    let page = first ? task.lowestStackPage : RecordedTask.programPage
     var fault = FaultOperation(space: space, page: page, access: .write, writes: true)
     fault.run(&machine)
+  }
+
+  /// Whether the OOM killer chose the task, which comes to its end in this record.
+  func endsVictim(_ record: RecordingRecord) -> Bool {
+    guard record.op == "idle", let task else { return false }
+    return machine.isKilled(task.space)
+  }
+
+  /// The task was a child of the process whose two own pages it began with, and which goes on without
+  /// areas of its own.
+  mutating func endVictim(_ events: inout PageEvents) -> Difference? {
+    guard let victim = task?.space, let parent = machine.createSpace(name: "init", charged: false)
+    else { return ("a process", "no room for it") }
+    task?.space = parent
+    var operation = UnmapOperation(
+      space: victim, pages: RecordedTask.programPage + 1..<RecordedTask.stackPage)
+    return run(&operation, &events, .slice)
   }
 
   /// Puts the untraced pages of new kernel stacks among the requests of others: a thread's stack comes
