@@ -143,8 +143,9 @@ do {
     exit(0)
   }
   if CommandLine.arguments.contains("--guest") {
-    try benchmarkFork()
-    try benchmarkGuest(gib: guestSize)
+    let chosen = words.compactMap { GuestRows(rawValue: $0) }
+    if chosen.isEmpty { try benchmarkFork() }
+    try benchmarkGuest(gib: guestSize, chosen.isEmpty ? GuestRows.allCases : chosen)
     exit(0)
   }
   let terabyte = try configuration(1 << 40)
@@ -238,7 +239,7 @@ do {
 
   benchmarkRaces()
   try benchmarkFork()
-  try benchmarkGuest(gib: guestSize)
+  try benchmarkGuest(gib: guestSize, GuestRows.allCases)
 
   if let folder = words.first(where: { Int($0) == nil }) {
     var operations = 0

@@ -19,6 +19,34 @@ import Testing
     #expect(process.sound == nil)
   }
 
+  @Test("P3.1: no pinned page lies in CMA, also where a pageblock is not 512 pages")
+  func smallPageblocks() throws {
+    var configuration = MachineConfiguration()
+    configuration.geometry = .ppc64
+    try configuration.layOut(bytesPerNode: [256 << 20])
+    configuration.cmaAreas = [.init(name: "reserved", pages: 2560)]
+    var machine = try Machine.boot(configuration)
+    let created = machine.createSpace(name: "vm0")
+    let space = try #require(created)
+    let pages = 1200
+    let start = try machine.mapArea(space, pages: pages, [.read, .write], .anonymous).get()
+    let run = machine.faultRange(space, start..<start + pages, .write)
+    try #require(run.done == pages)
+    var pin = Pin(
+      PinRequest(
+        space: space, startPage: start, pages: pages, flags: [.write, .longTerm],
+        entryPoint: .fast))
+    let outcome = try finish(&pin, &machine)
+    #expect(outcome.pages == pages && outcome.costs.migratedPages > 0)
+    for page in start..<start + pages {
+      let shown = machine.frame(space, page: page)
+      let pfn = try #require(shown)
+      #expect(machine.frames.migrateType(pfn) != .cma, "page \(page - start)")
+    }
+    let broken = machine.check() ?? machine.checkMemory()
+    #expect(broken == nil)
+  }
+
   @Test("S1.20, P4.32: one reference too many: ENOMEM, the other 63 have moved, nothing is pinned")
   func heldPage() throws {
     var process = try PinningProcess()

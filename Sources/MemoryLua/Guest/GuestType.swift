@@ -9,8 +9,8 @@ extension MemoryLibrary {
       "guest", MachineObject.self,
       doc: "A guest: a process whose memory is its RAM. Offsets into the RAM count from 0.",
       properties: guestProperties,
-      methods: guestAccessMethods + guestAreaMethods + guestProcessMethods + [guestPin, memfdPin]
-        + guestViewMethods(context),
+      methods: guestAccessMethods + guestAreaMethods + guestProcessMethods
+        + [guestPin, memfdPin, guestMemlock] + guestDeviceMethods + guestViewMethods(context),
       display: { handle in describe(handle.owner(as: MachineObject.self), handle.index) },
       isLive: { handle in
         let object = handle.owner(as: MachineObject.self)

@@ -9,7 +9,7 @@ extension MemoryLibrary {
       doc: "A modelled machine: nodes, zones, per-CPU lists, and the pages in them.",
       properties: machineProperties,
       methods: allocationMethods + hugePageMethods + areaMethods + hotplugMethods + guestMethods
-        + folioMethods + reclaimMethods
+        + folioMethods + machineDeviceMethods + reclaimMethods
         + readingMethods(context) + stateMethods(context),
       display: { handle in
         describe(handle.owner(as: MachineObject.self))

@@ -95,9 +95,10 @@ extension Machine {
       if !area.flags.contains(.locked), !keepsPrivate {
         let run = ZapLoop.plainRun(
           pageTables.entries.view(), from: slot,
-          count: min(pages.upperBound - page, gather.room), folios.frames.view())
+          count: min(pages.upperBound - page, gather.room), folios.frames.view(),
+          frames.stateView())
         if !run.isEmpty {
-          zapPlain(space, run, slot)
+          zapPlain(space, run, slot, &gather)
           page += run.count
           if self.gather(&gather, run) {
             flush(&gather)
@@ -160,17 +161,29 @@ extension Machine {
     return folios.owner(folio).mapping.isAnonymous
   }
 
-  /// Unmaps anonymous pages of order 0 that nobody else maps.
-  private mutating func zapPlain(_ space: Int, _ run: PFNRun, _ slot: Int) {
+  /// Unmaps pages of order 0 that nobody else maps, all anonymous or all of one shmem file.
+  private mutating func zapPlain(
+    _ space: Int, _ run: PFNRun, _ slot: Int, _ gather: inout PageGather
+  ) {
+    let isAnonymous = folios.owner(Folio(run.first, order: 0)).mapping.isAnonymous
+    if !isAnonymous, pageTables[slot].flags.contains(.dirty) {
+      // Their folios are dirty already.
+      gather.isDelayed = true
+      gather.mustFlush = true
+    }
     pageTables.clear(slot, count: run.count)
     folios.clearMappings(run)
     var left = run
     while !left.isEmpty {
       let piece = frames.zonePrefix(of: left)
-      count(.anonMapped, -piece.count, at: piece.first)
+      count(isAnonymous ? .anonMapped : .fileMapped, -piece.count, at: piece.first)
       left = left.dropFirst(piece.count)
     }
-    spaces[space].anonymousPages -= run.count
+    if isAnonymous {
+      spaces[space].anonymousPages -= run.count
+    } else {
+      spaces[space].shmemPages -= run.count
+    }
   }
 
   /// Queues an anonymous folio for a deferred split when one of the pages just unmapped was mapped
@@ -317,27 +330,49 @@ extension Machine {
 }
 
 enum ZapLoop {
-  /// The pages of consecutive entries, as long as they are anonymous pages of order 0 in consecutive
-  /// frames, in either direction, that have no other mapping; empty when the first is not.
+  /// The pages of consecutive entries, as long as they are pages of order 0 in consecutive frames, in
+  /// either direction, that have no other mapping: all anonymous, or all of one shmem file and alike
+  /// in being dirty; empty when the first is no such page.
   static func plainRun(
-    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, _ records: ArenaView<FrameCounts>
+    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, _ records: ArenaView<FrameCounts>,
+    _ states: ArenaView<UInt32>
   ) -> PFNRun {
-    let looked = UInt64(PageTableEntry.Flags([.present, .special, .part, .device]).rawValue)
-    let wanted = UInt64(PageTableEntry.Flags.present.rawValue)
-    func isPlain(_ raw: UInt64) -> Bool {
-      if raw & looked != wanted { return false }
-      let counts = records[Int(raw >> 32)]
-      return counts.mapping >= 0x8000_0000 && counts.mappings & FolioTable.mappingsMask == 1
-    }
+    let none = PFNRun(PFN(0), count: 0)
     let first = entries[slot]
-    guard count > 0, isPlain(first) else { return PFNRun(PFN(0), count: 0) }
+    let present = UInt64(PageTableEntry.Flags.present.rawValue)
+    guard count > 0, first & present != 0 else { return none }
     let start = Int(first >> 32)
+    var looked = UInt64(PageTableEntry.Flags([.present, .special, .part, .device]).rawValue)
+    var wanted = present
+    var owner = PinOwner.anonymous
+    // Without flags that are looked at: any state.
+    var dirty: UInt32 = 0
+    if first & looked != wanted { return none }
+    if !owner.owns(records[start].mapping) {
+      guard let file = MappingID(rawValue: records[start].mapping).fileIndex,
+        FrameState(rawValue: states[start]).flags.contains(.swapBacked)
+      else { return none }
+      owner = .file(file)
+      let isDirty = UInt64(PageTableEntry.Flags.dirty.rawValue)
+      looked |= isDirty
+      wanted |= first & isDirty
+      // A dirty entry makes the folio dirty, which is nothing new where it is.
+      if first & isDirty != 0 { dirty = FrameState.Flags.dirty.rawValue }
+    }
+    func isPlain(_ raw: UInt64, _ pfn: Int) -> Bool {
+      if raw & looked != wanted { return false }
+      return owner.owns(records[pfn].mapping)
+        && records[pfn].mappings & FolioTable.mappingsMask == 1
+        && (dirty == 0 || states[pfn] & dirty != 0)
+    }
+    guard isPlain(first, start) else { return none }
     var step = 1
     if count > 1, Int(entries[slot + 1] >> 32) == start - 1 { step = -1 }
     var done = 1
     while done < count {
       let raw = entries[slot &+ done]
-      if Int(raw >> 32) != start &+ step &* done || !isPlain(raw) { break }
+      let pfn = start &+ step &* done
+      if Int(raw >> 32) != pfn || !isPlain(raw, pfn) { break }
       done &+= 1
     }
     return PFNRun(PFN(start), count: done, descending: step < 0 && done > 1)

@@ -11,13 +11,13 @@ package struct ForeignRequest: Sendable, Equatable {
     case free(PFN)
     /// A kernel thread gets to run, for one round of its loop. What it allocates and frees counts among the operation's events.
     ///
-    /// Slab pages that it shrinks away, which the model knows as pages of the kernel, are told beforehand.
-    case thread(BackgroundThread, slab: [SlabPages])
+    /// Pages of the kernel that its shrinkers give back are told beforehand.
+    case thread(BackgroundThread, shrunk: [ShrunkPages])
     /// The nap of a node's kswapd is over.
     case endNap(node: Int)
   }
 
-  package struct SlabPages: Sendable, Equatable {
+  package struct ShrunkPages: Sendable, Equatable {
     let pfn: PFN
     let order: Int
 
@@ -44,14 +44,21 @@ struct ForeignRequests: Sendable {
   var requests: [ForeignRequest] = []
   var next = 0
   var countdown = 0
-  /// What the next shrinking of slabs will free.
-  var slab: [ForeignRequest.SlabPages] = []
+  /// What the shrinkers will give back next.
+  var shrunk: [ForeignRequest.ShrunkPages] = []
+  /// What shrinkers will give back in each direct reclaim of the operation, the next one first.
+  var reclaims: [[ForeignRequest.ShrunkPages]] = []
 }
 
 extension Machine {
   /// Announces the foreign requests of the operation that is about to run.
-  package mutating func expectForeign(_ requests: [ForeignRequest]) {
+  ///
+  /// - Parameter reclaims: What shrinkers give back in the operation's direct reclaims, one by one.
+  package mutating func expectForeign(
+    _ requests: [ForeignRequest], reclaims: [[ForeignRequest.ShrunkPages]] = []
+  ) {
     foreign = ForeignRequests(requests: requests)
+    foreign.reclaims = reclaims
     foreign.countdown = requests.first.map { $0.position + 1 } ?? 0
   }
 
@@ -83,8 +90,8 @@ extension Machine {
     {
       let request = foreign.requests[foreign.next]
       foreign.next += 1
-      if case .thread(let thread, let slab) = request.kind {
-        foreign.slab = slab
+      if case .thread(let thread, let shrunk) = request.kind {
+        foreign.shrunk = shrunk
         return serve(thread, at: position)
       }
       // Its own events are not the operation's.
@@ -96,14 +103,21 @@ extension Machine {
       ? foreign.requests[foreign.next].position - position : 0
   }
 
-  /// Frees slab pages, of which only a replay knows.
+  /// What shrinkers give back in the next direct reclaim is known now.
+  mutating func beginShrinkers() {
+    foreign.shrunk = foreign.reclaims.isEmpty ? [] : foreign.reclaims.removeFirst()
+  }
+
+  /// Frees what the kernel's shrinkers give back, of which only a replay knows: in recordings, the five
+  /// pages that RCU has in stock, once.
   ///
-  /// Kernel: `shrink_slab()`.
-  mutating func shrinkSlab() {
-    if foreign.slab.isEmpty { return }
-    let pages = foreign.slab
+  /// They do not count as reclaimed, as they are no slab pages.
+  /// Kernel: `shrink_slab()`, `kfree_rcu_shrink_scan()`.
+  mutating func runShrinkers() {
+    if foreign.shrunk.isEmpty { return }
+    let pages = foreign.shrunk
     let countdown = foreign.countdown
-    foreign.slab = []
+    foreign.shrunk = []
     foreign.countdown = 0
     for block in pages { try? freePages(block.pfn, order: block.order) }
     foreign.countdown = countdown
@@ -130,8 +144,8 @@ extension Machine {
 
   private mutating func serve(_ request: ForeignRequest) {
     switch request.kind {
-    case .thread(let thread, let slab):
-      foreign.slab = slab
+    case .thread(let thread, let shrunk):
+      foreign.shrunk = shrunk
       _ = step(thread)
     case .endNap(let node): endNap(node: node)
     case .allocate(let gfp): _ = allocatePages(order: request.order, gfp: gfp)

@@ -36,6 +36,9 @@ extension Machine {
   mutating func putReferences(_ run: PFNRun) {
     var left = run
     while !left.isEmpty {
+      // Those that others hold, too, such as a cache.
+      left = left.dropFirst(folios.dropReference(left))
+      if left.isEmpty { break }
       var piece = left.prefix(folios.lastReferencePrefix(of: left))
       if piece.count > 1 { piece = frames.zonePrefix(of: piece) }
       if piece.count > 1 { piece = piece.prefix(frames.samePrefix(of: piece)) }

@@ -36,9 +36,14 @@ extension Machine {
           run.done = page - pages.lowerBound
           continue
         }
-        let filled = fillEmpty(
+        var filled = fillEmpty(
           space, index, page..<end, access, inPinScope: inPinScope, writes: writes,
           isLarge: isLarge, &run)
+        if filled == 0, run.refusal == nil {
+          filled = fillShmem(
+            space, spaces[space].areas[index], page..<end, access, inPinScope: inPinScope,
+            writes: writes, isLarge: isLarge, &run)
+        }
         page += filled
         run.done = page - pages.lowerBound
         if run.refusal != nil { return run }

@@ -267,7 +267,7 @@ extension Machine {
   /// Whether shmem may try a huge page for a page of a file (rule P2.12).
   ///
   /// Kernel: `shmem_allowable_huge_orders()`, `shmem_suitable_orders()`.
-  private func mayHaveHugePage(
+  func mayHaveHugePage(
     _ file: Int, _ page: Int, area: MemoryArea?, at faultPage: Int
   ) -> Bool {
     guard geometry.maxOrder >= 9 else { return false }

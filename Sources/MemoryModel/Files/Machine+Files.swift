@@ -90,6 +90,11 @@ extension Machine {
         page = (page | 511) + 1
         continue
       }
+      let dropped = truncateRun(file, page..<min((page | 511) + 1, pages.upperBound))
+      if dropped > 0 {
+        page += dropped
+        continue
+      }
       guard let pfn = cachedFrame(file, page: page), let folio = folio(of: pfn) else {
         page += 1
         continue
@@ -103,6 +108,32 @@ extension Machine {
       }
       page = first + folio.pages
     }
+  }
+
+  /// Takes pages of order 0 that only a shmem file's cache holds out of it, as long as their frames
+  /// follow each other.
+  ///
+  /// - Returns: How many; 0 when the first is no such page, or alone.
+  private mutating func truncateRun(_ file: Int, _ pages: Range<Int>) -> Int {
+    guard files[file].kind == .shmem, handlesRuns,
+      let slot = cacheSlot(file, page: pages.lowerBound)
+    else { return 0 }
+    var run = pageCache.run(from: slot, limit: pages.count)
+    if run.count < 2 { return 0 }
+    run = run.prefix(folios.lastReferencePrefix(of: run))
+    if run.count < 2 { return 0 }
+    run = frames.zonePrefix(of: run)
+    run = run.prefix(frames.samePrefix(of: run))
+    let state = frames.head(run.first)
+    guard run.count > 1, state.kind == .allocated, state.order == 0,
+      state.flags.contains(.swapBacked), state.flags.isDisjoint(with: [.mlocked, .isolated])
+    else { return 0 }
+    count(.filePages, -run.count, at: run.first)
+    count(.shmem, -run.count, at: run.first)
+    pageCache.clear(slot, count: run.count)
+    files[file].cachedPages -= run.count
+    putReferences(run)
+    return run.count
   }
 
   /// Takes a folio that leaves a cache out of the counters.

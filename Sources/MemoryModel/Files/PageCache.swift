@@ -47,6 +47,35 @@ package struct PageCache: ~Copyable {
     return used
   }
 
+  /// How many places from `slot` on are empty, at most `limit`.
+  func countNone(from slot: Int, limit: Int) -> Int {
+    entries.countPassing(from: slot, step: 1, limit: limit) { entry, _ in entry == 0 }
+  }
+
+  /// The pages at the beginning of some places, as long as their frames follow each other in one
+  /// direction; empty when the first place is.
+  func run(from slot: Int, limit: Int) -> PFNRun {
+    let first = Int(entries[slot]) - 1
+    if first < 0 || limit <= 0 { return PFNRun(PFN(0), count: 0) }
+    var step = 1
+    if limit > 1, Int(entries[slot + 1]) == first { step = -1 }
+    let count = entries.countPassing(from: slot, step: 1, limit: limit) { entry, index in
+      Int(entry) == first + 1 + (index - slot) * step && entry != 0
+    }
+    return PFNRun(PFN(first), count: count, descending: step < 0 && count > 1)
+  }
+
+  /// Puts the pages of a run into consecutive places.
+  mutating func show(_ run: PFNRun, from slot: Int) {
+    let first = run.first.index + 1
+    let step = run.step
+    entries.update(slot..<slot + run.count) {
+      UInt32(truncatingIfNeeded: first &+ ($0 &- slot) &* step)
+    }
+  }
+
+  mutating func clear(_ slot: Int, count: Int) { entries.fill(slot..<slot + count, with: 0) }
+
   mutating func remove(_ chunk: Int) {
     entries.fill(chunk * Self.chunkPages..<(chunk + 1) * Self.chunkPages, with: 0)
     entries[chunk * Self.chunkPages] = UInt32(firstFree)
@@ -65,6 +94,14 @@ extension Machine {
     }
     let entry = pageCache.entries[(Int(chunk) - 1) << 9 | page & 511]
     return entry == 0 ? nil : PFN(entry - 1)
+  }
+
+  /// The place of a file's page in the cache; nil in a chunk that has none or holds a huge page.
+  func cacheSlot(_ file: Int, page: Int) -> Int? {
+    guard page >= 0, page >> 9 < files[file].chunks.count else { return nil }
+    let chunk = files[file].chunks[page >> 9]
+    if chunk == 0 || chunk & MemoryFile.hugeChunk != 0 { return nil }
+    return (Int(chunk) - 1) << 9 | page & 511
   }
 
   /// Puts a folio into a file's cache at `page`, which its order divides.

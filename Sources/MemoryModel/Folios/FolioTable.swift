@@ -173,6 +173,21 @@ public struct FolioTable: ~Copyable {
     }
   }
 
+  /// Drops a reference of each folio of order 0 at the beginning of a run that has others.
+  ///
+  /// - Returns: How many.
+  mutating func dropReference(_ run: PFNRun) -> Int {
+    let shared = frames.countPassing(from: run.first.index, step: run.step, limit: run.count) {
+      counts, _ in counts.references > 1
+    }
+    if shared == 0 { return 0 }
+    let range = run.prefix(shared).range
+    frames.noteWrite(of: range.start..<range.end)
+    let view = frames.view()
+    for index in range.start..<range.end { view[index].references &-= 1 }
+    return shared
+  }
+
   /// Adds a reference to each folio of order 0.
   mutating func addReference(_ run: PFNRun) {
     let range = run.range

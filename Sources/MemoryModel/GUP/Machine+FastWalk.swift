@@ -15,6 +15,8 @@ extension Machine {
     var page = pages.lowerBound
     // Upper levels are read once per table and call (rule P8.2).
     costs.entryReads += 2
+    // A pin is a reference and then the rest of its bias; a plain reference is one update.
+    let atomics = flags.contains(.pin) ? 2 : 1
     let root = spaces[space].root
     while page < pages.upperBound {
       let (entry, slot, level) = pageTables.leaf(root, page: page)
@@ -32,10 +34,10 @@ extension Machine {
             slot, min(512 - page >> 9 & 511, (pages.upperBound - page) >> 9),
             wanted: wantsWrite || flags.contains(.get)
               ? (wantsWrite ? [.present, .write] : .present) : [.present, .exclusive],
-            refused: fastRefusals(flags), flags, accessed: true, &out)
+            fastCheck(flags), flags, accessed: true, &out)
           if done > 0 {
             costs.entryReads += 2 * done
-            costs.pinAtomics += 2 * done
+            costs.pinAtomics += atomics * done
             costs.lookups += flags.contains(.longTerm) ? done : 0
             costs.arrayWrites += done << 9
             page += done << 9
@@ -46,7 +48,7 @@ extension Machine {
         let first = entry.pfn + page & ((1 << level.order) - 1)
         guard grabFast(first, pagesHere, entry, flags, &out) else { return page }
         costs.entryReads += 2
-        costs.pinAtomics += 2
+        costs.pinAtomics += atomics
         costs.lookups += flags.contains(.longTerm) ? 1 : 0
         costs.arrayWrites += pagesHere
         page += pagesHere
@@ -63,15 +65,18 @@ extension Machine {
     return !flags.contains(.write) || entry.flags.contains(.write)
   }
 
-  /// Which pageblocks the fast walk refuses for a long-term pin, see ``FrameTable/pinClass(_:)``.
-  func fastRefusals(_ flags: GUPFlags) -> UInt16 {
-    guard flags.contains(.longTerm) else { return 0 }
-    switch kernel.pinning.fastCheck {
-    case .absent: return 0
-    case .cma: return refusals(.cmaBlock)
-    case .same: return refusals(kernel.pinning.check)
+  /// What the fast walk refuses for a long-term pin.
+  private func fastCheck(_ flags: GUPFlags) -> PinningRules.Check {
+    guard flags.contains(.longTerm) else { return .none }
+    return switch kernel.pinning.fastCheck {
+    case .absent: .none
+    case .cma: .cmaBlock
+    case .same: kernel.pinning.check
     }
   }
+
+  /// The same as bits, see ``refusals(_:)``.
+  func fastRefusals(_ flags: GUPFlags) -> UInt16 { refusals(fastCheck(flags)) }
 
   /// The part of a walk that lies in one PTE table, which begins at entry `table`.
   private mutating func walkFastTable(
@@ -79,55 +84,93 @@ extension Machine {
     _ costs: inout OperationCosts
   ) -> Int {
     let wantsWrite = flags.contains(.write)
+    let atomics = flags.contains(.pin) ? 2 : 1
     let access = wantsWrite ? PageTableEntry.Flags([.present, .write]) : .present
     // A read pin wants anonymous pages to be exclusive; the long way tells.
     let wantsExclusive = !wantsWrite && !flags.contains(.get) && unshares(anonymous: true)
-    let wanted = access.union(wantsExclusive ? .exclusive : [])
-    let looked = wanted.union([.special, .protNone, .device, .migration, .swap, .part])
-    let refused = fastRefusals(flags)
+    let wantedOfAnonymous = access.union(wantsExclusive ? .exclusive : [])
+    var wanted = wantedOfAnonymous
+    var looked = wanted.union(.notPlain)
+    var owner = PinOwner.anonymous
+    let check = fastCheck(flags)
     var page = first
     while page < last {
       let done = grabPlain(
-        table + page & 511, last - page, looked: looked, wanted: wanted, refused: refused, flags,
-        accessed: true, &out)
+        table + page & 511, last - page, looked: looked, wanted: wanted,
+        check, owner, flags, accessed: true, &out)
       costs.entryReads += 3 * done
-      costs.pinAtomics += 2 * done
+      costs.pinAtomics += atomics * done
       costs.arrayWrites += done
       if flags.contains(.longTerm) { costs.lookups += done }
       page += done
       if page == last { break }
-      // One page by the long way: a file's, part of a large folio, or none that may be had.
+      // One page by the long way: a file's first, part of a large folio, or none that may be had.
       let entry = pageTables[table + page & 511]
       guard isAccessible(entry, flags, fast: true), grabFast(entry.pfn, 1, entry, flags, &out)
       else { break }
       costs.entryReads += 3
-      costs.pinAtomics += 2
+      costs.pinAtomics += atomics
       costs.arrayWrites += 1
       if flags.contains(.longTerm) { costs.lookups += 1 }
       page += 1
+      if let file = plainFile(entry) {
+        // What may be pinned of a file depends on whether the entry may be written, too.
+        owner = .file(file)
+        wanted = access.union(entry.flags.intersection(.write))
+        looked = [.notPlain, .present, .write]
+      } else {
+        owner = .anonymous
+        wanted = wantedOfAnonymous
+        looked = wanted.union(.notPlain)
+      }
     }
     return page
   }
 
-  /// Takes the pages of consecutive entries as long as they are plain: order-0 pages, anonymous or
-  /// of a file that every pin may take.
+  /// The file whose page of order 0 an entry shows, if it does.
+  func plainFile(_ entry: PageTableEntry) -> Int? {
+    if !entry.flags.isDisjoint(with: .notPlain) { return nil }
+    return folios.owner(Folio(entry.pfn, order: 0)).mapping.fileIndex
+  }
+
+  /// Takes the pages of consecutive entries as long as they are plain: order-0 pages of an owner
+  /// whose pages every such pin may take.
   ///
   /// - Returns: How many.
   mutating func grabPlain(
     _ slot: Int, _ count: Int, looked: PageTableEntry.Flags, wanted: PageTableEntry.Flags,
-    refused: UInt16, _ flags: GUPFlags, accessed: Bool, _ out: inout PinCursor
+    _ check: PinningRules.Check, _ owner: PinOwner, _ flags: GUPFlags, accessed: Bool,
+    _ out: inout PinCursor
   ) -> Int {
     // The loops write without noting what was there.
     if isNoting { return 0 }
     let bias = flags.contains(.pin) ? UInt32(FolioTable.pinBias) : 1
+    let marked = accessed ? FolioTable.referencedBit : 0
     let words = pinWords.words.view()
-    let found = PinLoop.copyFrames(
-      pageTables.entries.view(), from: slot, count: count, looked: UInt64(looked.rawValue),
-      wanted: UInt64(wanted.rawValue), frames.pinClasses(), refused: refused, into: words,
-      at: out.position)
-    let done = PinLoop.addToAnonymous(
-      folios.frames.view(), words, at: out.position, count: found, bias,
-      accessed: accessed ? FolioTable.referencedBit : 0)
+    let entries = pageTables.entries.view()
+    let records = folios.frames.view()
+    let classes = pinClasses(check)
+    let (looked, wanted) = (UInt64(looked.rawValue), UInt64(wanted.rawValue))
+    var done = 0
+    while done < count {
+      let run = PinLoop.run(
+        entries, from: slot + done, count: count - done, looked: looked, wanted: wanted, classes)
+      let found: Int
+      let added: Int
+      if run.isEmpty {
+        found = PinLoop.copyFrames(
+          entries, from: slot + done, count: count - done, looked: looked, wanted: wanted, classes,
+          into: words, at: out.position + done)
+        added = PinLoop.add(
+          records, words, at: out.position + done, count: found, owner, bias, accessed: marked)
+      } else {
+        found = run.count
+        added = PinLoop.add(
+          run, records, owner, bias, accessed: marked, into: words, at: out.position + done)
+      }
+      done += added
+      if added < found || found == 0 { break }
+    }
     if flags.contains(.pin) { countPins(.pinAcquired, out.position..<out.position + done) }
     out.position += done
     out.pages += done
@@ -139,26 +182,18 @@ extension Machine {
   ///
   /// - Returns: How many leaves.
   mutating func grabLeaves(
-    _ slot: Int, _ count: Int, wanted: PageTableEntry.Flags, refused: UInt16, _ flags: GUPFlags,
-    accessed: Bool, _ out: inout PinCursor
+    _ slot: Int, _ count: Int, wanted: PageTableEntry.Flags, _ check: PinningRules.Check,
+    _ flags: GUPFlags, accessed: Bool, _ out: inout PinCursor
   ) -> Int {
     guard geometry.pageblockOrder == 9, !isNoting else { return 0 }
     let looked = wanted.union([.leaf, .special, .protNone, .device, .migration, .swap])
     let isPin = flags.contains(.pin)
     let done = PinLoop.pinLeaves(
       pageTables.entries.view(), from: slot, count: count, looked: UInt64(looked.rawValue),
-      wanted: UInt64(wanted.union(.leaf).rawValue), frames.pinClasses(), refused: refused,
-      frames.blockStateView(), folios.large.view(), into: pinWords.words.view(), at: out.position,
+      wanted: UInt64(wanted.union(.leaf).rawValue), pinClasses(check), frames.blockStateView(),
+      folios.large.view(), .anonymous, into: pinWords.words.view(), at: out.position,
       isPin: isPin, accessed: accessed ? FrameState.Flags.referenced.rawValue : 0)
-    if isPin {
-      if nodeCount == 1 {
-        nodeItems[NodeItem.pinAcquired.rawValue] += done << 9
-      } else {
-        for leaf in 0..<done {
-          self.count(.pinAcquired, 512, at: PFN(pinWords.words[out.position + 2 * leaf + 1]))
-        }
-      }
-    }
+    if isPin { countLeafPins(.pinAcquired, out.position, leaves: done) }
     out.position += 2 * done
     out.pages += done << 9
     return done
@@ -172,6 +207,22 @@ extension Machine {
     } else {
       for position in range { count(item, 1, at: PFN(pinWords.words[position])) }
     }
+  }
+
+  /// The same for runs of whole huge pages.
+  mutating func countLeafPins(_ item: NodeItem, _ position: Int, leaves: Int) {
+    if nodeCount == 1 {
+      nodeItems[item.rawValue] += leaves << 9
+    } else {
+      for leaf in 0..<leaves { count(item, 512, at: PFN(pinWords.words[position + 2 * leaf + 1])) }
+    }
+  }
+
+  /// The pageblocks that a check refuses, for a loop.
+  mutating func pinClasses(_ check: PinningRules.Check) -> PinClasses {
+    PinClasses(
+      types: frames.pinClasses(), pageblockOrder: geometry.pageblockOrder,
+      refused: refusals(check))
   }
 
   /// Whether the fast walk may pin a page of a file, or of nothing.
@@ -237,4 +288,9 @@ extension Machine {
     }
     out.pages += pages
   }
+}
+
+extension PageTableEntry.Flags {
+  /// What an entry of a page of order 0 that may be pinned in a run does not have.
+  static let notPlain: Self = [.special, .protNone, .device, .migration, .swap, .part]
 }

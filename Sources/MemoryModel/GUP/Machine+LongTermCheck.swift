@@ -48,8 +48,18 @@ extension Machine {
   /// How many words from `position` on are pages of order 0 that may stay pinned.
   package mutating func countPinnable(at position: Int, count: Int) -> Int {
     PinLoop.countAllowed(
-      pinWords.words.view(), at: position, count: count, frames.pinClasses(),
-      refused: refusals(kernel.pinning.check))
+      pinWords.words.view(), at: position, count: count, pinClasses(kernel.pinning.check))
+  }
+
+  /// How many runs of two words from `position` on are whole huge pages that may stay pinned, each
+  /// another one than that before.
+  package mutating func countPinnableLeaves(
+    at position: Int, count: Int, previous: Folio?
+  ) -> Int {
+    guard geometry.pageblockOrder == 9 else { return 0 }
+    return PinLoop.countAllowedLeaves(
+      pinWords.words.view(), at: position, count: count, pinClasses(kernel.pinning.check),
+      frames.blockStateView(), previous: previous.map { $0.head.index >> 9 } ?? -1)
   }
 
   /// Isolates pinned anonymous pages of order 0 that nobody else holds and that may not stay, as long
@@ -59,12 +69,11 @@ extension Machine {
   /// - Parameter list: Gets them.
   /// - Returns: How many.
   package mutating func isolatePlain(at position: Int, count: Int, into list: inout [PFN]) -> Int {
-    let refused = refusals(kernel.pinning.check)
     var done = 0
     while done < count {
       let run = PinLoop.isolatable(
-        pinWords.words.view(), at: position + done, count: count - done, frames.pinClasses(),
-        refused: refused, frames.stateView(), folios.frames.view())
+        pinWords.words.view(), at: position + done, count: count - done,
+        pinClasses(kernel.pinning.check), frames.stateView(), folios.frames.view())
       if run.isEmpty { break }
       var left = run
       while !left.isEmpty {

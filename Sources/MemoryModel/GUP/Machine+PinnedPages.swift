@@ -40,6 +40,18 @@ extension Machine {
     )
   }
 
+  /// How many runs of neighbouring frames some words hold: records of a scatter list without a limit for
+  /// the length of one.
+  package func scatterRecords(_ words: Range<Int>) -> Int {
+    var records = 0
+    var end = -1
+    forEachRun(words) { first, pages in
+      if first.index != end { records += 1 }
+      end = first.index + pages
+    }
+    return records
+  }
+
   /// The pins that hold a folio, with how many of its pages each holds.
   public func pinsHolding(_ folio: Folio) -> [(pin: PinRecord, pages: Int)] {
     pins.compactMap { record in
@@ -125,6 +137,12 @@ extension Machine {
         costs.unpinAtomics += done
         position += done
         if position == end { break }
+        let leaves = dropLeaves(at: position, count: (end - position) >> 1, isPin: isPin)
+        if leaves > 0 {
+          costs.unpinAtomics += (isPin ? 2 : 1) * (batched ? leaves : leaves << 9)
+          position += 2 * leaves
+          continue
+        }
       }
       let (first, pages, next) = pinnedRun(at: position)
       position = next
@@ -137,9 +155,35 @@ extension Machine {
     }
     return position
   }
+
+  /// Drops the pins of runs that are whole huge pages, as long as others hold them, too.
+  ///
+  /// - Returns: How many runs.
+  private mutating func dropLeaves(at position: Int, count: Int, isPin: Bool) -> Int {
+    guard geometry.pageblockOrder == 9 else { return 0 }
+    let done = PinLoop.dropLeaves(
+      folios.large.view(), pinWords.words.view(), at: position, count: count,
+      frames.blockStateView(), isPin: isPin)
+    if isPin { countLeafPins(.pinReleased, position, leaves: done) }
+    return done
+  }
 }
 
 extension Machine {
+  /// Drops pins of a folio beside its record, for one that keeps a pin a folio.
+  package mutating func dropPins(of folio: Folio, _ pages: Int) { drop(folio, pages, .pin) }
+
+  /// From now on each run of a record stands for one pin.
+  package mutating func keepOnePinAFolio(_ id: Int) {
+    if let index = pinIndex(id) { pins[index].keepsOnePinAFolio = true }
+  }
+
+  /// Pins that were taken and given back at once.
+  package mutating func countForgottenPins(_ count: Int, at pfn: PFN) {
+    self.count(.pinAcquired, count, at: pfn)
+    self.count(.pinReleased, count, at: pfn)
+  }
+
   package func pinWords(_ id: Int) -> Range<Int> { pin(id)?.words ?? 0..<0 }
 
   /// Kernel: `mm_set_has_pinned_flag()`.

@@ -29,13 +29,14 @@ extension Machine {
           let isTouching = flags.contains(.touch)
           let done = grabLeaves(
             slot, min(512 - page >> 9 & 511, (pages.upperBound - page) >> 9),
-            wanted: isTouching ? [.present, .write, .dirty] : [.present, .write], refused: 0, flags,
+            wanted: isTouching ? [.present, .write, .dirty] : [.present, .write], .none, flags,
             accessed: isTouching, &out)
           if done > 0 {
             costs.walks += done
             costs.entryReads += 4 * done
-            costs.pinAtomics += 4 * done
-            costs.arrayWrites += done << 9
+            let isScatter = kernel.pinning.output == .scatter
+            costs.pinAtomics += (isScatter ? 2 : 4) * done
+            costs.arrayWrites += isScatter ? 0 : done << 9
             page += done << 9
             continue
           }
@@ -118,17 +119,18 @@ extension Machine {
     // A writable entry of an order-0 page needs no second look; touching it to write makes it dirty.
     let isDirtying = flags.isSuperset(of: [.touch, .write])
     let wanted = PageTableEntry.Flags([.present, .write]).union(isDirtying ? .dirty : [])
-    let looked = wanted.union([.special, .protNone, .device, .part])
+    let looked = wanted.union(.notPlain)
+    var owner = PinOwner.anonymous
     var page = first
     while page < last {
       let done = grabPlain(
-        table + page & 511, last - page, looked: looked, wanted: wanted, refused: 0, flags,
+        table + page & 511, last - page, looked: looked, wanted: wanted, .none, owner, flags,
         accessed: flags.contains(.touch), &out)
       // Each page is a walk of its own from the top (rule P8.1).
       costs.walks += done
       costs.entryReads += 4 * done
       costs.pinAtomics += done
-      costs.arrayWrites += done
+      costs.arrayWrites += kernel.pinning.output == .scatter ? 0 : done
       page += done
       if page == last { break }
       let entry = pageTables[table + page & 511]
@@ -141,6 +143,7 @@ extension Machine {
         return (page, stop)
       }
       page += 1
+      owner = plainFile(entry).map(PinOwner.file) ?? .anonymous
     }
     return (page, nil)
   }
@@ -177,7 +180,8 @@ extension Machine {
           return .grabRefused
         }
         guard grab(folio, pages - 1, flags) else { return .overflow }
-        costs.pinAtomics += perGrab
+        // A walker that writes a scatter list grabs all of a leaf at once (rule P3.60).
+        if kernel.pinning.output == .pages { costs.pinAtomics += perGrab }
       } else {
         guard grab(folio, pages - 1, flags) else { return .overflow }
         // A walk of its own for each page.
@@ -193,7 +197,7 @@ extension Machine {
       }
     }
     write(folio, first, pages, &out)
-    costs.arrayWrites += pages
+    if kernel.pinning.output == .pages { costs.arrayWrites += pages }
     return nil
   }
 

@@ -4,124 +4,158 @@
 // random order; now several misses overlap).
 
 enum PinLoop {
-  /// Copies the frames of entries that are exactly as `wanted` into words.
+  /// How many neighbours make a run: fewer cost as much one by one.
+  static let shortestRun = 8
+
+  /// The frames of entries from `slot` on, as long as each follows the one before and all are exactly
+  /// as `wanted`, within one pageblock; empty when there are fewer than eight.
   ///
   /// - Parameter looked: The bits of an entry that are compared.
-  /// - Parameter refused: Classes of pageblocks at which to stop, see ``Machine/refusals(_:)``.
+  @inline(never)
+  static func run(
+    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, looked: UInt64, wanted: UInt64,
+    _ classes: PinClasses
+  ) -> PFNRange {
+    guard count >= shortestRun else { return PFNRange(0, 0) }
+    let first = entries[slot]
+    let next: UInt64 = 1 << 32
+    // Two loads tell most of the time that there is none.
+    guard first & looked == wanted,
+      (entries[slot &+ shortestRun &- 1] ^ (first &+ 7 &* next)) >> 32 == 0
+    else { return PFNRange(0, 0) }
+    let pfn = Int(truncatingIfNeeded: first >> 32)
+    if classes.refuses(pfn) { return PFNRange(0, 0) }
+    let part = entries.slice(slot, min(count, classes.room(pfn)))
+    let mask = SIMD4<UInt64>(repeating: looked | 0xFFFF_FFFF_0000_0000)
+    var low = SIMD4<UInt64>(0, next, 2 &* next, 3 &* next) &+ first
+    var high = low &+ 4 &* next
+    let step = SIMD4<UInt64>(repeating: 8 &* next)
+    var done = 0
+    while done &+ 8 <= part.count {
+      let wrong =
+        (part.vector(done, as: SIMD4<UInt64>.self) ^ low)
+        | (part.vector(done &+ 4, as: SIMD4<UInt64>.self) ^ high)
+      let bits = wrong & mask
+      let halves = bits.lowHalf | bits.highHalf
+      if halves[0] | halves[1] != 0 { break }
+      low = low &+ step
+      high = high &+ step
+      done &+= 8
+    }
+    return PFNRange(pfn, pfn &+ done)
+  }
+
+  /// Adds references to order-0 folios of one owner whose frames follow each other, and writes the
+  /// frames down.
+  ///
+  /// - Parameter accessed: ``FolioTable/referencedBit``, or 0.
+  /// - Returns: How many; fewer than the run has at the first folio of another owner, or whose count
+  ///   is used up.
+  @inline(never)
+  static func add(
+    _ run: PFNRange, _ records: ArenaView<FrameCounts>, _ owner: PinOwner, _ bias: UInt32,
+    accessed: UInt32, into words: ArenaView<UInt32>, at position: Int
+  ) -> Int {
+    let part = records.slice(run.start, run.count)
+    let out = words.slice(position, run.count)
+    // A record is references, mappings, mapping, index. Adding shows a count that is used up in the
+    // top bit of the sum; what is left of the mapping says whose the folio is.
+    let added = SIMD4<UInt32>(bias, 0, 0, 0)
+    let marked = SIMD4<UInt32>(0, accessed, 0, 0)
+    let looked = SIMD4<UInt32>(0x8000_0000, 0, owner.mask, 0)
+    let wanted = SIMD4<UInt32>(0, 0, owner.mapping, 0)
+    var pfns = SIMD4<UInt32>(0, 1, 2, 3) &+ UInt32(truncatingIfNeeded: run.start)
+    var done = 0
+    while done &+ 4 <= part.count {
+      let a = part.vector(done, as: SIMD4<UInt32>.self) &+ added
+      let b = part.vector(done &+ 1, as: SIMD4<UInt32>.self) &+ added
+      let c = part.vector(done &+ 2, as: SIMD4<UInt32>.self) &+ added
+      let d = part.vector(done &+ 3, as: SIMD4<UInt32>.self) &+ added
+      let wrong = ((a ^ wanted) | (b ^ wanted) | (c ^ wanted) | (d ^ wanted)) & looked
+      if wrong[0] | wrong[2] != 0 { break }
+      part.store(a | marked, at: done)
+      part.store(b | marked, at: done &+ 1)
+      part.store(c | marked, at: done &+ 2)
+      part.store(d | marked, at: done &+ 3)
+      out.store(pfns, at: done)
+      pfns = pfns &+ 4
+      done &+= 4
+    }
+    while done < part.count {
+      if !owner.owns(part[done].mapping) || part[done].references > UInt32(Int32.max) - bias {
+        break
+      }
+      part[done].references &+= bias
+      part[done].mappings |= accessed
+      out[done] = UInt32(truncatingIfNeeded: run.start &+ done)
+      done &+= 1
+    }
+    return done
+  }
+
+  /// Copies the frames of entries that are exactly as `wanted` into words, up to the next run.
+  ///
   /// - Returns: How many; fewer than `count` at the first entry that is different.
   @inline(never)
   static func copyFrames(
     _ entries: ArenaView<UInt64>, from slot: Int, count: Int, looked: UInt64, wanted: UInt64,
-    _ classes: ArenaView<UInt8>, refused: UInt16, into words: ArenaView<UInt32>, at position: Int
+    _ classes: PinClasses, into words: ArenaView<UInt32>, at position: Int
   ) -> Int {
+    let part = entries.slice(slot, count)
+    let out = words.slice(position, count)
     var done = 0
-    // Four neighbours at once where their frames follow each other inside a pageblock: 1 instead of
-    // 2 ns a page.
-    let low = SIMD4<UInt32>(repeating: UInt32(truncatingIfNeeded: looked))
-    let plain = SIMD4<UInt32>(repeating: UInt32(truncatingIfNeeded: wanted))
-    while done &+ 4 <= count {
-      let raw = entries.vector(slot &+ done, as: SIMD8<UInt32>.self)
-      let pfns = raw.oddHalf
-      let first = pfns[0]
-      let wrong = (raw.evenHalf & low) ^ plain | pfns ^ (SIMD4(0, 1, 2, 3) &+ first)
-      let halves = wrong.lowHalf | wrong.highHalf
-      if halves[0] | halves[1] != 0 || first & 511 > 508
-        || refused &>> UInt16(classes[Int(first >> 9)]) & 1 != 0
-      {
-        break
-      }
-      words.store(pfns, at: position &+ done)
-      done &+= 4
-    }
     while done < count {
-      let raw = entries[slot &+ done]
+      let raw = part[done]
       if raw & looked != wanted { return done }
       let pfn = UInt32(truncatingIfNeeded: raw >> 32)
-      if refused &>> UInt16(classes[Int(pfn >> 9)]) & 1 != 0 { return done }
-      words[position &+ done] = pfn
-      done &+= 1
-    }
-    return done
-  }
-
-  /// Adds references to order-0 folios that anonymous memory owns.
-  ///
-  /// - Parameter accessed: ``FolioTable/referencedBit``, or 0.
-  /// - Returns: How many; fewer than `count` at the first folio of something else, or whose count is
-  ///   used up.
-  @inline(never)
-  static func addToAnonymous(
-    _ records: ArenaView<FrameCounts>, _ words: ArenaView<UInt32>, at position: Int, count: Int,
-    _ bias: UInt32, accessed: UInt32
-  ) -> Int {
-    let limit = UInt32(Int32.max) - bias
-    var done = 0
-    // Records that follow each other, four at once; a record is references, mappings, mapping,
-    // index. The top bit of the sum is a count that is used up, that of the mapping says anonymous.
-    let added = SIMD4<UInt32>(bias, 0, 0, 0)
-    let marked = SIMD4<UInt32>(0, accessed, 0, 0)
-    while done &+ 4 <= count {
-      let pfns = words.vector(position &+ done, as: SIMD4<UInt32>.self)
-      let wrong = pfns ^ (SIMD4(0, 1, 2, 3) &+ pfns[0])
-      let halves = wrong.lowHalf | wrong.highHalf
-      if halves[0] | halves[1] != 0 { break }
-      let pfn = Int(pfns[0])
-      let a = records.vector(pfn, as: SIMD4<UInt32>.self) &+ added
-      let b = records.vector(pfn &+ 1, as: SIMD4<UInt32>.self) &+ added
-      let c = records.vector(pfn &+ 2, as: SIMD4<UInt32>.self) &+ added
-      let d = records.vector(pfn &+ 3, as: SIMD4<UInt32>.self) &+ added
-      if (a | b | c | d)[0] | ~(a & b & c & d)[2] >= 0x8000_0000 { break }
-      records.store(a | marked, at: pfn)
-      records.store(b | marked, at: pfn &+ 1)
-      records.store(c | marked, at: pfn &+ 2)
-      records.store(d | marked, at: pfn &+ 3)
-      done &+= 4
-    }
-    while done < count {
-      let pfn = Int(words[position &+ done])
-      var counts = records[pfn]
-      if counts.mapping < 0x8000_0000 || counts.references > limit { return done }
-      counts.references &+= bias
-      counts.mappings |= accessed
-      records[pfn] = counts
-      done &+= 1
-    }
-    return done
-  }
-
-  /// Pins anonymous folios of a pageblock, each shown whole by one leaf, as long as entries are
-  /// exactly as wanted; two words each.
-  ///
-  /// - Returns: How many leaves.
-  @inline(never)
-  static func pinLeaves(
-    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, looked: UInt64, wanted: UInt64,
-    _ classes: ArenaView<UInt8>, refused: UInt16, _ states: ArenaView<UInt32>,
-    _ records: ArenaView<LargeFolioCounts>, into words: ArenaView<UInt32>, at position: Int,
-    isPin: Bool, accessed: UInt32
-  ) -> Int {
-    let whole = FrameState(.allocated, order: 9).rawValue
-    let pins: UInt32 = isPin ? 512 : 0
-    var done = 0
-    while done < count {
-      let raw = entries[slot &+ done]
-      let pfn = UInt32(truncatingIfNeeded: raw >> 32)
-      let block = Int(pfn >> 9)
-      if raw & looked != wanted || pfn & 511 != 0
-        || refused &>> UInt16(classes[block]) & 1 != 0
+      if classes.refuses(Int(pfn)) { return done }
+      // Looked for now and then, so that the search costs nothing where there is none.
+      if done & 15 == 15, done &+ shortestRun <= count,
+        UInt32(truncatingIfNeeded: part[done &+ shortestRun &- 1] >> 32) == pfn &+ 7
       {
         return done
       }
-      let state = states[block]
-      if state & 0xFF != whole { return done }
-      var counts = records[block]
-      if counts.mapping < 0x8000_0000 || counts.references > UInt32(Int32.max) - 512 { return done }
-      counts.references &+= 512
-      counts.pins &+= pins
-      records[block] = counts
-      if state & accessed != accessed { states[block] = state | accessed }
-      words[position &+ 2 &* done] = PinWords.runBit | 512
-      words[position &+ 2 &* done &+ 1] = pfn
+      out[done] = pfn
+      done &+= 1
+    }
+    return done
+  }
+
+  /// How many entries from `slot` on are exactly as wanted, in pageblocks that are not refused.
+  @inline(never)
+  static func countPlain(
+    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, looked: UInt64, wanted: UInt64,
+    _ classes: PinClasses
+  ) -> Int {
+    let part = entries.slice(slot, count)
+    var done = 0
+    while done < count {
+      let raw = part[done]
+      if raw & looked != wanted || classes.refuses(Int(raw >> 32)) { return done }
+      done &+= 1
+    }
+    return done
+  }
+
+  /// Adds references to order-0 folios of one owner.
+  ///
+  /// - Parameter accessed: ``FolioTable/referencedBit``, or 0.
+  /// - Returns: How many; fewer than `count` at the first folio of another owner, or whose count is
+  ///   used up.
+  @inline(never)
+  static func add(
+    _ records: ArenaView<FrameCounts>, _ words: ArenaView<UInt32>, at position: Int, count: Int,
+    _ owner: PinOwner, _ bias: UInt32, accessed: UInt32
+  ) -> Int {
+    let limit = UInt32(Int32.max) - bias
+    let part = words.slice(position, count)
+    var done = 0
+    while done < count {
+      let pfn = Int(part[done])
+      let counts = records[pfn]
+      if !owner.owns(counts.mapping) || counts.references > limit { return done }
+      records[pfn].references = counts.references &+ bias
+      records[pfn].mappings = counts.mappings | accessed
       done &+= 1
     }
     return done
@@ -132,16 +166,31 @@ enum PinLoop {
   /// - Returns: How many words; fewer than `count` at a run or at a refused pageblock.
   @inline(never)
   static func countAllowed(
-    _ words: ArenaView<UInt32>, at position: Int, count: Int, _ classes: ArenaView<UInt8>,
-    refused: UInt16
+    _ words: ArenaView<UInt32>, at position: Int, count: Int, _ classes: PinClasses
   ) -> Int {
+    let part = words.slice(position, count)
     var done = 0
     while done < count {
-      let word = words[position &+ done]
-      if word >= PinWords.runBit || refused &>> UInt16(classes[Int(word >> 9)]) & 1 != 0 {
-        return done
+      let word = part[done]
+      if word >= PinWords.runBit || classes.refuses(Int(word)) { return done }
+      let room = min(count &- done, classes.room(Int(word)))
+      guard room >= shortestRun, part[done &+ shortestRun &- 1] == word &+ 7 else {
+        done &+= 1
+        continue
       }
-      done &+= 1
+      // Neighbours of one pageblock are allowed together.
+      let end = done &+ room
+      var expected = SIMD8<UInt32>(0, 1, 2, 3, 4, 5, 6, 7) &+ word
+      let first = done
+      while done &+ 8 <= end {
+        let wrong = part.vector(done, as: SIMD8<UInt32>.self) ^ expected
+        let halves = wrong.lowHalf | wrong.highHalf
+        let quarters = halves.lowHalf | halves.highHalf
+        if quarters[0] | quarters[1] != 0 { break }
+        expected = expected &+ 8
+        done &+= 8
+      }
+      if done == first { done &+= 1 }
     }
     return done
   }
@@ -150,8 +199,8 @@ enum PinLoop {
   /// an LRU list, refused by their pageblock and held by their mappings and one pin alone.
   @inline(never)
   static func isolatable(
-    _ words: ArenaView<UInt32>, at position: Int, count: Int, _ classes: ArenaView<UInt8>,
-    refused: UInt16, _ states: ArenaView<UInt32>, _ records: ArenaView<FrameCounts>
+    _ words: ArenaView<UInt32>, at position: Int, count: Int, _ classes: PinClasses,
+    _ states: ArenaView<UInt32>, _ records: ArenaView<FrameCounts>
   ) -> PFNRun {
     let first = words[position]
     if first >= PinWords.runBit { return PFNRun(PFN(0), count: 0) }
@@ -166,10 +215,7 @@ enum PinLoop {
     while done < count {
       let word = words[position &+ done]
       let pfn = Int(first) &+ done &* step
-      if Int(word) != pfn || refused &>> UInt16(classes[pfn >> 9]) & 1 == 0 || states[pfn] != state
-      {
-        break
-      }
+      if Int(word) != pfn || !classes.refuses(pfn) || states[pfn] != state { break }
       let counts = records[pfn]
       if counts.mapping < 0x8000_0000
         || counts.references
@@ -191,24 +237,57 @@ enum PinLoop {
     _ records: ArenaView<FrameCounts>, _ words: ArenaView<UInt32>, at position: Int, count: Int,
     _ bias: UInt32
   ) -> Int {
+    let part = words.slice(position, count)
     var done = 0
     while done < count {
-      let word = words[position &+ done]
+      let word = part[done]
       if word >= PinWords.runBit { return done }
       let references = records[Int(word)].references
       if references <= bias { return done }
-      records.setReferences(Int(word), references &- bias)
+      records[Int(word)].references = references &- bias
       done &+= 1
     }
     return done
   }
 }
 
-extension ArenaView<FrameCounts> {
+/// Which pageblocks a check refuses (rules P3.1, P3.4, P3.52, P3.54).
+struct PinClasses {
+  /// Of every pageblock, see ``FrameTable/pinClass(_:)``.
+  let types: ArenaView<UInt8>
+  let pageblockOrder: Int
+  /// See ``Machine/refusals(_:)``.
+  let refused: UInt16
+
   @inline(__always)
-  fileprivate func setReferences(_ index: Int, _ references: UInt32) {
-    var counts = self[index]
-    counts.references = references
-    self[index] = counts
+  func refuses(_ pfn: Int) -> Bool {
+    refused &>> UInt16(types[pfn &>> pageblockOrder]) & 1 != 0
   }
+
+  /// The frames from `pfn` to the end of its pageblock.
+  @inline(__always)
+  func room(_ pfn: Int) -> Int {
+    let pages = 1 &<< pageblockOrder
+    return pages &- pfn & (pages &- 1)
+  }
+}
+
+/// Whose folios a loop may take: those of any anonymous region, or those of one file.
+struct PinOwner {
+  let mapping: UInt32
+  let mask: UInt32
+
+  static let anonymous = PinOwner(mapping: 0x8000_0000, mask: 0x8000_0000)
+
+  static func file(_ file: Int) -> PinOwner {
+    PinOwner(mapping: MappingID.file(file).rawValue, mask: 0xFFFF_FFFF)
+  }
+
+  private init(mapping: UInt32, mask: UInt32) {
+    self.mapping = mapping
+    self.mask = mask
+  }
+
+  @inline(__always)
+  func owns(_ mapping: UInt32) -> Bool { mapping & mask == self.mapping }
 }

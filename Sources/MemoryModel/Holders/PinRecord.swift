@@ -17,7 +17,10 @@ public struct PinRecord: Sendable, Hashable {
   public package(set) var file: Int?
   /// Bytes from the start of the first folio to the first byte that was asked for.
   public package(set) var offset = 0
-  public var isPerFolio: Bool { file != nil }
+  /// Each run stands for one pin: those of a file's folios, and of one that keeps a pin a folio
+  /// (io_uring, rule P7.30).
+  public var isPerFolio: Bool { file != nil || keepsOnePinAFolio }
+  package var keepsOnePinAFolio = false
   /// What holds it, in words: "pin #1", "vm0's VFIO container".
   public var holder: String
   /// The operation that took it, counted from boot.

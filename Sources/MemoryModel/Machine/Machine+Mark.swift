@@ -37,6 +37,7 @@ extension Machine {
     var files: [MemoryFile]
     var pins: [PinRecord]
     var temporaryReferences: [TemporaryReference]
+    var devices: DeviceTable
     var operation: Int
     var pressures: [PressureRecord]
     var lastPressure: Int
@@ -66,9 +67,9 @@ extension Machine {
         failAllocation: failAllocation,
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
-        pins: pins, temporaryReferences: temporaryReferences, operation: operation,
-        pressures: pressures, lastPressure: lastPressure, lastPin: lastPin,
-        lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
+        pins: pins, temporaryReferences: temporaryReferences, devices: devices,
+        operation: operation, pressures: pressures, lastPressure: lastPressure,
+        lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
         hugeZeroPage: hugeZeroPage, deferredSplits: deferredSplits, lastTaken: lastTaken,
         violations: violations,
         pageTables: pageTables.extent, pageCache: pageCache.extent, pinWords: pinWords.extent,
@@ -89,13 +90,13 @@ extension Machine {
       totalReserve = newValue.totalReserve
       currentCPU = newValue.currentCPU
       kswapdWakeups = newValue.kswapdWakeups
+      background = newValue.background
       kswapds = newValue.kswapds
       currentSpace = newValue.currentSpace
       kcompactd = newValue.kcompactd
+      compacting = newValue.compacting
       capture = newValue.capture
       reclaimDepth = newValue.reclaimDepth
-      background = newValue.background
-      compacting = newValue.compacting
       failAllocation = newValue.failAllocation
       foreign = newValue.foreign
       hugePools = newValue.hugePools
@@ -106,6 +107,7 @@ extension Machine {
       files = newValue.files
       pins = newValue.pins
       temporaryReferences = newValue.temporaryReferences
+      devices = newValue.devices
       operation = newValue.operation
       pressures = newValue.pressures
       lastPressure = newValue.lastPressure

@@ -64,6 +64,8 @@ public struct Machine: ~Copyable {
   public package(set) var spaces: [AddressSpace] = []
   public package(set) var regions: [AnonymousRegion] = []
   public package(set) var files: [MemoryFile] = []
+  /// What devices hold.
+  public package(set) var devices = DeviceTable()
   public package(set) var pins: [PinRecord] = []
   public package(set) var temporaryReferences: [TemporaryReference] = []
   /// Operations begun since boot; holders say since which one they hold.

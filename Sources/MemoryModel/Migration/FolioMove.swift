@@ -140,6 +140,8 @@ extension FolioMove {
     case .install(let index):
       if index < places.count {
         machine.endMigrationEntry(places[index], from: source, to: destination)
+      }
+      if index + 1 < places.count {
         stage = .install(index + 1)
       } else {
         machine.moveUnknownMappings(from: source, to: destination)
@@ -177,8 +179,10 @@ extension FolioMove {
     case .clear(let index):
       Step(
         "m3", "try_to_migrate_one",
-        "clear mapping \(index + 1) of \(places.count) of \(name), refuse if it is pinned, "
-          + "install a migration entry")
+        index < places.count
+          ? "clear mapping \(index + 1) of \(places.count) of \(name), refuse if it is pinned, "
+            + "install a migration entry"
+          : "look whether \(name) is mapped elsewhere")
     case .compare:
       Step(
         "m6", "migrate_folio",
@@ -193,7 +197,9 @@ extension FolioMove {
     case .install(let index):
       Step(
         "m11", "remove_migration_pte",
-        "show the new folio at mapping \(index + 1) of \(places.count)")
+        places.isEmpty
+          ? "no mapping is left to show the new folio"
+          : "show the new folio at mapping \(index + 1) of \(places.count)")
     case .unlock: Step("m12", "folio_unlock", "unlock both folios")
     case .free: Step("m13", "migrate_folio_done", "free \(name)")
     }

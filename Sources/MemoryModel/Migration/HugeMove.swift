@@ -74,6 +74,8 @@ struct HugeMove: Hashable, Sendable {
     case .install(let index):
       if index < places.count {
         machine.endMigrationEntry(places[index], from: source, to: destination)
+      }
+      if index + 1 < places.count {
         stage = .install(index + 1)
       } else {
         machine.moveUnknownMappings(from: source, to: destination)
@@ -131,7 +133,10 @@ struct HugeMove: Hashable, Sendable {
       Step("m9", "migrate_huge_page_move_mapping", "give the mapping of \(name) to its new frame")
     case .install(let index):
       Step(
-        "m11", "remove_migration_pte", "show the new page at leaf \(index + 1) of \(places.count)")
+        "m11", "remove_migration_pte",
+        places.isEmpty
+          ? "no mapping is left to show the new page"
+          : "show the new page at leaf \(index + 1) of \(places.count)")
     case .unlock:
       Step("m12", "move_hugetlb_state", "swap the temporary flags and unlock both pages")
     case .free: Step("m13", "folio_putback_active_hugetlb", "return \(name) to pool or buddy")

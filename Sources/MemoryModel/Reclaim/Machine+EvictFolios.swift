@@ -13,8 +13,7 @@ extension Machine {
     setInitialPriority(node, &control)
     if control.isKswapd { control.reclaimed = 0 }
     shrinkFiles(node, &control)
-    // In the recorded kernels slab pages go by a detour, and so do not count as reclaimed.
-    shrinkSlab()
+    runShrinkers()
     if control.isKswapd { control.reclaimed += before }
     if control.reclaimed > before { kswapds[node].failures = 0 }
   }

@@ -208,14 +208,61 @@
 
   @inline(__always)
   subscript(index: Int) -> Element {
-    get {
+    // Addresses, so that a loop reads and writes only the fields it needs.
+    unsafeAddress {
       precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
-      return unsafe base[index]
+      return unsafe UnsafePointer(base + index)
     }
-    nonmutating set {
+    nonmutating unsafeMutableAddress {
       precondition(UInt(bitPattern: index) < UInt(bitPattern: count))
-      unsafe base[index] = newValue
+      return unsafe base + index
     }
+  }
+
+  /// The elements of a range as a view of their own: one check for a loop over all of them, whose
+  /// indices then count from 0.
+  @inline(__always)
+  func slice(_ first: Int, _ length: Int) -> ArenaSlice<Element> {
+    precondition(first >= 0 && length >= 0 && first <= count && length <= count &- first)
+    return unsafe ArenaSlice(base: base + first, count: length)
+  }
+}
+
+/// A part of an arena for the innermost loops, whose indices are checked in debug builds alone.
+///
+/// ``ArenaView/slice(_:_:)`` has checked that the part exists; the loop stays below `count`.
+@safe struct ArenaSlice<Element: BitwiseCopyable> {
+  fileprivate let base: UnsafeMutablePointer<Element>
+  let count: Int
+
+  @inline(__always)
+  subscript(index: Int) -> Element {
+    unsafeAddress {
+      assert(UInt(bitPattern: index) < UInt(bitPattern: count))
+      return unsafe UnsafePointer(base + index)
+    }
+    nonmutating unsafeMutableAddress {
+      assert(UInt(bitPattern: index) < UInt(bitPattern: count))
+      return unsafe base + index
+    }
+  }
+
+  /// The bytes of the elements from `index` on as one vector.
+  @inline(__always)
+  func vector<Vector: SIMD & BitwiseCopyable>(_ index: Int, as _: Vector.Type) -> Vector {
+    assert(index >= 0 && index &+ Self.span(Vector.self) <= count)
+    return unsafe UnsafeRawPointer(base + index).loadUnaligned(as: Vector.self)
+  }
+
+  /// Writes the bytes of a vector over the elements from `index` on.
+  @inline(__always)
+  func store<Vector: SIMD & BitwiseCopyable>(_ vector: Vector, at index: Int) {
+    assert(index >= 0 && index &+ Self.span(Vector.self) <= count)
+    unsafe UnsafeMutableRawPointer(base + index).storeBytes(of: vector, as: Vector.self)
+  }
+
+  private static func span<Vector>(_: Vector.Type) -> Int {
+    MemoryLayout<Vector>.size / MemoryLayout<Element>.stride
   }
 }
 

@@ -109,6 +109,7 @@ struct LongTermCheck: Hashable, Sendable {
           previous = nil
           continue
         }
+        if passLeaves(&machine, pace, limit: (end - position) >> 1, &costs) { continue }
         let moved = isolatePlain(&machine, pace, limit: end - position, &costs)
         if moved > 0 { continue }
       }
@@ -124,6 +125,20 @@ struct LongTermCheck: Hashable, Sendable {
       }
     }
     if position >= words.upperBound { endCollect() }
+  }
+
+  /// Passes over whole huge pages that may stay, as a slice may.
+  private mutating func passLeaves(
+    _ machine: inout Machine, _ pace: Pace, limit: Int, _ costs: inout OperationCosts
+  ) -> Bool {
+    guard pace == .slice, machine.kernel.pinning.scan == .pfnRange else { return false }
+    let leaves = machine.countPinnableLeaves(at: position, count: limit, previous: previous)
+    if leaves == 0 { return false }
+    costs.rescanReads += leaves << 9
+    costs.lookups += leaves
+    position += 2 * leaves
+    previous = Folio(machine.pinnedRun(at: position - 2).first, order: 9)
+    return true
   }
 
   /// Judges and isolates pages of order 0 that need no drain, as a slice may.

@@ -77,7 +77,6 @@ public struct Replayer: ~Copyable {
     }
     self.recording = recording
     self.machine = machine
-    // The recording says when they run.
     self.machine.expectRecordedThreads(
       kswapdOrder: dump.sys?.kswapd_order ?? 0, failures: dump.sys?.kswapd_failures ?? 0)
     report = ReplayReport(
@@ -111,7 +110,7 @@ public struct Replayer: ~Copyable {
     }
     throw RecordingError(
       "\(recording.path) holds no full dump (op \"dump\" with \"pages\"), so no machine can "
-        + "start from it")
+        + "start from it", isUnreplayable: true)
   }
 
   /// Replays to the end, or to the first operation that the model cannot follow.

@@ -35,6 +35,8 @@ struct PageEvents {
   private(set) var recorded: [PageEvent] = []
   /// Those of other tasks, and those of the task that are not the memory manager's.
   private(set) var foreign: [ForeignRequest] = []
+  /// What shrinkers give back in the operation's direct reclaims.
+  private(set) var reclaims: [[ForeignRequest.ShrunkPages]] = []
   private var position = 0
   private var seen: Int
   /// Behind the operation's own events.
@@ -55,14 +57,18 @@ struct PageEvents {
       guard let comm = event.comm else { return false }
       return !isFork || comm != "init"
     }
-    // What a thread frees of others are slab pages.
+    // What a thread frees of the kernel's own comes from shrinkers.
     var thread: (name: String, place: Int)?
+    var isReclaiming = false
     func lend(_ request: ForeignRequest, _ event: RecordingEvent) {
-      if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
-        case .thread(let woken, let slab) = foreign[running.place].kind
+      if isReclaiming, event.comm == nil, case .free(let pfn) = request.kind {
+        reclaims[reclaims.count - 1].append(
+          ForeignRequest.ShrunkPages(pfn, order: request.order))
+      } else if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
+        case .thread(let woken, let shrunk) = foreign[running.place].kind
       {
         foreign[running.place].kind = .thread(
-          woken, slab: slab + [ForeignRequest.SlabPages(pfn, order: request.order)])
+          woken, shrunk: shrunk + [ForeignRequest.ShrunkPages(pfn, order: request.order)])
       } else {
         foreign.append(request)
       }
@@ -124,9 +130,13 @@ struct PageEvents {
       default:
         if Self.wakes.contains(event.key), let woken = Self.thread(event) {
           thread = (event.comm ?? "", foreign.count)
-          foreign.append(ForeignRequest(position: own, .thread(woken, slab: []), order: 0))
+          foreign.append(ForeignRequest(position: own, .thread(woken, shrunk: []), order: 0))
         } else if event.key == Self.sleep, let sleeper = Self.thread(event) {
           foreign.append(ForeignRequest(position: own, .endNap(node: sleeper.node), order: 0))
+        }
+        if event.comm == nil, event.key == Self.reclaimBegin || event.key == Self.reclaimEnd {
+          isReclaiming = event.key == Self.reclaimBegin
+          if isReclaiming { reclaims.append([]) }
         }
         if let count = Self.reports[event.code], numbers.count >= count {
           recorded.append(
@@ -147,6 +157,8 @@ struct PageEvents {
   /// The events with which a thread begins to work.
   static let wakes: Set<UInt16> = [RecordingEvent.key("kc"), RecordingEvent.key("kw")]
 
+  private static let reclaimBegin = RecordingEvent.key("rb")
+  private static let reclaimEnd = RecordingEvent.key("re")
   private static let sleep = RecordingEvent.key("ks")
 
   /// The kernel thread that an event comes from, if the model has it.

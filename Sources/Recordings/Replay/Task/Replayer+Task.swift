@@ -135,7 +135,7 @@ extension Replayer {
       record.ev ?? [], machine, isFork: record.op == "user", request: request)
     var foreign = events.foreign
     if record.op == "user" { placeStacks(record, in: &foreign) }
-    machine.expectForeign(foreign)
+    machine.expectForeign(foreign, reclaims: events.reclaims)
     // A system call begins with its own memory.
     if record.op == "user" { machine.serveFirstForeign() }
     var difference = perform(record, &events)
@@ -143,6 +143,8 @@ extension Replayer {
     fireLate()
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
+    // Idle times tell no counts.
+    if record.op == "idle" { return difference }
     // A process that runs faults by itself.
     var unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
     if hasOtherProcess { unknown = Self.othersFaults }
