@@ -12,6 +12,8 @@ public struct DropCaches: ExplorableOperation {
     public var dropped = 0
     /// Pages that stayed: dirty, mapped, pinned or referenced otherwise.
     public var kept = 0
+
+    public init() {}
   }
 
   public private(set) var outcome: Outcome?
