@@ -138,6 +138,11 @@ let words = CommandLine.arguments.dropFirst().filter { !$0.hasPrefix("-") }
 let guestSize = words.compactMap { Int($0) }.first ?? (isSmoke ? 1 : 300)
 
 do {
+  if CommandLine.arguments.contains("--contiguous") {
+    try benchmarkContiguous()
+    try benchmarkAreaSearch()
+    exit(0)
+  }
   if CommandLine.arguments.contains("--guest") {
     let chosen = words.compactMap { GuestRows(rawValue: $0) }
     if chosen.isEmpty { try benchmarkFork() }
@@ -233,6 +238,8 @@ do {
   row(
     "fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
 
+  try benchmarkContiguous()
+  try benchmarkAreaSearch()
   try benchmarkFork()
   try benchmarkGuest(gib: guestSize, GuestRows.allCases)
 

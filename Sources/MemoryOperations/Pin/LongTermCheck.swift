@@ -340,7 +340,8 @@ struct LongTermCheck: Hashable, Sendable {
       _ = machine.unpin(
         position..<words.upperBound, flags, limit: .max >> 1, batched: false, dirty: false, &costs)
     case .migrate, .putBack:
-      while result == nil { advance(&machine, .slice, &costs) }
+      migration?.interrupt(&machine)
+      putBack(&machine, &costs)
     case .done: break
     }
   }
