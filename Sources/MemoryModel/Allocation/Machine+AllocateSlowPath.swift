@@ -35,11 +35,11 @@ extension Machine {
     let gfp = request.gfp
     var flags = slowPathFlags(request)
     var retries = Retries()
+    let isPostponed = postponeForeign()
+    defer { if isPostponed { resumeForeign() } }
     if flags.contains(.kswapd) { wakeAllKswapds(request) }
     if let pfn = allocateFromFreeLists(request, flags) { return SlowPathResult(pfn: pfn) }
 
-    let isPostponed = postponeForeign()
-    defer { if isPostponed { serveForeign() } }
     // Rule A4.18: large or non-movable blocks are compacted for before anything else.
     let isCostly = request.order > Self.costlyOrder
     let compactsFirst =
