@@ -137,8 +137,8 @@ struct PageEvents {
             }
           }
         }
-      case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: numbers))
-      case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: numbers))
+      case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: Array(numbers.prefix(2))))
+      case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: Array(numbers.prefix(8))))
       default:
         if Self.wakes.contains(event.key), let woken = Self.thread(event) {
           thread = (event.comm ?? "", foreign.count)
