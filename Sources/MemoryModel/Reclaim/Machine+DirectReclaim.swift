@@ -13,6 +13,7 @@ extension Machine {
       request.gfp, order: request.order, highest: request.highest, by: .direct)
     control.goal = ReclaimControl.cluster
     let pages = reclaim(request, &control)
+    noteMemoryStep()
     trace.append(TraceEvent(.directReclaimEnd, PFN(0), order: 0, UInt32(pages)))
     return pages
   }

@@ -18,6 +18,7 @@ extension Replayer {
   mutating func runContiguous(_ record: RecordingRecord) -> Difference? {
     let outer = machine.enterTask(task?.space)
     defer { machine.leaveTask(outer) }
+    machine.runBackground()
     let messages = machine.log.total
     let before = Counters(machine)
     var events = PageEvents(record.ev ?? [], machine, freesRanges: true)
@@ -32,7 +33,7 @@ extension Replayer {
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     if let difference { return difference }
-    let lines = Self.messages(Array(machine.log.lines.suffix(machine.log.total - messages)))
+    let lines = machine.log.lines.suffix(machine.log.total - messages).map(Self.comparable)
     let recorded = Self.messages(record.log ?? [])
     if lines != recorded {
       return (
@@ -40,6 +41,27 @@ extension Replayer {
       )
     }
     return Counters(machine).compare(since: before, record.d ?? [:])
+  }
+
+  /// Lines of the kernel's log without what follows the first line of a failed allocation: the call trace
+  /// and the state of memory, which the model does not print.
+  private static func messages(_ log: [String]) -> [String] {
+    var lines: [String] = []
+    var isDump = false
+    for line in log {
+      if line.hasPrefix("CPU: ") { isDump = true }
+      if !isDump { lines.append(comparable(line)) }
+      if line.hasSuffix(" pages cma reserved") { isDump = false }
+    }
+    return lines
+  }
+
+  /// A line about a failed allocation without the name of the task and the cpuset, which the recorded
+  /// kernels do not have.
+  private static func comparable(_ line: String) -> String {
+    let parts = line.split(separator: ": page allocation failure: ", maxSplits: 1)
+    guard parts.count == 2 else { return line }
+    return String(parts[1].prefix { $0 != ")" }) + ")"
   }
 
   private mutating func performContiguous(
@@ -73,21 +95,6 @@ extension Replayer {
       try machine.freeContiguous(try range(first, pages))
     }
     return nil
-  }
-
-  /// The lines of a log that the model prints, too: what a failed allocation adds, the call trace and
-  /// the state of all memory, is left out, and so are the cpusets that the recorded kernels lack.
-  private static func messages(_ log: [String]) -> [String] {
-    guard let failure = log.firstIndex(where: { $0.contains(": page allocation failure: ") }) else {
-      return log
-    }
-    var rest = log[(failure + 1)...]
-    while let line = rest.first, !line.hasPrefix("cma: ") {
-      if line.contains(": page allocation failure: ") { break }
-      rest.removeFirst()
-    }
-    let text = log[failure].split(separator: ",").prefix(3).joined(separator: ",")
-    return log[..<failure] + [text] + messages(Array(rest))
   }
 
   private func range(_ first: Int, _ pages: Int) throws(MemoryError) -> PFNRange {
