@@ -36,6 +36,18 @@ local results = replay_schedule("1*5 2*50 1*30", { machine = m, tasks = { pin(vm
 expect("one holds the page while the other migrates", results[1][1] .. ", " .. results[2][1],
   "1 page, ENOMEM")
 
+-- Up to 5.12 a pin that could not isolate the page took it as it was.
+m, vm, twin = booted("5.10")
+e = explore{ machine = m, tasks = { pin(vm), pin(twin) }, preemptions = 2 }
+print(e)
+expect("5.10 pins in CMA", e.broken[1].text:sub(1, 2), "I1")
+
+-- The regression of early 2025 does so again.
+m, vm, twin = booted("6.14")
+e = explore{ machine = m, tasks = { pin(vm), pin(twin) }, preemptions = 2 }
+print(e)
+expect("6.14 pins in CMA", e.broken[1].text:sub(1, 2), "I1")
+
 -- Without the atomic test-and-clear of the LRU flag both link the page.
 m, vm, twin = booted("6.12")
 m:protection("test_and_clear_lru", false)

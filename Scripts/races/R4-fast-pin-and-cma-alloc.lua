@@ -11,7 +11,7 @@ local function ends(e)
   return table.concat(texts, "; ")
 end
 
-local function race(kernel)
+local function race(kernel, preemptions)
   local m = machine{ ram = "64M", cma = "32M", cpus = 2, kernel = kernel }
   local vm = m:guest{ name = "vm", ram = "16K", thp = "never" }
   vm:populate()
@@ -21,7 +21,7 @@ local function race(kernel)
   first:release()
   for _ = 1, (vm:page(0).pfn - base) // 512 do m:cma_alloc("2M", { align = 9 }) end
   return explore{
-    machine = m, preemptions = 2,
+    machine = m, preemptions = preemptions,
     tasks = {
       function() vm:pin{ length = "4K", longterm = true, fast = true } end,
       function() m:cma_alloc("2M", { align = 9 }) end,
@@ -29,7 +29,13 @@ local function race(kernel)
   }
 end
 
-local e = race("6.12")
+local e = race("6.12", 2)
 print(e)
-expect("6.12 ends in", ends(e), "1 page | EBUSY; 1 page | allocated; ENOMEM | EBUSY; ENOMEM | allocated")
+-- A pin that is there first moves nothing yet; cma_alloc finds it in the way.
+expect("6.12 ends in", ends(e), "1 page | EBUSY; 1 page | allocated")
 expect("broken", #e.broken, 0)
+
+-- Up to 5.18 nobody asked whether the block was isolated: the page stays, pinned for long in CMA.
+e = race("5.13", 1)
+print(e)
+expect("5.13 pins in CMA", e.broken[1].text:sub(1, 2), "I1")

@@ -12,8 +12,12 @@ local function ends(e)
 end
 
 local m = machine{ ram = "1G", movablecore = "512M", cpus = 2, thp = "never" }
+-- The highest memory block is not whole: what lies there is taken first.
+local filler = m:guest{ name = "filler", ram = "160M" }
+filler:populate()
 local vm = m:guest{ name = "vm", ram = "4K" }
 vm:populate()
+filler:exit()
 local block = vm:page(0).pfn // 32768
 local e = explore{
   machine = m, preemptions = 1, invariant = { "I1", "I2", "I4" }, schedules = 2000,

@@ -6,10 +6,10 @@ import Testing
 
 /// The patches that were never merged, and the line that old kernels printed (P9.20 to P9.24, P5.16).
 @Suite struct ProposalTests {
-  private func process(_ change: (inout Proposals) -> Void) throws -> PinningProcess {
+  private func process(_ change: (inout Kernel) -> Void) throws -> PinningProcess {
     var process = try PinningProcess()
     var kernel = process.machine.kernel
-    change(&kernel.proposals)
+    change(&kernel)
     process.machine.setKernel(kernel)
     return process
   }
@@ -53,7 +53,10 @@ import Testing
     }
     var results: [Int] = []
     for percent in [0, 50, 100] {
-      var process = try process { $0.mightPinPercent = percent }
+      var process = try process {
+        $0.hasMovableAdvice = true
+        $0.mightPinPercent = percent
+      }
       results.append(try populate(&process, .mightPin))
     }
     #expect(results[0] > 2000)

@@ -15,13 +15,22 @@ expect("the order for 128 GiB", b.hpt.order, 30)
 expect("at the first candidate", b.hpt.pfn, area.base)
 
 print("-- a host of 4 GiB, so that every candidate is tried in a moment")
-local m = machine{ arch = "ppc64", ram = "4G", kvm_cma_resv_ratio = 25 }
+local m = machine{ arch = "ppc64", ram = "4G", kvm_cma_resv_ratio = 25, min_free_kbytes = 8192 }
 area = m:cma("kvm_cma")
--- Fill all memory, so that A's pages borrow the area.
-local vm = m:guest{ name = "A", ram = "3600M" }
-vm:populate()
+-- The kernel has all other memory for a while, so A's pages borrow the area.
+local blocks = {}
+while true do
+  local block = m:alloc_pages(8, "GFP_KERNEL|__GFP_NORETRY|__GFP_NOWARN")
+  if not block then break end
+  blocks[#blocks + 1] = block
+end
+for i = #blocks, #blocks - 4, -1 do m:free_pages(blocks[i]) blocks[i] = nil end
+m:drain()
+local vm = assert(m:guest{ name = "A", ram = "1030M" })
+print(vm:populate())
 m:drain_lru()
-expect("A's pages fill the area", vm:resident().cma > area.pages * 9 // 10, true)
+for _, block in ipairs(blocks) do m:free_pages(block) end
+expect("three quarters of the area and more are A's", vm:resident().cma > area.pages * 3 // 4, true)
 -- A device sees one page in each 6.4 MiB of the area; the rest of A's memory goes.
 local every = 102
 local wanted, offsets = {}, {}
@@ -30,7 +39,7 @@ for page = 0, vm.ram // m.page_size - 1 do
   local offset = page * m.page_size
   if wanted[vm:page(offset).pfn] then offsets[#offsets + 1] = offset end
 end
-expect("pages for the device", #offsets, area.pages // every)
+expect("pages for the device, one in 6.4 MiB", #offsets > area.pages // every * 3 // 4, true)
 
 -- Pins the device's pages, and gives all others back.
 local function plug(machine, longterm)

@@ -5,13 +5,20 @@
 -- Rules: P5.2, P5.16, P5.25.
 
 local m = machine{
-  arch = "ppc64", ram = "128G", cma = { { name = "kvm_cma", base = 0x1f3800, size = "1168M", order_per_bit = 2 } },
+  arch = "ppc64", ram = "128G", min_free_kbytes = 8192,
+  cma = { { name = "kvm_cma", base = 0x1f3800, size = "1168M", order_per_bit = 2 } },
 }
 local area = m:cma("kvm_cma")
 print(area)
 -- The kernel has all other memory, so a process gets its pages from the area.
-while m:alloc_pages(8, "GFP_KERNEL|__GFP_NORETRY|__GFP_NOWARN") do end
-local vm = m:guest{ name = "vm0", ram = "1160M" }
+local block
+repeat
+  local last = block
+  block = m:alloc_pages(8, "GFP_KERNEL|__GFP_NORETRY|__GFP_NOWARN")
+  if not block then m:free_pages(last) end
+until not block
+m:drain()
+local vm = assert(m:guest{ name = "vm0", ram = "1160M" })
 vm:populate()
 m:drain_lru()
 local offset

@@ -4,10 +4,10 @@
 -- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
 -- Rules: P9.20, P9.21, P9.23.
 
-local proposals = { nomovable = true }
+local proposed = kernel{ base = "6.12", madv_nomovable = true }
 local size = 256 * 4096
 local function fresh()
-  return machine{ ram = "2G", cma = "1200M", thp = "never", proposals = proposals }
+  return machine{ ram = "2G", cma = "1200M", thp = "never", kernel = proposed }
 end
 
 -- Pins a range for long, and says how many pages had to move.

@@ -8,7 +8,8 @@ local pages = 4096
 -- Populates an area with the hint, pins it, and returns how many pages were moved.
 local function pin_with(percent)
   local m = machine{
-    ram = "2G", cma = "1200M", thp = "never", proposals = { might_pin = percent },
+    ram = "2G", cma = "1200M", thp = "never", 
+    kernel = kernel{ base = "6.12", madv_nomovable = true, madv_might_pin = percent },
   }
   local vm = m:guest{ ram = pages * 4096 }
   expect("madvise", vm:madvise("might_pin"), true)

@@ -5,7 +5,7 @@
 -- Rules: P9.24.
 
 local m = machine{
-  ram = "4G", cma = "2G", thp = "never", proposals = { no_cma_borrowing = true },
+  ram = "4G", cma = "2G", thp = "never", kernel = kernel{ base = "6.12", cma_disable_borrow = true },
 }
 local area = m:cma()
 local vm = m:guest{ name = "vm0", ram = "1G" }
@@ -32,7 +32,7 @@ expect("moved for the device", m:vmstat{ since = before, table = true }.pgmigrat
 
 print("-- ZONE_MOVABLE is another matter: its pages must still move")
 m = machine{
-  ram = "4G", movablecore = "1G", thp = "never", proposals = { no_cma_borrowing = true },
+  ram = "4G", movablecore = "1G", thp = "never", kernel = kernel{ base = "6.12", cma_disable_borrow = true },
 }
 vm = m:guest{ ram = "1M" }
 vm:populate()

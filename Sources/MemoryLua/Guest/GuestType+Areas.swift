@@ -239,7 +239,7 @@ extension MemoryLibrary {
 
       dontneed takes the pages away; hugepage and nohugepage say where huge pages may be used; \
       dontfork and dofork, what a child inherits; nomovable, pinnable and might_pin are proposals \
-      that were never merged (rules P9.20, P9.22) and need machine{ proposals = … }.
+      that were never merged (rules P9.20, P9.22) and need a kernel{ madv_nomovable = true }.
       """,
       kernel: ["do_madvise"], rules: ["P2.13", "P2.23", "P9.20"],
       example: """

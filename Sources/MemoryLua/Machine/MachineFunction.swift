@@ -53,11 +53,6 @@ extension MemoryLibrary {
           "kvm_cma_resv_ratio", .integer(1...99), optional: true,
           "Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page "
             + "tables; the kernel's default is 5."),
-        LuaParameter(
-          "proposals", .table, optional: true,
-          "Patches that were never merged: nomovable = true knows MADV_NOMOVABLE and MADV_PINNABLE; "
-            + "might_pin = N follows MADV_MIGHT_PIN for N of 100 pages; no_cma_borrowing = true keeps "
-            + "CMA free for cma_alloc."),
       ],
       returns: [LuaResult(.object("machine"))],
       doc: """
@@ -65,7 +60,7 @@ extension MemoryLibrary {
 
         Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 \
         would leave after boot. With `from`, the machine is in the state that was recorded or \
-        captured, and only `kernel` and `proposals` may be given besides.
+        captured, and only `kernel` may be given besides.
         """,
       kernel: ["free_area_init", "memblock_free_all", "init_per_zone_wmark_min"],
       rules: ["A1.1", "A1.9", "A1.16", "A1.26"],
@@ -92,7 +87,6 @@ struct MachineOptions {
     var configuration = MachineConfiguration()
     configuration.geometry = Geometry.all[call.integer(3, default: 0)]
     configuration.kernel = kernel ?? context.kernel
-    configuration.kernel.proposals = try proposals(call.value(16))
     if call.isGiven(15) { configuration.hashTableReserve = call.integer(15) }
     configuration.transparentHugePages = call.integer(8, default: 0) != 2
     configuration.hugePagesOnlyAdvised = call.integer(8, default: 0) == 1
@@ -137,20 +131,16 @@ struct MachineOptions {
   ) throws(LuaFailure) -> Machine {
     for position in 0..<16 where position != 7 && position != 14 && call.isGiven(position) {
       throw LuaFailure(
-        "machine: 'from' brings the whole machine; only 'kernel' and 'proposals' may stand beside it"
-      )
+        "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
     }
     guard !call.string(14).isEmpty else {
       throw LuaFailure("bad field 'from' in 'machine' (expected the name of a file, got \"\")")
     }
-    let proposals = try proposals(call.value(16))
     do {
       var text = ""
       var machine = try MachineFile.load(call.string(14)) { text = $0.text }
       call.write(text)
-      var kernel = kernel ?? machine.kernel
-      kernel.proposals = proposals
-      machine.setKernel(kernel)
+      if let kernel { machine.setKernel(kernel) }
       return machine
     } catch {
       throw LuaFailure("machine: \(error.message)")
@@ -209,31 +199,6 @@ struct MachineOptions {
   /// Pages of memory.
   private func total(_ configuration: MachineConfiguration) -> Int {
     configuration.nodes.reduce(0) { $0 + $1.memory.reduce(0) { $0 + $1.count } }
-  }
-
-  private static let proposalNames = ["nomovable", "might_pin", "no_cma_borrowing"]
-
-  private func proposals(_ value: LuaValue) throws(LuaFailure) -> Proposals {
-    var proposals = Proposals()
-    for (name, value) in value.table?.fields ?? [] {
-      switch (name, value) {
-      case ("nomovable", .boolean(let flag)): proposals.hasMovableAdvice = flag
-      case ("no_cma_borrowing", .boolean(let flag)): proposals.disablesCMABorrowing = flag
-      case ("might_pin", .integer(0...100)):
-        proposals.mightPinPercent = value.integer.map { Int($0) }
-      default:
-        guard Self.proposalNames.contains(name) else {
-          throw LuaFailure(
-            "machine: there is no proposal '\(name)'; use "
-              + Self.proposalNames.joined(separator: ", "))
-        }
-        throw LuaFailure(
-          "bad field 'proposals.\(name)' (expected "
-            + (name == "might_pin" ? "a number from 0 to 100" : "a boolean")
-            + ", got \(ByteSize.describe(value)))")
-      }
-    }
-    return proposals
   }
 
   /// Whole pages, rounded up as `cma_declare_contiguous()` does; of a share whole pages as

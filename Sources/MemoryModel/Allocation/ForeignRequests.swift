@@ -31,11 +31,15 @@ package struct ForeignRequest: Sendable, Equatable {
   package let position: Int
   package var kind: Kind
   package let order: Int
+  /// How many times the operation itself has woken kswapd or reclaimed before it: threads run in the
+  /// middle of an allocation, too.
+  package let steps: Int
 
-  package init(position: Int, _ kind: Kind, order: Int) {
+  package init(position: Int, _ kind: Kind, order: Int, steps: Int = 0) {
     self.position = position
     self.kind = kind
     self.order = order
+    self.steps = steps
   }
 }
 
@@ -48,6 +52,13 @@ struct ForeignRequests: Sendable {
   var shrunk: [ForeignRequest.ShrunkPages] = []
   /// What shrinkers will give back in each direct reclaim of the operation, the next one first.
   var reclaims: [[ForeignRequest.ShrunkPages]] = []
+  /// An allocation is under way that has not been counted.
+  var isPostponed = false
+  /// How many times the operation has woken kswapd or reclaimed.
+  var steps = 0
+
+  /// Whether the next request comes before the allocation ends that is under way, but not yet.
+  var isHeld: Bool { countdown == 0 && next < requests.count && requests[next].steps > steps }
 }
 
 extension Machine {
@@ -84,15 +95,22 @@ extension Machine {
     if foreign.countdown == 0 { serveDue() }
   }
 
-  private mutating func serveDue() {
+  /// - Parameter isBefore: In the middle of an allocation, which is counted when it ends.
+  private mutating func serveDue(isBefore: Bool = false) {
+    if foreign.isHeld, !isBefore { return }
     let position = foreign.requests[foreign.next].position
     while foreign.next < foreign.requests.count, foreign.requests[foreign.next].position == position
     {
       let request = foreign.requests[foreign.next]
+      if request.steps > foreign.steps {
+        // Its turn comes in the middle of the allocation that begins now.
+        foreign.countdown = isBefore ? 1 : 0
+        return
+      }
       foreign.next += 1
       if case .thread(let thread, let shrunk) = request.kind {
         foreign.shrunk = shrunk
-        return serve(thread, at: position)
+        return serve(thread, at: position, isBefore: isBefore)
       }
       // Its own events are not the operation's.
       foreign.countdown = 0
@@ -100,7 +118,18 @@ extension Machine {
     }
     foreign.countdown =
       foreign.next < foreign.requests.count
-      ? foreign.requests[foreign.next].position - position : 0
+      ? foreign.requests[foreign.next].position - position + (isBefore ? 1 : 0) : 0
+  }
+
+  /// The operation has woken kswapd, or is reclaiming: where somebody else may get to run.
+  mutating func noteMemoryStep() {
+    guard background.running == nil, foreign.next < foreign.requests.count else { return }
+    foreign.steps += 1
+    if foreign.countdown == 1, foreign.requests[foreign.next].steps > 0,
+      foreign.requests[foreign.next].steps <= foreign.steps, foreign.isPostponed
+    {
+      serveDue(isBefore: true)
+    }
   }
 
   /// What shrinkers give back in the next direct reclaim is known now.
@@ -127,19 +156,26 @@ extension Machine {
   ///
   /// - Returns: Whether it must be counted again when it is done.
   mutating func postponeForeign() -> Bool {
-    guard foreign.next < foreign.requests.count else { return false }
+    guard foreign.next < foreign.requests.count, !foreign.isPostponed else { return false }
     foreign.countdown += 1
+    foreign.isPostponed = true
     return true
   }
 
+  mutating func resumeForeign() {
+    foreign.isPostponed = false
+    serveForeign()
+  }
+
   /// Lets a thread run, and goes on serving behind what it did.
-  private mutating func serve(_ thread: BackgroundThread, at position: Int) {
+  private mutating func serve(_ thread: BackgroundThread, at position: Int, isBefore: Bool) {
     // The event that is about to happen comes behind those of the thread.
     foreign.countdown =
       foreign.next < foreign.requests.count
       ? foreign.requests[foreign.next].position - position + 1 : 0
     _ = step(thread)
-    serveForeign()
+    if !isBefore { return serveForeign() }
+    if foreign.countdown == 1 { serveDue(isBefore: true) }
   }
 
   private mutating func serve(_ request: ForeignRequest) {

@@ -70,9 +70,16 @@ extension Machine {
       pfn = takePerCPU(zone, order: request.order, request.type, flags)
     }
     if pfn == nil { pfn = takeBuddy(zone, order: request.order, request.type, flags) }
-    if let pfn { frames.setHead(pfn, FrameState(.allocated, order: request.order)) }
+    if let pfn { frames.setHead(pfn, allocatedState(request)) }
     countAllocation(zone, request, flags, pages: pfn == nil ? 0 : 1 << request.order)
     return pfn
+  }
+
+  /// The state of a block that was just handed out.
+  func allocatedState(_ request: AllocationRequest) -> FrameState {
+    var state = FrameState(.allocated, order: request.order)
+    if request.order > 0, !request.gfp.contains(.comp) { state.flags = .plain }
+    return state
   }
 
   /// What `rmqueue()` does after it took blocks, or none.

@@ -35,11 +35,11 @@ extension Machine {
     let gfp = request.gfp
     var flags = slowPathFlags(request)
     var retries = Retries()
+    let isPostponed = postponeForeign()
+    defer { if isPostponed { resumeForeign() } }
     if flags.contains(.kswapd) { wakeAllKswapds(request) }
     if let pfn = allocateFromFreeLists(request, flags) { return SlowPathResult(pfn: pfn) }
 
-    let isPostponed = postponeForeign()
-    defer { if isPostponed { serveForeign() } }
     // Rule A4.18: large or non-movable blocks are compacted for before anything else.
     let isCostly = request.order > Self.costlyOrder
     let compactsFirst =
@@ -216,12 +216,15 @@ extension Machine {
 
   /// Logs the failure and says why (rule A4.24).
   ///
+  /// The kernel prints one message in ten seconds; here one an operation.
+  ///
   /// Kernel: `warn_alloc()`, without the call trace and the state of memory that follow.
   private mutating func fail(_ request: AllocationRequest) -> SlowPathResult {
     let mode = "mode:0x\(hex(Int(request.gfp.rawValue)))(\(request.gfp.description))"
     let text = "page allocation failure: order:\(request.order), \(mode)"
     let lacksZone = request.gfp.contains(.dma) && !hasDMA
-    if !request.gfp.contains(.noWarn), !lacksZone {
+    if !request.gfp.contains(.noWarn), !lacksZone, background.mayWarn {
+      background.mayWarn = false
       let nodes = nodeCount == 1 ? "0" : "0-\(nodeCount - 1)"
       log.append("\(taskName): \(text), nodemask=(null),cpuset=/,mems_allowed=\(nodes)")
     }

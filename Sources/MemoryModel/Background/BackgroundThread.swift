@@ -30,6 +30,8 @@ public struct BackgroundQueue: Sendable {
   /// Threads run when ``Machine/runBackground()`` is called; a replay, whose recording says when they ran,
   /// turns this off and calls ``Machine/run(_:)``.
   public var isEnabled = true
+  /// The operation has not warned of a failed allocation yet.
+  var mayWarn = true
 }
 
 extension Machine {
@@ -55,6 +57,7 @@ extension Machine {
   /// - Returns: Whether any thread ran.
   @discardableResult
   public mutating func runBackground() -> Bool {
+    background.mayWarn = true
     guard background.isEnabled, background.running == nil, !background.pending.isEmpty else {
       return false
     }

@@ -16,7 +16,7 @@ extension Machine {
     if result == .skipped { return nil }
     count(.compactStall, 1)
     if let captured {
-      frames.setHead(captured, FrameState(.allocated, order: request.order))
+      frames.setHead(captured, allocatedState(request))
     }
     guard let pfn = captured ?? allocateFromFreeLists(request, flags) else {
       count(.compactFail, 1)

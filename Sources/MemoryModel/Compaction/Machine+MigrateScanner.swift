@@ -216,7 +216,7 @@ extension Machine {
     if state.isHugetlb {
       return .fail(more: isHead && state.order <= geometry.maxOrder ? pages - 1 : 0)
     }
-    if isHead, state.order > 0,
+    if isHead, state.isCompound,
       !control.wantsEverything && state.order >= control.order
         || state.order >= geometry.pageblockOrder
     {

@@ -30,7 +30,9 @@ extension Machine {
   mutating func rememberSources(upTo pfn: Int, _ control: CompactControl) {
     let end = pageblockEnd(pfn)
     let state = zoneTable[control.zone].compaction
-    if end > state.cachedMigrateAsync { zoneTable[control.zone].compaction.cachedMigrateAsync = end }
+    if end > state.cachedMigrateAsync {
+      zoneTable[control.zone].compaction.cachedMigrateAsync = end
+    }
     if control.mode != .async, end > state.cachedMigrateSync {
       zoneTable[control.zone].compaction.cachedMigrateSync = end
     }
@@ -132,6 +134,11 @@ extension Machine {
 }
 
 extension FrameState {
-  /// Kernel: `PageCompound`; see docs/model.md for blocks asked for without `__GFP_COMP`.
-  var isCompound: Bool { (kind == .allocated || kind == .hugePool) && order > 0 }
+  /// A block whose pages know of their head.
+  ///
+  /// Kernel: `PageCompound`.
+  var isCompound: Bool {
+    guard kind == .allocated && order > 0 else { return kind == .hugePool }
+    return flags.contains(.folio) || !flags.contains(.plain)
+  }
 }

@@ -36,10 +36,14 @@ extension Machine {
           run.done = page - pages.lowerBound
           continue
         }
-        var filled = fillEmpty(
-          space, index, page..<end, access, inPinScope: inPinScope, writes: writes,
-          isLarge: isLarge, &run)
-        if filled == 0, run.refusal == nil {
+        // Where no table is, a huge page may come, one fault at a time.
+        let hasTable = pageTables.slot(spaces[space].root, page: page, level: .pte) != nil
+        var filled =
+          hasTable
+          ? fillEmpty(
+            space, index, page..<end, access, inPinScope: inPinScope, writes: writes,
+            isLarge: isLarge, &run) : 0
+        if filled == 0, hasTable, run.refusal == nil {
           filled = fillShmem(
             space, spaces[space].areas[index], page..<end, access, inPinScope: inPinScope,
             writes: writes, isLarge: isLarge, &run)

@@ -89,6 +89,9 @@ public struct FrameState: BitwiseCopyable, Sendable, Equatable {
     public static let written = Flags(rawValue: 1 << 30)
     /// On the active list of files, in the second youngest generation; nowhere else.
     public static let aged = Flags(rawValue: 1 << 31)
+    /// Of a block that is no folio: asked for without `__GFP_COMP`, so that its pages do not know of each
+    /// other.
+    public static let plain = Flags(rawValue: 1 << 31)
   }
 
   public var flags: Flags {

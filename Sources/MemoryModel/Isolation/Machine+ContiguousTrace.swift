@@ -4,7 +4,7 @@ extension Machine {
   /// The line of kernels up to 5.13 for a range with a page that is in use (rule P5.16).
   ///
   /// The kernel prints ten of them in five seconds; the model has no clock and prints all.
-  /// Kernel: `alloc_contig_range()`, mm/page_alloc.c; the commit that dropped it is in 5.14.
+  /// Kernel: `alloc_contig_range()`, mm/page_alloc.c, `pr_info_ratelimited()` since 4.10.
   mutating func logBusyRange(_ range: PFNRange) {
     guard kernel.logsBusyRanges else { return }
     log.append("alloc_contig_range: [\(hex(range.start)), \(hex(range.end))) PFNs busy")

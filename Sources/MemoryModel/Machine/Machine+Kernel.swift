@@ -19,11 +19,10 @@ extension Machine {
       old.hugeLists == kernel.hugeLists && old.cachesHighOrders == kernel.cachesHighOrders
       && old.perCPULists == kernel.perCPULists
       && old.typesFollowPageblocks == kernel.typesFollowPageblocks
-    let borrowed = borrowsFromCMA
-    if !keepsLists { drainAllPages() }
+    // Where nobody borrows from CMA any more, nobody may find its pages on a CPU's list.
+    let leavesCMA = !old.disablesCMABorrowing && kernel.disablesCMABorrowing
+    if !keepsLists || leavesCMA { drainAllPages() }
     self.kernel = kernel
-    // From now on nobody may find pages of CMA on a per-CPU list.
-    if borrowed && !borrowsFromCMA { drainAllPages() }
     guard !keepsLists else { return }
     for cpu in 0..<cpuCount { foldStatistics(cpu: cpu) }
     for zone in populatedZones {

@@ -34,6 +34,7 @@ extension Machine {
       TraceEvent(
         .wakeupKswapd, PFN(0), order: order, UInt32(node << 8 | highest.rawValue), gfp.rawValue))
     wakeSleeper(node)
+    noteMemoryStep()
   }
 
   /// Kernel: `wake_up_interruptible()`, and the end of `kswapd_try_to_sleep()`.

@@ -56,7 +56,7 @@ public struct UnmapOperation: ExplorableOperation {
         "e2", "unmap_page_range",
         "take 0x\(String(page << machine.geometry.pageShift, radix: 16)) out of the tables")
     case .tables: return Step("e3", "free_pgtables", "gather the tables that nobody needs")
-    case .finish:
+    case .finish, .forget:
       return Step("e4", "tlb_finish_mmu", "let \(unmapping.gather.count) entries go")
     }
   }

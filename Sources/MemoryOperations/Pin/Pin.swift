@@ -9,7 +9,8 @@ public import MemoryModel
 /// Kernel: `gup_fast_fallback()`, `__gup_longterm_locked()`, `__get_user_pages()`, mm/gup.c.
 public struct Pin: ExplorableOperation {
   private enum Phase: Hashable, Sendable {
-    case begin, call, fast, sequence, lock, walk, fault(unshare: Bool), check, finish(Refusal?), done
+    case begin, call, fast, sequence, lock, walk, fault(unshare: Bool), check, finish(Refusal?),
+      done
   }
 
   public let request: PinRequest

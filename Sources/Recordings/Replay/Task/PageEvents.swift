@@ -60,18 +60,23 @@ struct PageEvents {
     // What a thread frees of the kernel's own comes from shrinkers.
     var thread: (name: String, place: Int)?
     var isReclaiming = false
-    func lend(_ request: ForeignRequest, _ event: RecordingEvent) {
+    var steps = 0
+    // True for what shrinkers give back, which comes at its place.
+    func lend(_ request: ForeignRequest, _ event: RecordingEvent) -> Bool {
       if isReclaiming, event.comm == nil, case .free(let pfn) = request.kind {
         reclaims[reclaims.count - 1].append(
           ForeignRequest.ShrunkPages(pfn, order: request.order))
-      } else if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
+        return true
+      }
+      if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
         case .thread(let woken, let shrunk) = foreign[running.place].kind
       {
         foreign[running.place].kind = .thread(
           woken, shrunk: shrunk + [ForeignRequest.ShrunkPages(pfn, order: request.order)])
-      } else {
-        foreign.append(request)
+        return true
       }
+      foreign.append(request)
+      return false
     }
     seen = machine.trace.total
     var own = 0
@@ -103,7 +108,7 @@ struct PageEvents {
           } else {
             lent.insert(pfn)
             waiting.append(page)
-            lend(
+            _ = lend(
               ForeignRequest(
                 position: own, .allocate(GFPFlags(rawValue: gfp)), order: numbers[1]), event)
           }
@@ -114,29 +119,39 @@ struct PageEvents {
           let pfn = numbers[0] + (index << numbers[1]) * repeats.signum()
           let page = PageEvent(kind: .free, pfn: pfn, order: numbers[1])
           let isForeign =
-            lent.remove(pfn) != nil || !freesRanges && Self.isForeign(pfn, machine)
+            lent.remove(pfn) != nil
+            || (!freesRanges || isReclaiming || event.comm != nil)
+              && Self.isForeign(pfn, machine)
           if !isOther(event) || Self.thread(event) != nil, !isForeign {
             own += 1
             recorded += waiting
             waiting = []
             recorded.append(page)
           } else {
-            waiting.append(page)
-            lend(ForeignRequest(position: own, .free(PFN(pfn)), order: numbers[1]), event)
+            if lend(
+              ForeignRequest(position: own, .free(PFN(pfn)), order: numbers[1]), event)
+            {
+              recorded.append(page)
+            } else {
+              waiting.append(page)
+            }
           }
         }
-      case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: numbers))
-      case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: numbers))
+      case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: Array(numbers.prefix(2))))
+      case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: Array(numbers.prefix(8))))
       default:
         if Self.wakes.contains(event.key), let woken = Self.thread(event) {
           thread = (event.comm ?? "", foreign.count)
-          foreign.append(ForeignRequest(position: own, .thread(woken, shrunk: []), order: 0))
+          foreign.append(ForeignRequest(position: own, .thread(woken, shrunk: []), order: 0, steps: steps))
         } else if event.key == Self.sleep, let sleeper = Self.thread(event) {
           foreign.append(ForeignRequest(position: own, .endNap(node: sleeper.node), order: 0))
         }
         if event.comm == nil, event.key == Self.reclaimBegin || event.key == Self.reclaimEnd {
           isReclaiming = event.key == Self.reclaimBegin
           if isReclaiming { reclaims.append([]) }
+        }
+        if event.comm == nil, event.key == Self.reclaimBegin || event.key == Self.wakeup {
+          steps += 1
         }
         if let count = Self.reports[event.code], numbers.count >= count {
           recorded.append(
@@ -159,6 +174,7 @@ struct PageEvents {
 
   private static let reclaimBegin = RecordingEvent.key("rb")
   private static let reclaimEnd = RecordingEvent.key("re")
+  private static let wakeup = RecordingEvent.key("wk")
   private static let sleep = RecordingEvent.key("ks")
 
   /// The kernel thread that an event comes from, if the model has it.

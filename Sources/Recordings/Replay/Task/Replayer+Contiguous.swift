@@ -16,6 +16,9 @@ extension Replayer {
   /// Runs `cma_alloc`, `cma_release`, `acr` (alloc_contig_range) or `acr_free` and compares its result,
   /// events, counters and messages.
   mutating func runContiguous(_ record: RecordingRecord) -> Difference? {
+    let outer = machine.enterTask(task?.space)
+    defer { machine.leaveTask(outer) }
+    machine.runBackground()
     let messages = machine.log.total
     let before = Counters(machine)
     var events = PageEvents(record.ev ?? [], machine, freesRanges: true)
@@ -30,14 +33,35 @@ extension Replayer {
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     if let difference { return difference }
-    let lines = Array(machine.log.lines.suffix(machine.log.total - messages))
-    if lines != record.log ?? [] {
+    let lines = machine.log.lines.suffix(machine.log.total - messages).map(Self.comparable)
+    let recorded = Self.messages(record.log ?? [])
+    if lines != recorded {
       return (
-        "log " + (record.log ?? []).joined(separator: " / "),
-        "log " + lines.joined(separator: " / ")
+        "log " + recorded.joined(separator: " / "), "log " + lines.joined(separator: " / ")
       )
     }
     return Counters(machine).compare(since: before, record.d ?? [:])
+  }
+
+  /// Lines of the kernel's log without what follows the first line of a failed allocation: the call trace
+  /// and the state of memory, which the model does not print.
+  private static func messages(_ log: [String]) -> [String] {
+    var lines: [String] = []
+    var isDump = false
+    for line in log {
+      if line.hasPrefix("CPU: ") { isDump = true }
+      if !isDump { lines.append(comparable(line)) }
+      if line.hasSuffix(" pages cma reserved") { isDump = false }
+    }
+    return lines
+  }
+
+  /// A line about a failed allocation without the name of the task and the cpuset, which the recorded
+  /// kernels do not have.
+  private static func comparable(_ line: String) -> String {
+    let parts = line.split(separator: ": page allocation failure: ", maxSplits: 1)
+    guard parts.count == 2 else { return line }
+    return String(parts[1].prefix { $0 != ")" }) + ")"
   }
 
   private mutating func performContiguous(
