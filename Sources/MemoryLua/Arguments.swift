@@ -51,6 +51,7 @@ enum Arguments {
     do {
       try object.machine.freePages(
         pfn, order: order ?? object.machine.frames.head(pfn).order)
+      object.machine.beginOperation()
     } catch {
       throw LuaFailure("bad argument #1 'page' to '\(function)' (\(error.message))")
     }

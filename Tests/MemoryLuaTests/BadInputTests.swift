@@ -154,7 +154,7 @@ import Testing
       #"m:guest{ hugepages = "2M" }"#, #"m:guest{ backing = "hugetlb", hugepages = "4M" }"#,
       #"m:guest{ shmem_thp = "always" }"#, #"m:guest{ node = 1 }"#, #"m:guest{ seed = 1 }"#,
       #"m:guest{ backing = "memfd", placement = "shuffled" }"#,
-      #"m:guest{ ram = "128M", placement = "shuffled" }"#,
+      #"n:guest{ ram = "128M", placement = "shuffled" }"#,
       #"machine{ arch = "ppc64", ram = "256M" }:guest{}"#,
       "vm:populate(1)", #"vm:populate("2M")"#, #"vm:populate(-4096)"#,
       #"vm:populate("1M", "4K")"#, #"vm:populate(0, 0)"#, #"vm:populate("512K", "1M")"#,

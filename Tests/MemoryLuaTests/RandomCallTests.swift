@@ -36,6 +36,9 @@ import Testing
     m:drain_lru()
     fo, tr, iso = m:folio(vm:page(0)), m:temp_ref(vm:page("4K")), m:isolate(vm:page("8K"))
     ex, lr, li = m:why(vm:page(0)), m:lru(), vm:vmas()
+    kn, cp = kernel("6.12"), compare({ "6.12" }, function(m) end)
+    df = m:diff(m:fork())
+    ta, xp = step(function() end), explore{ machine = m, tasks = { function() end } }
     a, u = m:cma(), m:cma_alloc(3) or u
     held = {}
     """
@@ -63,6 +66,8 @@ import Testing
       "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
       "cma_buffer": "u", "guest": "vm", "population": "pop", "pin": "pn", "folio": "fo",
       "temp_ref": "tr", "isolation": "iso", "explanation": "ex", "lru": "lr", "listing": "li",
+      "task": "ta", "difference": "df", "kernel": "kn", "comparison": "cp",
+      "exploration": "xp",
     ]
     if random.below(10) == 0, let function = library.functions.randomElement(using: &random) {
       return "local x = \(function.name)\(arguments(function, &random))"

@@ -119,6 +119,7 @@ extension MemoryLibrary {
       let pfn = try Arguments.pfn(call.value(0), object, function: "release")
       do throws(MemoryError) {
         try object.machine.cmaRelease(area: call.index, pfn, pages: call.integer(1))
+        object.machine.beginOperation()
       } catch {
         throw LuaFailure("bad argument #1 'page' to 'release' (\(error.message))")
       }

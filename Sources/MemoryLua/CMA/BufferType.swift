@@ -19,7 +19,7 @@ public final class CMABufferObject {
   }
 
   func release(_ call: borrowing LuaCall) throws(LuaFailure) {
-    _ = try OperationRunner.call(owner, call, "cma_buffer:release", countsOperation: false) {
+    _ = try OperationRunner.call(owner, call, "cma_buffer:release") {
       () throws(LuaFailure) in
       guard !isReleased else {
         throw LuaFailure("this buffer was released already; a buffer is released once")

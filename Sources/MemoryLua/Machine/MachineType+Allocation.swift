@@ -23,8 +23,8 @@ extension MemoryLibrary {
       doc: """
         Allocates a block of 2^order pages.
 
-        Reclaim and compaction do not run in this version: a request that would enter them fails \
-        as with __GFP_NORETRY, and the error says so.
+        A request that may wait reclaims and compacts where memory is short, and has the OOM killer kill \
+        guests in the end.
         """,
       kernel: ["__alloc_pages_noprof", "get_page_from_freelist"], rules: ["A4.1", "A4.2", "A4.20"],
       example: """
@@ -40,6 +40,7 @@ extension MemoryLibrary {
           "there is no node \(call.integer(2)); this machine has 0 to "
             + "\(object.machine.nodeCount - 1)")
       }
+      object.machine.beginOperation()
       let result = object.machine.allocatePages(
         order: call.integer(0, default: 0), gfp: gfp,
         node: call.isGiven(2) ? call.integer(2) : nil, inPinScope: call.boolean(3))
@@ -95,8 +96,10 @@ extension MemoryLibrary {
         guard zone.object === object else {
           throw LuaFailure("bad argument #1 'zone' to 'drain' (it belongs to another machine)")
         }
+        object.machine.beginOperation()
         object.machine.drainAllPages(zone: zone.index)
       } else {
+        object.machine.beginOperation()
         object.machine.drainAllPages()
       }
     }
@@ -115,8 +118,10 @@ extension MemoryLibrary {
       example: "machine{ ram = \"64M\" }:fold()"
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      if call.isGiven(0) {
-        object.machine.foldStatistics(cpu: try Arguments.cpu(call.integer(0), object))
+      let cpu = call.isGiven(0) ? try Arguments.cpu(call.integer(0), object) : nil
+      object.machine.beginOperation()
+      if let cpu {
+        object.machine.foldStatistics(cpu: cpu)
       } else {
         for cpu in 0..<object.machine.cpuCount { object.machine.foldStatistics(cpu: cpu) }
       }
@@ -129,15 +134,18 @@ extension MemoryLibrary {
       [LuaParameter("seconds", .integer(0...1_000_000), default: "1")],
       doc: """
         Lets seconds pass: on every CPU the statistics worker folds the counters and lets the high \
-        marks of the per-CPU lists decay.
+        marks of the per-CPU lists decay; a kswapd that naps goes to sleep.
         """,
       kernel: ["refresh_cpu_vm_stats", "decay_pcp_high"], rules: ["A5.25", "A5.26"],
       example: "machine{ ram = \"64M\" }:tick(3)"
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
+      object.machine.beginOperation()
       for second in 0..<call.integer(0, default: 1) {
         if second % 256 == 255 && call.shouldStop() { return }
         for cpu in 0..<object.machine.cpuCount { object.machine.runStatisticsWorker(cpu: cpu) }
+        for node in 0..<object.machine.nodeCount { object.machine.endNap(node: node) }
+        object.machine.runBackground()
       }
     }
   }

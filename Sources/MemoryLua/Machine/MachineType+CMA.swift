@@ -83,7 +83,7 @@ extension MemoryLibrary {
       let options = try Options(call.isGiven(1) ? call.value(1).table : nil)
       let index = try area(options.area, object)
       let (allocation, waited) = try OperationRunner.call(
-        object, call, "cma_alloc", countsOperation: false
+        object, call, "cma_alloc"
       ) { () throws(LuaFailure) in
         do throws(MemoryError) {
           return try object.machine.cmaAllocation(

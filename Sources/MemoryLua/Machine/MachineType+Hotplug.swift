@@ -74,7 +74,7 @@ extension MemoryLibrary {
       let start = try blockStart(call, object)
       let limit = call.isGiven(1) ? call.integer(1) : 1000
       let (operation, waited) = try OperationRunner.call(
-        object, call, "offline", countsOperation: false
+        object, call, "offline"
       ) { () throws(LuaFailure) in
         do throws(MemoryError) {
           return try OfflineCall(object.machine.memoryOffline(at: start), rounds: limit)
@@ -120,6 +120,7 @@ extension MemoryLibrary {
       }
       do throws(MemoryError) {
         try object.machine.online(at: start, target)
+        object.machine.beginOperation()
       } catch {
         throw LuaFailure("online: \(error.message)")
       }

@@ -26,7 +26,8 @@ extension MemoryLibrary {
         LuaResult(
           .table,
           "nr, free, reserved, surplus, max and overcommit, in huge pages, and size in bytes; nr, free "
-            + "and surplus of the node if one is given.")
+            + "and surplus of the node if one is given. reserved is below 0 where a promise was taken "
+            + "back twice; /proc/meminfo prints that as a huge number.")
       ],
       errors: [LuaErrno("EINVAL", "overcommit of gigantic pages")],
       doc: """
@@ -51,6 +52,7 @@ extension MemoryLibrary {
         throw LuaFailure(
           "there is no node \(node); this machine has 0 to \(object.machine.nodeCount - 1)")
       }
+      if call.isGiven(0) || call.isGiven(3) { object.machine.beginOperation() }
       do throws(MemoryError) {
         if call.isGiven(3),
           let refusal = try object.machine.setHugeOvercommit(order: order, count: call.integer(3))

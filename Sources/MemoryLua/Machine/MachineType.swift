@@ -9,7 +9,7 @@ extension MemoryLibrary {
       doc: "A modelled machine: nodes, zones, per-CPU lists, and the pages in them.",
       properties: machineProperties,
       methods: allocationMethods + hugePageMethods + areaMethods + hotplugMethods + guestMethods
-        + folioMethods + machineDeviceMethods + [hashTable]
+        + folioMethods + machineDeviceMethods + reclaimMethods + [hashTable]
         + readingMethods(context) + stateMethods(context),
       display: { handle in
         describe(handle.owner(as: MachineObject.self))
@@ -73,11 +73,12 @@ extension MemoryLibrary {
           object.machine.run(onCPU: cpu)
         }),
       LuaProperty(
-        "operation", .integer(), "How many operations were done; holders say since which one."
+        "operation", .integer(),
+        "How many operations were done: calls that change memory; holders say since which one."
       ) { call in call.returns(call.object(as: MachineObject.self).machine.operation) },
       LuaProperty(
         "kswapd_wakeups", .integer(),
-        "How often kswapd would have been woken. It does not run in this version."
+        "How often kswapd was woken."
       ) { call in
         call.returns(call.object(as: MachineObject.self).machine.kswapdWakeups)
       },

@@ -85,7 +85,7 @@ enum OperationRunner {
   /// - Returns: The finished operation, and what it waited for when it was killed.
   static func call<O: ExplorableOperation>(
     _ object: MachineObject, _ call: borrowing LuaCall, _ name: String, space: Int? = nil,
-    countsOperation: Bool = true, spin: (O) -> String? = { _ in nil },
+    spin: (O) -> String? = { _ in nil },
     _ make: () throws(LuaFailure) -> O
   ) throws(LuaFailure) -> (operation: O, waited: String?) {
     if let pending = call.continuation(as: PendingCall.self) {
@@ -101,10 +101,6 @@ enum OperationRunner {
       throw .yielding
     }
     var operation = try make()
-    if !countsOperation {
-      let waited = run(&operation, object, call, spin: spin)
-      return (operation, waited)
-    }
     let waited = try perform(object, space: space) { () throws(LuaFailure) in
       run(&operation, object, call, spin: spin)
     }
@@ -136,6 +132,8 @@ enum OperationRunner {
     defer {
       object.machine.run(onCPU: cpu)
       object.machine.runBackground()
+      // What the OOM killer chose leaves when its own operation is over.
+      object.machine.finishKilled()
     }
     return try body()
   }

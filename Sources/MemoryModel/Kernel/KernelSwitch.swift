@@ -72,6 +72,23 @@ public struct KernelSwitch: Sendable {
   }
 }
 
+extension Kernel {
+  /// Why its switches cannot stand together, in words with the fix; nil when they can.
+  ///
+  /// Three of the allocator's changes came as one, because each needs the others' accounting (rule
+  /// A9.6).
+  public var contradiction: String? {
+    if (fallback == .moveAndRetry) == typesFollowPageblocks {
+      return "alloc_fallback = \"\(fallback.rawValue)\" needs alloc_types_follow_pageblocks = "
+        + "\(fallback != .moveAndRetry)"
+    }
+    if mergesAcrossTypes && typesFollowPageblocks {
+      return "alloc_merges_across_types = true needs alloc_types_follow_pageblocks = false"
+    }
+    return nil
+  }
+}
+
 extension KernelSwitch {
   public static let all: [KernelSwitch] = longTerm + gup + others + allocator
 

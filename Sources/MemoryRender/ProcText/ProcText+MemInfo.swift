@@ -22,7 +22,9 @@ extension ProcText {
         ("HugePages_Total:", pool.total), ("HugePages_Free:", pool.free),
         ("HugePages_Rsvd:", pool.reserved), ("HugePages_Surp:", pool.surplus),
       ] {
-        text += name.padded(right: 19) + count.padded(5) + "\n"
+        // An unsigned long: promises that were taken back twice wrap (docs/fidelity.md, rule 12).
+        text += name.padded(right: 19)
+        text += (count < 0 ? "\(UInt(bitPattern: count))" : count.padded(5)) + "\n"
       }
       text += line("Hugepagesize:", kbytes << pool.order)
     }
