@@ -33,10 +33,27 @@ print(m:why(vm:page(offset).pfn))
 print(m:map{ area = "kvm_cma", blockers = "cma_alloc", color = false, legend = false })
 expect("who is in the way", m:why_busy(area.base, area.pages)[1].pfns[1], 0x1f4000)
 
+print("-- Linux 4.2 says so, once for each candidate")
+local old = m:fork()
+old:kernel("4.2")
+local before = old:cma_alloc(0x4000, { align = 2 })
+local lines = {}
+for line in old:dmesg():gmatch("[^\n]*PFNs busy") do lines[#lines + 1] = line end
+for i = 50, 52 do print(lines[i]) end
+expect("lines", #lines, 513)
+-- Candidate 1f38c4 is the fiftieth.
+expect("the range of candidate 1f38c4", lines[50],
+       "alloc_contig_range: [1f3800, 1f78c4) PFNs busy")
+expect("its end goes on by four pages", lines[51],
+       "alloc_contig_range: [1f3800, 1f78c8) PFNs busy")
+expect("and the first success", before.pfn, 0x1f4004)
+
+print("-- 6.12 tries the same, and says nothing")
 m:trace{ clear = true }
 local buffer = m:cma_alloc(0x4000, { align = 2 })
 print(buffer)
 expect("candidates before the page are refused, one bit after the other",
        select(2, m:trace():gsub("cma_alloc_busy_retry", "")), (0x1f4004 - 0x1f3800) // 4)
 expect("the first behind it is free", buffer.pfn, 0x1f4004)
-expect("the state is sound", m:check(), true)
+expect("lines of that kind", m:dmesg():find("PFNs busy", 1, true), nil)
+expect("the state is sound", m:check() and old:check(), true)

@@ -57,7 +57,9 @@ print("-- (d) as b, but compaction moves five pages meanwhile, and knows nothing
 m = advised
 vm = m:guests()[1]
 at = vm:vmas()[2].address
-print(vm:migrate(at, 5 * 4096))
+m:drain()
+m:drain_lru()
+expect("pages that compaction moved", vm:migrate(at, 5 * 4096).moved, 5)
 expect("pages in CMA", vm:resident(at, size).cma, 5)
 expect("moved by the pin", moved_by_pin(m, vm, at), 5)
 expect("the state is sound", m:check(), true)

@@ -174,12 +174,13 @@ extension MemoryLibrary {
         LuaResult(.table, "moved and failed: pages that moved, and that did not.")
       ],
       doc: """
-        Moves pages to other frames, as compaction would that happens to meet them.
+        Moves pages to other frames, as move_pages(2) does: it stands for whatever moves pages between \
+        their faults and a pin.
 
         The new frames are movable memory, so they may lie in CMA or ZONE_MOVABLE; pages in LRU \
         batches and hugetlb pages are passed over.
         """,
-      kernel: ["isolate_migratepages_block", "migrate_pages"], rules: ["P9.21", "P9.23"],
+      kernel: ["do_pages_move", "migrate_pages"], rules: ["P2.37", "P9.21", "P9.23"],
       example: """
         vm = machine{ ram = "64M" }:guest{ ram = "1M", thp = "never" }
         vm:populate()

@@ -53,7 +53,7 @@ extension Machine {
     if state.kind == .free, state.order >= order { return false }
     if control.ignoresBlockTypes { return true }
     let type = frames.migrateType(PFN(pfn))
-    return type == .movable || type == .cma
+    return type == .movable || type == .cma && borrowsFromCMA
   }
 
   /// Takes free blocks of a part of one pageblock (rule A7.10).

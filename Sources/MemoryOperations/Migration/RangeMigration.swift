@@ -3,10 +3,11 @@
 
 public import MemoryModel
 
-/// Moves what a process sees in a range, as compaction moves whatever it meets (rule P9.23).
+/// Moves what a process sees in a range to other frames, as whoever moves pages without knowing of advice
+/// (rules P2.37, P9.23).
 ///
 /// The new frames are asked for as movable memory: they may lie in CMA and ZONE_MOVABLE, whatever the
-/// process was advised. Kernel: `isolate_migratepages_block()`, `migrate_pages()`.
+/// process was advised. Kernel: `do_pages_move()`, `migrate_pages()`.
 public struct RangeMigration: ExplorableOperation {
   private enum Phase: Hashable, Sendable { case collect, migrate, putBack, finished }
 
@@ -47,7 +48,7 @@ public struct RangeMigration: ExplorableOperation {
     return phase == .finished ? .finished : .running
   }
 
-  /// What waits in batches is not on an LRU list, and nobody drains them for compaction.
+  /// What waits in batches is not on an LRU list, and nobody drains them here.
   private mutating func collect(_ machine: inout Machine) {
     var page = pages.lowerBound
     while page < pages.upperBound {
@@ -60,7 +61,7 @@ public struct RangeMigration: ExplorableOperation {
       list.append(folio.head)
     }
     migration = Migration(
-      list, MigrationTarget(gfp: .highUserMovable, reason: .compaction), .syncLight,
+      list, MigrationTarget(gfp: .highUserMovable, reason: .syscall), .sync,
       hasHugetlb: false)
     phase = .migrate
   }
@@ -77,7 +78,7 @@ public struct RangeMigration: ExplorableOperation {
   public func nextStep(_ machine: borrowing Machine) -> Step {
     switch phase {
     case .collect:
-      return Step("m1", "isolate_migratepages_block", "take \(pages.count) pages off the LRU")
+      return Step("m1", "folio_isolate_lru", "take \(pages.count) pages off the LRU")
     case .migrate:
       return migration?.nextStep(machine) ?? Step("m2", "migrate_pages", "migrate")
     case .putBack, .finished:

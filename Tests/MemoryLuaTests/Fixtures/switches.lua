@@ -210,6 +210,34 @@ local scenarios = {
     small, "6.12",
     function(m) return { cma = guest(m, "64M"):resident().cma } end,
   },
+  log_busy_ranges = {
+    small, "6.12",
+    function(m)
+      local ref = m:temp_ref(guest(m, "64K"):page(0), "a scanner")
+      m:cma_alloc(m:cma().pages, { no_warn = true })
+      return { busy = m:dmesg():find("PFNs busy", 1, true) ~= nil }
+    end,
+  },
+  madv_nomovable = {
+    small, "6.12",
+    function(m)
+      local ok, err = m:guest{ ram = "64K" }:madvise("nomovable")
+      return { errno = err and err.errno or "" }
+    end,
+  },
+  madv_might_pin = {
+    small, "6.12",
+    function(m)
+      local vm = m:guest{ ram = "1M" }
+      vm:madvise("might_pin")
+      vm:populate()
+      return { cma = vm:resident().cma }
+    end,
+  },
+  cma_disable_borrow = {
+    small, "6.12",
+    function(m) return { cma = guest(m, "1M"):resident().cma } end,
+  },
   pcp_high_orders = { small, "6.12", function(m) return stream(m, 300) end },
 }
 
@@ -238,7 +266,11 @@ local with = {
     claimThenSteal = { alloc_types_follow_pageblocks = true },
   },
   alloc_types_follow_pageblocks = { ["true"] = { alloc_fallback = "single" } },
+  madv_might_pin = {},
 }
+for _, percent in ipairs{ 0, 10, 25, 50, 75, 90, 100 } do
+  with.madv_might_pin[tostring(percent)] = { madv_nomovable = true }
+end
 assert(not pcall(kernel, { base = "6.12", alloc_fallback = "moveAndRetry" }))
 assert(not pcall(kernel, { base = "6.12", alloc_merges_across_types = true }))
 

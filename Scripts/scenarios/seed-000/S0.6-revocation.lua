@@ -1,0 +1,36 @@
+-- S0.6 · taking pins back
+-- Instead of moving pages before they are pinned, the kernel could ask their holders to let go. Which of
+-- them can?
+-- Thread: linux-mm, 2018, "mm: Get a page reference and migrate pages out of CMA" (Michal Hocko).
+-- Rules: P9.10, P9.11, P9.12.
+
+local m = machine{ ram = "2G", cma = "1200M", thp = "never" }
+local vm = m:guest{ name = "vm0", ram = "1M" }
+vm:populate()
+m:drain_lru()
+expect("the guest's pages are in CMA", vm:resident().cma, 256)
+-- On kernels before 5.1 nobody moves them for a device, so it is the holder's turn.
+m:kernel("4.2")
+
+print("-- (a) VFIO: an IOMMU that cannot fault has no way to let go")
+local a = m:fork()
+local map = a:guest("vm0"):vfio():map{}
+print(map)
+expect("pages that the device sees, in CMA", a:guest("vm0"):resident().cma, 256)
+local none, err = a:cma_alloc(a:cma().pages, { no_warn = true })
+print(none, err)
+expect("the area", err.errno, "EBUSY")
+expect("256 pages are in the way", err.blockers[1].count, 256)
+expect("they are where they were", a:guest("vm0"):resident().cma, 256)
+
+print("-- (b) on demand: a notifier takes the mapping away, and the device faults it in again")
+local b = m:fork()
+map = b:guest("vm0"):rdma{ odp = true }:map{}
+expect("faults of the device", map:access{}.faults, 256)
+expect("and then none", map:access{}.hits, 256)
+local buffer = b:cma_alloc(b:cma().pages)
+print(buffer)
+expect("the area is empty", b:guest("vm0"):resident().cma, 0)
+expect("all pages moved", b:vmstat{ since = m, table = true }.pgmigrate_success, 256)
+expect("the device faults them in anew", map:access{}.refaults, 256)
+expect("the state is sound", a:check() and b:check(), true)
