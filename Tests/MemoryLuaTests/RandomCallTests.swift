@@ -32,10 +32,19 @@ import Testing
     if m.free < 2048 then m = machine{ nodes = { "32M", "32M" }, cpus = 3, cma = "8M" } p = m:page(0) end
     vm = m:guest{ ram = "4M", backing = ({ "anon", "memfd", "file" })[m.operation % 3 + 1] }
     pop = vm:touch(0, "1M")
+    if not vm:page(0) then
+      m = machine{ nodes = { "32M", "32M" }, cpus = 3, cma = "8M" }
+      vm = m:guest{ ram = "4M" }
+      pop = vm:touch(0, "1M")
+    end
     pn = vm:pin{ from = "64K", length = "64K" }
     m:drain_lru()
     fo, tr, iso = m:folio(vm:page(0)), m:temp_ref(vm:page("4K")), m:isolate(vm:page("8K"))
     ex, lr, li = m:why(vm:page(0)), m:lru(), vm:vmas()
+    k = k or kernel{ base = "6.9" }
+    co = co or compare({ "6.9", k }, function(o) return o:alloc_pages().pfn end, { start = n })
+    dv = vm:vfio()
+    mp = dv:map{ length = "64K" }
     a, u = m:cma(), m:cma_alloc(3) or u
     held = {}
     """
@@ -63,12 +72,13 @@ import Testing
       "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
       "cma_buffer": "u", "guest": "vm", "population": "pop", "pin": "pn", "folio": "fo",
       "temp_ref": "tr", "isolation": "iso", "explanation": "ex", "lru": "lr", "listing": "li",
+      "kernel": "k", "comparison": "co", "device": "dv", "mapping": "mp",
     ]
     if random.below(10) == 0, let function = library.functions.randomElement(using: &random) {
       return "local x = \(function.name)\(arguments(function, &random))"
     }
     let type = library.types[random.below(library.types.count)]
-    let receiver = random.below(12) == 0 ? "(\(draw(&random)))" : objects[type.name]!
+    let receiver = random.below(12) == 0 ? "(\(draw(&random)))" : objects[type.name] ?? "(nil)"
     switch random.below(type.name == "guest" ? 12 : 5) {
     case 0 where !type.properties.isEmpty:
       return "return \(receiver).\(type.properties[random.below(type.properties.count)].name)"
