@@ -36,6 +36,8 @@ public final class MemoryContext: @unchecked Sendable {
   public var isTrial = false
   private var machines = 0
   let tasks = TaskSession()
+  /// What undo goes back to; only a prompt has it.
+  public var history: UndoHistory?
 
   public init(
     columns: @escaping () -> Int = { 80 }, color: Bool = false, unicode: Bool = true,
@@ -49,6 +51,8 @@ public final class MemoryContext: @unchecked Sendable {
 
   func object(_ machine: consuming Machine) -> MachineObject {
     machines += 1
-    return MachineObject(machine, number: machines, tasks)
+    let object = MachineObject(machine, number: machines, tasks)
+    history?.add(object)
+    return object
   }
 }

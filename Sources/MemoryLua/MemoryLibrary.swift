@@ -10,8 +10,9 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
-        areaType(), bufferType(), kernelType(), deviceType(), mappingType(), comparisonType(context),
-        taskType(), explorationType(),
+        areaType(), bufferType(), fileType(), pressureType(), hashTableType(), kernelType(),
+        deviceType(), mappingType(), comparisonType(context), taskType(), explorationType(),
+        differenceType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), kernelFunction(context),

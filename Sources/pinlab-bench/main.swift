@@ -142,6 +142,11 @@ do {
     benchmarkRaces()
     exit(0)
   }
+  if CommandLine.arguments.contains("--contiguous") {
+    try benchmarkContiguous()
+    try benchmarkAreaSearch()
+    exit(0)
+  }
   if CommandLine.arguments.contains("--guest") {
     let chosen = words.compactMap { GuestRows(rawValue: $0) }
     if chosen.isEmpty { try benchmarkFork() }
@@ -238,6 +243,8 @@ do {
     "fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
 
   benchmarkRaces()
+  try benchmarkContiguous()
+  try benchmarkAreaSearch()
   try benchmarkFork()
   try benchmarkGuest(gib: guestSize, GuestRows.allCases)
 

@@ -10,7 +10,10 @@ struct Prompt {
 
   func run() {
     let transcript = Transcript(comment: "--", mark: "saved by pinlab")
+    let history = UndoHistory()
+    session.context.history = history
     session.lua.register(Self.library(transcript, seed: seed))
+    session.lua.register(Self.undoLibrary(history))
     unsafe Stopper.current = session.interrupter
     var console = Console { input in evaluate(input, transcript) }
     console.color = color
@@ -38,7 +41,9 @@ struct Prompt {
       return evaluate("help()", transcript)
     default: break
     }
+    session.context.history?.begin(input)
     let evaluation = session.evaluate(input)
+    for note in session.context.history?.end() ?? [] { Output.write(note + "\n") }
     Output.flush()
     switch evaluation.outcome {
     case .failure(let error) where error.isIncompleteInput: return .incomplete
@@ -149,6 +154,44 @@ struct Prompt {
               "save: \(error.description); choose another name, or save(name, true)")
           }
         }
+      ])
+  }
+}
+
+extension Prompt {
+  /// `undo()` and `redo()`: of machines, not of Lua's variables.
+  fileprivate static func undoLibrary(_ history: UndoHistory) -> LuaLibrary {
+    // The prompt, its history and its session live on one thread.
+    nonisolated(unsafe) let history = history
+    func function(
+      _ name: String, _ doc: String, _ nothing: String, _ verb: String,
+      _ body: @escaping @Sendable () -> String?
+    ) -> LuaFunction {
+      LuaFunction(name, returns: [LuaResult(.boolean, "Whether there was one.")], doc: doc) {
+        call in
+        guard let text = body() else {
+          call.write(nothing + "\n")
+          return call.returns(false)
+        }
+        call.write("\(verb): \(text)\n")
+        call.returns(true)
+      }
+    }
+    return LuaLibrary(
+      "undo", doc: "Going back at the prompt.",
+      functions: [
+        function(
+          "undo",
+          """
+          Takes back what the last statement that changed a machine did to it.
+
+          Variables of Lua stay as they are. Kept are the states that fit into 256 MiB; the prompt says \
+          when it drops one.
+          """, "nothing to undo", "undone"
+        ) { unsafe history.undo() },
+        function(
+          "redo", "Does again what undo took back.", "nothing to redo", "done again"
+        ) { unsafe history.redo() },
       ])
   }
 }

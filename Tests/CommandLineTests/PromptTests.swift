@@ -84,6 +84,21 @@ import Testing
     try terminal.wait(for: "\n\"ENOMEM\"\n> ")
   }
 
+  @Test func undoesWhatChangedAMachine() throws {
+    let terminal = try Home().start()
+    for (input, shown) in [
+      ("m = machine{ ram = \"64M\" }", "\n> "), ("undo()", "nothing to undo\nfalse\n> "),
+      ("before = m.free", "\n> "), ("p = m:alloc_pages(3)", "\n> "),
+      ("before - m.free", "\n8\n> "), ("undo()", "undone: p = m:alloc_pages(3)\ntrue\n> "),
+      ("before - m.free", "\n0\n> "), ("m:check()", "\ntrue\n> "),
+      ("redo()", "done again: p = m:alloc_pages(3)\ntrue\n> "), ("before - m.free", "\n8\n> "),
+      ("redo()", "nothing to redo\nfalse\n> "),
+    ] {
+      terminal.enter(input)
+      try terminal.wait(for: shown)
+    }
+  }
+
   @Test func takesFunctionsOfSeveralLines() throws {
     let terminal = try Home().start()
     terminal.enter("function double(x)")

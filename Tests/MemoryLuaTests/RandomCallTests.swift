@@ -41,10 +41,11 @@ import Testing
     m:drain_lru()
     fo, tr, iso = m:folio(vm:page(0)), m:temp_ref(vm:page("4K")), m:isolate(vm:page("8K"))
     ex, lr, li = m:why(vm:page(0)), m:lru(), vm:vmas()
-    k = k or kernel{ base = "6.9" }
-    co = co or compare({ "6.9", k }, function(o) return o:alloc_pages().pfn end, { start = n })
     dv = vm:vfio()
     mp = dv:map{ length = "64K" }
+    kn, cp = kernel("6.12"), compare({ "6.12" }, function(m) end)
+    df = m:diff(m:fork())
+    ta, xp = step(function() end), explore{ machine = m, tasks = { function() end } }
     a, u = m:cma(), m:cma_alloc(3) or u
     held = {}
     """
@@ -72,7 +73,9 @@ import Testing
       "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
       "cma_buffer": "u", "guest": "vm", "population": "pop", "pin": "pn", "folio": "fo",
       "temp_ref": "tr", "isolation": "iso", "explanation": "ex", "lru": "lr", "listing": "li",
-      "kernel": "k", "comparison": "co", "device": "dv", "mapping": "mp",
+      "device": "dv", "mapping": "mp",
+      "task": "ta", "difference": "df", "kernel": "kn", "comparison": "cp",
+      "exploration": "xp",
     ]
     if random.below(10) == 0, let function = library.functions.randomElement(using: &random) {
       return "local x = \(function.name)\(arguments(function, &random))"

@@ -94,4 +94,43 @@ import Testing
     #expect(outcome.costs.pinAtomics == 128 && outcome.costs.unpinAtomics == 64)
     #expect(outcome.costs.migratedPages == 64)
   }
+
+  @Test(
+    "Many calls in one operation count and leave what single calls do",
+    arguments: ["4.2", "5.1", "5.3", "5.10", "5.13", "6.6", "6.12", "integrated", "scatter"],
+    [1, 7, 300, 512])
+  func chunks(name: String, chunk: Int) throws {
+    var kernel = Kernel.named(name) ?? .v6_12
+    if name == "integrated" { kernel.pinning.walker = .integrated }
+    if name == "scatter" { kernel.pinning.output = .scatter }
+    for fast in [false, true] {
+      let context: Comment = "\(name), \(chunk) pages a call, fast: \(fast)"
+      var together = try guest(small: 1, huge: 2)
+      together.machine.setKernel(kernel)
+      var stepped = try guest(small: 1, huge: 2)
+      stepped.machine.setKernel(kernel)
+      let request = PinRequest(
+        space: together.id, startPage: start, pages: 1500, flags: [.write, .longTerm],
+        entryPoint: fast ? .fast : .remote, callPages: chunk)
+      var pin = Pin(request)
+      pin.run(&together.machine)
+      var steps = Pin(request)
+      while steps.advance(&stepped.machine, .step) == .running {}
+      let outcome = try #require(pin.outcome)
+      let other = try #require(steps.outcome)
+      #expect(outcome.pages == 1500 && other.pages == 1500, context)
+      #expect(outcome.costs == other.costs, context)
+      let problem = together.machine.checkMemory()
+      #expect(problem == nil, context)
+      for page in stride(from: start, to: start + 1500, by: 97) {
+        let pfn = together.machine.entry(together.id, page: page).entry.pfn
+        let same = stepped.machine.entry(stepped.id, page: page).entry.pfn
+        #expect(pfn == same, context)
+        guard let folio = together.machine.folio(of: pfn) else { continue }
+        let references = together.machine.references(folio)
+        let others = stepped.machine.references(folio)
+        #expect(references == others, context)
+      }
+    }
+  }
 }

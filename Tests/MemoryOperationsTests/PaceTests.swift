@@ -106,6 +106,79 @@ import Testing
     }
   }
 
+  @Test("A pin that is interrupted at any step, also of a migration, holds and isolates nothing")
+  func interruptsMigration() throws {
+    for (shape, seed) in [(Shape.movableZone, 1), (.numaMovable, 2), (.smp, 3), (.roomy, 4)] {
+      var random = SplitMix64(seed: UInt64(seed))
+      var migrations = 0
+      for round in 0..<12 {
+        var machine = try Self.machine(shape)
+        machine.settings.transparentHugePages = round % 3 == 0
+        let created = machine.createSpace(name: "p")
+        let space = try #require(created)
+        let pages = 1100
+        let start = try machine.mapArea(space, pages: pages, [.read, .write], .anonymous).get()
+        _ = machine.faultRange(space, start..<start + pages, .write)
+        var pin = Pin(
+          PinRequest(
+            space: space, startPage: start, pages: pages, flags: [.write, .longTerm],
+            entryPoint: .locked))
+        let steps = random.below(16000)
+        for _ in 0..<steps where pin.advance(&machine, .step) != .running { break }
+        if pin.nextStep(machine).id.hasPrefix("m") { migrations += 1 }
+        pin.interrupt(&machine)
+        let place = "\(shape.rawValue), round \(round), \(steps) steps"
+        let broken = machine.check() ?? machine.checkMemory()
+        #expect(broken == nil, "\(place)")
+        #expect(machine.total(.isolatedAnon) == 0, "\(place)")
+        if pin.outcome?.refusal?.errno == .EINTR { #expect(machine.pins.isEmpty, "\(place)") }
+        for page in start..<start + pages {
+          let (entry, _, _) = machine.entry(space, page: page)
+          #expect(!entry.isMigration, "\(place), page \(page - start)")
+        }
+        // The same pin succeeds then.
+        var again = Pin(pin.request)
+        #expect(again.run(&machine)?.pages == pages, "\(place)")
+      }
+      #expect(migrations > 0, "\(shape.rawValue)")
+    }
+  }
+
+  @Test("munmap of areas and files over many GiB leaves the same in slices and in steps")
+  func sparseUnmap() throws {
+    for seed in Seeds.list(1...3) {
+      var random = SplitMix64(seed: seed)
+      var machine = try Self.machine(.roomy)
+      let created = machine.createSpace(name: "p")
+      let space = try #require(created)
+      let pages = 40 << 18 + random.below(1 << 18)
+      let file = try machine.createFile(.shmem, name: "memfd", pages: pages).get()
+      let areas = [
+        try machine.mapArea(space, pages: pages, [.read, .write], .anonymous).get(),
+        try machine.mapArea(
+          space, pages: pages, [.read, .write, .shared], .file(file, offset: 0)
+        ).get(),
+      ]
+      machine.dropUser(file)
+      for area in areas {
+        for _ in 0..<30 {
+          let first = area + random.below(pages - 40)
+          _ = machine.faultRange(space, first..<first + 1 + random.below(40), .write)
+        }
+      }
+      let range =
+        random.below(2) == 0
+        ? nil : areas[0] + random.below(pages)..<areas[1] + pages - random.below(1 << 20)
+      var other = try machine.fork()
+      var slices = UnmapOperation(space: space, pages: range)
+      while slices.advance(&machine, .slice) == .running {}
+      var steps = UnmapOperation(space: space, pages: range)
+      while steps.advance(&other, .step) == .running {}
+      let broken = difference(machine, other) ?? machine.check() ?? machine.checkMemory()
+      #expect(broken == nil, "seed \(seed), \(String(describing: range))")
+    }
+  }
+
   /// Runs an operation for some slices and interrupts it then, if it still runs.
   static func run<Work: MemoryModel.Operation>(
     _ work: inout Work, _ machine: inout Machine, slices: Int

@@ -41,7 +41,8 @@ extension DeviceMap {
     let limit = machine.memlockRoom(device.space, counted: machine.devices.userLockedPages)
     if charged > limit {
       return Refusal(
-        .ENOMEM, "RLIMIT_MEMLOCK exceeded: the user has \(machine.devices.userLockedPages) pages "
+        .ENOMEM,
+        "RLIMIT_MEMLOCK exceeded: the user has \(machine.devices.userLockedPages) pages "
           + "locked, and this buffer counts \(charged)", rule: "P7.30")
     }
     // All folios of one size, the first to its end, the last from its start.

@@ -189,7 +189,8 @@ public struct DeviceMap: Operation {
     }
     let limit = machine.spaces[device.space].memlockLimit ?? 0
     return Refusal(
-      .ENOMEM, "RLIMIT_MEMLOCK (\(limit) bytes) exceeded: \(counted(machine, device)) pages are "
+      .ENOMEM,
+      "RLIMIT_MEMLOCK (\(limit) bytes) exceeded: \(counted(machine, device)) pages are "
         + "counted already, \(pages) more are asked for", rule: rule)
   }
 

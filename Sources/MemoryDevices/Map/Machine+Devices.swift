@@ -39,7 +39,8 @@ extension Machine {
         let errno: Errno = device.kind == .iommufd ? .ENOENT : .EINVAL
         return .failure(
           Refusal(
-            errno, "the range would cut the mapping at iova 0x\(hex(cut.iova)) in two; it has to "
+            errno,
+            "the range would cut the mapping at iova 0x\(hex(cut.iova)) in two; it has to "
               + "cover whole mappings", rule: "P7.6"))
       }
       return .success(touched)

@@ -75,6 +75,7 @@ struct PageByPageRegistration {
     let end = machine.walkFast(space, page..<page + count, flags, &cursor, &scratch)
     let counts = machine.countStretch(space, page..<end, callPages: 1)
     costs += machine.stretchCosts(counts, flags, isFast: true)
+    costs.rescanReads += counts.pages
     costs.lookups += counts.pages
     page = end
     return counts.pages > 0

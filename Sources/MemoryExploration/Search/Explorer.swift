@@ -101,8 +101,7 @@ public final class Explorer {
         report.schedules = 0
         for index in report.endStates.indices { report.endStates[index].count = 0 }
         for index in report.violations.indices { report.violations[index].count = 0 }
-        var tasks = start
-        report.covered = try search(&tasks, last: nil, left: bound, digest: 0, since: base)
+        report.covered = try search(start, left: bound, since: base)
         cell.machine.rollBack(to: base)
         path.removeAll(keepingCapacity: true)
         if isStopped { break }
@@ -115,31 +114,93 @@ public final class Explorer {
 
   // MARK: Exhaustive
 
+  /// A state from which several tasks may go on, with what is needed to come back to it.
+  ///
+  /// The branches lie on a stack of their own: thousands of them, one in the other, are usual.
+  private struct Branch {
+    let mark: Machine.Mark
+    let tasks: TaskSet
+    let choices: [Choice]
+    var nextChoice = 0
+    let left: Int
+    /// Of the tables at the mark.
+    let digest: UInt64
+    let depth: Int
+    let key: Int
+    var total = 0
+  }
+
   /// Searches everything behind the current state.
   ///
-  /// - Parameter left: Preemptions that may still happen.
-  /// - Parameter digest: Of the tables at `mark`.
   /// - Returns: How many orders that is.
-  private func search(
-    _ tasks: inout TaskSet, last: Int?, left: Int, digest: UInt64, since mark: Machine.Mark
-  ) throws -> Int {
+  private func search(_ start: TaskSet, left: Int, since base: Machine.Mark) throws -> Int {
+    var branches: [Branch] = []
+    var tasks = start
+    var found = try advance(&tasks, last: nil, left: left, parent: nil, base)
+    while true {
+      switch found {
+      case .branch(let branch): branches.append(branch)
+      case .orders(let count):
+        guard !branches.isEmpty else { return count }
+        let sum = branches[branches.count - 1].total.addingReportingOverflow(count)
+        branches[branches.count - 1].total = sum.overflow ? .max : sum.partialValue
+      }
+      // The innermost branch that has a choice left; what is complete counts for the one around it.
+      let top = branches.count - 1
+      let isDone = branches[top].nextChoice == branches[top].choices.count || isStopped
+      if branches[top].nextChoice > 0 || isDone {
+        cell.machine.rollBack(to: branches[top].mark)
+        path.removeSubrange(branches[top].depth...)
+      }
+      if isDone {
+        if reduces, !isStopped { seen[branches[top].key] = branches[top].total }
+        found = .orders(branches.removeLast().total)
+        continue
+      }
+      let choice = branches[top].choices[branches[top].nextChoice]
+      branches[top].nextChoice += 1
+      tasks = branches[top].tasks
+      try take(choice.task, &tasks)
+      if try endsHere(tasks) {
+        found = .orders(1)
+      } else {
+        found = try advance(
+          &tasks, last: choice.task, left: branches[top].left - choice.cost,
+          parent: (branches[top].mark, branches[top].digest), base)
+      }
+    }
+  }
+
+  private enum Found {
+    /// The end of one order, or a state from which so many are known.
+    case orders(Int)
+    case branch(Branch)
+  }
+
+  /// Goes on as long as there is one way only.
+  private func advance(
+    _ tasks: inout TaskSet, last: Int?, left: Int, parent: (mark: Machine.Mark, digest: UInt64)?,
+    _ base: Machine.Mark
+  ) throws -> Found {
     var last = last
     var choices = choices(tasks, last: last, left: left)
-    // Where there is one way only, nothing has to be kept.
+    // Nothing has to be kept meanwhile.
     while choices.count == 1 {
       try take(choices[0].task, &tasks)
       last = choices[0].task
-      if try endsHere(tasks) { return 1 }
+      if try endsHere(tasks) { return .orders(1) }
       choices = self.choices(tasks, last: last, left: left)
     }
     if choices.isEmpty {
       try end(tasks)
-      return 1
+      return .orders(1)
     }
-    let here = cell.machine.mark()
-    let digest = digest &+ cell.machine.digestChange(since: mark, &self.digest)
+    var digest: UInt64 = 0
     var key = 0
     if reduces {
+      digest =
+        (parent?.digest ?? 0)
+        &+ cell.machine.digestChange(since: parent?.mark ?? base, &self.digest)
       var hasher = Hasher()
       hasher.combine(digest)
       hasher.combine(cell.machine.fieldsDigest())
@@ -147,27 +208,12 @@ public final class Explorer {
       hasher.combine(last)
       hasher.combine(left)
       key = hasher.finalize()
-      if let known = seen[key] { return known }
+      if let known = seen[key] { return .orders(known) }
     }
-    var total = 0
-    let depth = path.count
-    let before = tasks
-    for choice in choices {
-      try take(choice.task, &tasks)
-      if try endsHere(tasks) {
-        total += 1
-      } else {
-        let sum = try search(
-          &tasks, last: choice.task, left: left - choice.cost, digest: digest, since: here)
-        total = total > .max - sum ? .max : total + sum
-      }
-      cell.machine.rollBack(to: here)
-      tasks = before
-      path.removeSubrange(depth...)
-      if isStopped { return total }
-    }
-    if reduces { seen[key] = total }
-    return total
+    return .branch(
+      Branch(
+        mark: cell.machine.mark(), tasks: tasks, choices: choices, left: left, digest: digest,
+        depth: path.count, key: key))
   }
 
   private struct Choice {

@@ -105,7 +105,8 @@ final class Comparison {
     }
     var text = (["kernel"] + columns).map(quoted).joined(separator: ",") + "\n"
     for row in rows {
-      text += ([row.kernel] + columns.map { Self.text(row[$0]) }).map(quoted)
+      text +=
+        ([row.kernel] + columns.map { Self.text(row[$0]) }).map(quoted)
         .joined(separator: ",") + "\n"
     }
     return text

@@ -5,7 +5,9 @@ internal import MemoryModel
 internal import MemoryOperations
 
 extension MemoryLibrary {
-  static var guestAreaMethods: [LuaFunction] { [mmap, munmap, madvise, mprotect, mlock, munlock] }
+  static var guestAreaMethods: [LuaFunction] {
+    [mmap, munmap, madvise, mprotect, mlock, munlock, migrate]
+  }
 
   private static let rights = ["none", "r", "w", "rw"]
 
@@ -82,6 +84,7 @@ extension MemoryLibrary {
         if isShared { areaFlags.insert(.shared) }
       } else {
         let kind = GuestBacking.allCases[call.integer(2, default: 0)]
+        try checkHugetlb(kind, object, "mmap")
         switch newBacking(kind, pages, object) {
         case .failure(let refusal): return call.refuse(refusal)
         case .success(let new): backing = new
@@ -164,6 +167,43 @@ extension MemoryLibrary {
     }
   }
 
+  private static var migrate: LuaFunction {
+    LuaFunction(
+      "migrate", .positional, GuestRange.parameters(),
+      returns: [
+        LuaResult(.table, "moved and failed: pages that moved, and that did not.")
+      ],
+      doc: """
+        Moves pages to other frames, as compaction would that happens to meet them.
+
+        The new frames are movable memory, so they may lie in CMA or ZONE_MOVABLE; pages in LRU \
+        batches and hugetlb pages are passed over.
+        """,
+      kernel: ["isolate_migratepages_block", "migrate_pages"], rules: ["P9.21", "P9.23"],
+      example: """
+        vm = machine{ ram = "64M" }:guest{ ram = "1M", thp = "never" }
+        vm:populate()
+        before = vm:page(0).pfn
+        vm:migrate(0, "4K").moved --> 1
+        vm:page(0).pfn ~= before --> true
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let space = call.index
+      let pages = try GuestRange.pages(call, 0, object, space, function: "migrate")
+      var operation = RangeMigration(space: space, pages: pages)
+      try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+        _ = OperationRunner.run(&operation, object, call)
+      }
+      let counts = operation.outcome ?? MigrationCounts()
+      call.returns(
+        LuaTable(fields: [
+          ("moved", .integer(Int64(counts.succeeded))),
+          ("failed", .integer(Int64(counts.failedPages))),
+        ]))
+    }
+  }
+
   private static let notMapped = LuaErrno("ENOMEM", "part of the range is not mapped")
 
   private static var munmap: LuaFunction {
@@ -190,13 +230,16 @@ extension MemoryLibrary {
     onRange(
       "madvise",
       first: [LuaParameter("advice", .choice(MemoryAdvice.allCases.map(\.rawValue)), "MADV_….")],
-      errors: [notMapped, LuaErrno("EINVAL", "the advice does not suit the memory")],
+      errors: [
+        notMapped,
+        LuaErrno("EINVAL", "the advice does not suit the memory, or this kernel does not know it"),
+      ],
       """
       Gives advice about a range.
 
       dontneed takes the pages away; hugepage and nohugepage say where huge pages may be used; \
       dontfork and dofork, what a child inherits; nomovable, pinnable and might_pin are proposals \
-      that were never merged (rules P9.20, P9.22).
+      that were never merged (rules P9.20, P9.22) and need a kernel{ madv_nomovable = true }.
       """,
       kernel: ["do_madvise"], rules: ["P2.13", "P2.23", "P9.20"],
       example: """

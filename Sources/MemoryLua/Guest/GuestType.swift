@@ -89,9 +89,29 @@ extension MemoryLibrary {
       number("shmem_pages", "Resident pages of shmem.") { $0.shmemPages },
       number("locked_pages", "Pages in locked areas (VmLck).") { $0.lockedPages },
       LuaProperty(
+        "oom_score_adj", .integer(),
+        "What the OOM killer adds to its points, in thousandths of memory; -1000 exempts it (A7.40).",
+        get: { call in
+          call.returns(
+            call.object(as: MachineObject.self).machine.spaces[call.index].oomScoreAdjustment)
+        },
+        set: { call throws(LuaFailure) in
+          let value = call.integer(0)
+          guard (-1000...1000).contains(value) else {
+            throw LuaFailure("oom_score_adj is from -1000 to 1000, not \(value)")
+          }
+          call.object(as: MachineObject.self).machine.setOOMScoreAdjustment(call.index, value)
+        }),
+      LuaProperty(
         "has_pinned", .boolean, "A pin was ever taken of it, so a fork looks for them (P2.20)."
       ) { call in
         call.returns(call.object(as: MachineObject.self).machine.spaces[call.index].hasPinned)
+      },
+      LuaProperty("hpt", .object("hpt"), "The hash page table of a powerpc guest, or nil.") {
+        call in
+        let object = call.object(as: MachineObject.self)
+        guard object.machine.spaces[call.index].hashTable != nil else { return call.returnsNil() }
+        call.returns(LuaHandle("hpt", object, index: call.index))
       },
       LuaProperty("pins", .table, "The pins of its memory, oldest first.") { call in
         let object = call.object(as: MachineObject.self)

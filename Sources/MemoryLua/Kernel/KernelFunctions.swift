@@ -89,6 +89,7 @@ extension MemoryLibrary {
         item.set(value, in: &kernel)
         turned.append("\(item.name)=\(value)")
       }
+      if let words = kernel.contradiction { throw LuaFailure("kernel: \(words)") }
       if call.isGiven(1) {
         kernel.name = call.string(1)
       } else if !turned.isEmpty {

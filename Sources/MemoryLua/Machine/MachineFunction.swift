@@ -19,8 +19,9 @@ extension MemoryLibrary {
           "x86_64 has 4 KiB pages and 2 MiB pageblocks, ppc64 64 KiB and 16 MiB."),
         LuaParameter(
           "cma", .any, optional: true,
-          "A CMA area as `cma=` makes it: a size, or a list of { name, size, base, order_per_bit }, "
-            + "base a pfn, order_per_bit how many pages a bit of its map stands for, as an order."),
+          "A CMA area as `cma=` makes it: a size or \"N%\" of memory, or a list of { name, size, base, "
+            + "order_per_bit }, base a pfn, order_per_bit how many pages a bit of its map stands for, as an order."
+        ),
         LuaParameter(
           "kernelcore", .any, optional: true, "Size or \"N%\" that is kept out of ZONE_MOVABLE."),
         LuaParameter("movablecore", .any, optional: true, "Size or \"N%\" of ZONE_MOVABLE."),
@@ -48,6 +49,10 @@ extension MemoryLibrary {
         LuaParameter(
           "from", .file, optional: true,
           "A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`."),
+        LuaParameter(
+          "kvm_cma_resv_ratio", .integer(1...99), optional: true,
+          "Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page "
+            + "tables; the kernel's default is 5."),
       ],
       returns: [LuaResult(.object("machine"))],
       doc: """
@@ -82,6 +87,7 @@ struct MachineOptions {
     var configuration = MachineConfiguration()
     configuration.geometry = Geometry.all[call.integer(3, default: 0)]
     configuration.kernel = kernel ?? context.kernel
+    if call.isGiven(15) { configuration.hashTableReserve = call.integer(15) }
     configuration.transparentHugePages = call.integer(8, default: 0) != 2
     configuration.hugePagesOnlyAdvised = call.integer(8, default: 0) == 1
     configuration.hasCMA = call.boolean(10, default: true)
@@ -104,7 +110,7 @@ struct MachineOptions {
       let cpus = call.integer(2, default: 1)
       configuration.cpuNodes = (0..<cpus).map { $0 * sizes.count / cpus }
       let page = configuration.geometry.pageSize
-      configuration.cmaAreas = try cmaAreas(call.value(4), page)
+      configuration.cmaAreas = try cmaAreas(call.value(4), page, total(configuration))
       configuration.kernelcore = try movableSize(call.value(5), "kernelcore", page)
       configuration.movablecore = try movableSize(call.value(6), "movablecore", page)
       if call.isGiven(11) { configuration.distances = try distances(call.value(11)) }
@@ -123,7 +129,7 @@ struct MachineOptions {
   private func restored(
     _ call: inout LuaCall, _ kernel: Kernel?
   ) throws(LuaFailure) -> Machine {
-    for position in 0..<14 where position != 7 && call.isGiven(position) {
+    for position in 0..<16 where position != 7 && position != 14 && call.isGiven(position) {
       throw LuaFailure(
         "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
     }
@@ -144,11 +150,11 @@ struct MachineOptions {
   private static let cmaFields = ["name", "size", "base", "order_per_bit"]
 
   private func cmaAreas(
-    _ value: LuaValue, _ page: Int
+    _ value: LuaValue, _ page: Int, _ total: Int
   ) throws(LuaFailure) -> [MachineConfiguration.CMARequest] {
     if value.isNil { return [] }
     guard let table = value.table else {
-      let pages = try cmaPages(value, "cma", page)
+      let pages = try cmaPages(value, "cma", page, total)
       return pages == 0 ? [] : [.init(name: "reserved", pages: pages)]
     }
     guard !table.elements.isEmpty, table.fields.isEmpty else {
@@ -184,16 +190,29 @@ struct MachineOptions {
       areas.append(
         .init(
           name: fields["name"]?.string ?? "cma\(areas.count)",
-          pages: try cmaPages(size, "\(field).size", page),
+          pages: try cmaPages(size, "\(field).size", page, total),
           base: fields["base"]?.integer.map { Int($0) }, orderPerBit: Int(orderPerBit)))
     }
     return areas
   }
 
-  /// Whole pages, rounded up as `cma_declare_contiguous()` does.
+  /// Pages of memory.
+  private func total(_ configuration: MachineConfiguration) -> Int {
+    configuration.nodes.reduce(0) { $0 + $1.memory.reduce(0) { $0 + $1.count } }
+  }
+
+  /// Whole pages, rounded up as `cma_declare_contiguous()` does; of a share whole pages as
+  /// `cma_early_percent_memory()` has them.
   private func cmaPages(
-    _ value: LuaValue, _ field: String, _ page: Int
+    _ value: LuaValue, _ field: String, _ page: Int, _ total: Int? = nil
   ) throws(LuaFailure) -> Int {
+    if let total, case .string(let text) = value, text.hasSuffix("%") {
+      guard let percent = Int(text.dropLast()), (1...99).contains(percent) else {
+        throw LuaFailure(
+          "bad field '\(field)' (expected a size or \"1%\" to \"99%\", got \"\(text)\")")
+      }
+      return total * percent / 100
+    }
     let bytes = try ByteSize.bytes(value, field)
     return bytes / page + (bytes % page == 0 ? 0 : 1)
   }

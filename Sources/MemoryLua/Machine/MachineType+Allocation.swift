@@ -23,8 +23,8 @@ extension MemoryLibrary {
       doc: """
         Allocates a block of 2^order pages.
 
-        Reclaim and compaction do not run in this version: a request that would enter them fails \
-        as with __GFP_NORETRY, and the error says so.
+        A request that may wait reclaims and compacts where memory is short, and has the OOM killer kill \
+        guests in the end.
         """,
       kernel: ["__alloc_pages_noprof", "get_page_from_freelist"], rules: ["A4.1", "A4.2", "A4.20"],
       example: """
@@ -134,7 +134,7 @@ extension MemoryLibrary {
       [LuaParameter("seconds", .integer(0...1_000_000), default: "1")],
       doc: """
         Lets seconds pass: on every CPU the statistics worker folds the counters and lets the high \
-        marks of the per-CPU lists decay.
+        marks of the per-CPU lists decay; a kswapd that naps goes to sleep.
         """,
       kernel: ["refresh_cpu_vm_stats", "decay_pcp_high"], rules: ["A5.25", "A5.26"],
       example: "machine{ ram = \"64M\" }:tick(3)"
@@ -144,6 +144,8 @@ extension MemoryLibrary {
       for second in 0..<call.integer(0, default: 1) {
         if second % 256 == 255 && call.shouldStop() { return }
         for cpu in 0..<object.machine.cpuCount { object.machine.runStatisticsWorker(cpu: cpu) }
+        for node in 0..<object.machine.nodeCount { object.machine.endNap(node: node) }
+        object.machine.runBackground()
       }
     }
   }

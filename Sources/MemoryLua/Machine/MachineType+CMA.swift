@@ -34,7 +34,7 @@ extension MemoryLibrary {
     }
   }
 
-  private static func area(_ name: String?, _ object: MachineObject) throws(LuaFailure) -> Int {
+  static func area(_ name: String?, _ object: MachineObject) throws(LuaFailure) -> Int {
     guard !object.machine.cmaAreas.isEmpty else {
       throw LuaFailure(
         "this machine has no CMA area; boot it with one, such as machine{ cma = \"64M\" }")

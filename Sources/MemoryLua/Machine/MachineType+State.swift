@@ -1,9 +1,10 @@
 internal import LuaBridge
+internal import MemoryGuests
 internal import MemoryModel
 
 extension MemoryLibrary {
   static func stateMethods(_ context: MemoryContext) -> [LuaFunction] {
-    [fork(context), machineKernel(), sysctl, thp, protection]
+    [fork(context), diff(context), machineKernel(), sysctl, thp, protection]
   }
 
   private static func fork(_ context: MemoryContext) -> LuaFunction {
@@ -30,6 +31,45 @@ extension MemoryLibrary {
       } catch {
         throw LuaFailure("fork: \(error.message)")
       }
+    }
+  }
+
+  private static func diff(_ context: MemoryContext) -> LuaFunction {
+    LuaFunction(
+      "diff", .positional,
+      [
+        LuaParameter(
+          "other", .object("machine"), "An earlier fork of this machine, or a later one.")
+      ],
+      returns: [LuaResult(.object("difference"), "Prints as some lines; has them as fields.")],
+      doc: """
+        What this machine has that another has not: pages that moved, holders, counts, lists, counters, \
+        and where on the map.
+        """,
+      example: """
+        m = machine{ ram = "64M", cma = "32M" }
+        vm = m:guest{ ram = "64K", thp = "never" }
+        vm:populate()
+        before = m:fork()
+        vm:pin{ length = "8K", longterm = true }
+        m:diff(before).moved --> 2
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let other = call.object(0, as: MachineObject.self)
+      guard object.machine.frames.count == other.machine.frames.count,
+        object.machine.nodeCount == other.machine.nodeCount
+      else {
+        throw LuaFailure("diff: machines of different sizes; compare a machine with its fork")
+      }
+      let difference =
+        object === other
+        ? nil : MachineDifference(object.machine, since: other.machine)
+      let shown = difference ?? MachineDifference()
+      let text = shown.text(
+        pageShift: object.machine.geometry.pageShift, columns: context.columns(),
+        blocks: object.machine.frames.pageblockCount)
+      call.returns(LuaHandle("difference", DifferenceObject(shown, text)))
     }
   }
 
@@ -88,8 +128,7 @@ extension MemoryLibrary {
 
         test_and_clear_lru: isolation tests and clears the LRU flag in one step. reread_entry: the fast \
         walk reads an entry again after it took the page. fork_sequence: it gives all back when a fork \
-        came in between. compare_references: migration compares a folio's references. pinned_entries: \
-        migration refuses exclusive pages that are pinned.
+        came in between. compare_references: migration compares a folio's references.
         """,
       kernel: ["folio_isolate_lru", "gup_fast_pte_range", "folio_migrate_mapping"],
       rules: ["P10.1", "P10.2", "P10.3"],

@@ -9,7 +9,7 @@ extension MemoryLibrary {
       doc: "A modelled machine: nodes, zones, per-CPU lists, and the pages in them.",
       properties: machineProperties,
       methods: allocationMethods + hugePageMethods + areaMethods + hotplugMethods + guestMethods
-        + folioMethods + machineDeviceMethods
+        + folioMethods + machineDeviceMethods + reclaimMethods + [hashTable]
         + readingMethods(context) + stateMethods(context),
       display: { handle in
         describe(handle.owner(as: MachineObject.self))
@@ -78,7 +78,7 @@ extension MemoryLibrary {
       ) { call in call.returns(call.object(as: MachineObject.self).machine.operation) },
       LuaProperty(
         "kswapd_wakeups", .integer(),
-        "How often kswapd would have been woken. It does not run in this version."
+        "How often kswapd was woken."
       ) { call in
         call.returns(call.object(as: MachineObject.self).machine.kswapdWakeups)
       },

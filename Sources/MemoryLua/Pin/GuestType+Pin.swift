@@ -32,6 +32,9 @@ extension MemoryLibrary {
         LuaParameter(
           "holder", .string, default: "its number", "Who holds it, for why: \"vm0's NIC\"."),
         LuaParameter(
+          "chunk", .size(1...Int64.max), default: "all in one call",
+          "How much one call takes, as VFIO and RDMA go in chunks."),
+        LuaParameter(
           "max_rounds", .integer(1...1_000_000), default: "1000",
           "After so many rounds of pin and migrate it is killed and called a livelock."),
         LuaParameter(
@@ -47,7 +50,8 @@ extension MemoryLibrary {
         LuaErrno("ENOMEM", "a page that may not stay could not be moved: err.stuck has the folios"),
         LuaErrno("EINVAL", "flags that exclude each other"),
         LuaErrno(
-          "EINTR", "it spun, because somebody keeps a page isolated (rule P3.43), or moved pages for "
+          "EINTR",
+          "it spun, because somebody keeps a page isolated (rule P3.43), or moved pages for "
             + "max_rounds rounds: err.livelock (rule P4.41)"),
       ],
       doc: """
@@ -72,10 +76,12 @@ extension MemoryLibrary {
       let pages = try GuestRange.pages(call, 0, object, space, function: "pin")
       let request = PinRequest(
         space: space, startPage: pages.lowerBound, pages: pages.count, flags: flags(call),
-        entryPoint: try entryPoint(call), holder: call.string(11, default: ""))
-      let limit = call.integer(12, default: 1000)
+        entryPoint: try entryPoint(call), holder: call.string(11, default: ""),
+        callPages: call.isGiven(12)
+          ? (call.integer(12) - 1) >> object.machine.geometry.pageShift + 1 : nil)
+      let limit = call.integer(13, default: 1000)
       let spin: (Pin) -> String? = { pin in
-        if pin.costs.rounds > limit {
+        if pin.costs.rounds > limit + pin.costs.calls {
           return "LIVELOCK: in \(limit) rounds it moved \(pin.costs.migratedPages) pages, and each "
             + "time found pages that may not stay (rule P4.41)"
         }
@@ -86,10 +92,10 @@ extension MemoryLibrary {
       }
       var pin: Pin
       let waited: String?
-      if call.isGiven(13) {
+      if call.isGiven(14) {
         pin = Pin(request)
         waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-          try OperationRunner.watch(&pin, object, call, call.callback(13), spin: spin)
+          try OperationRunner.watch(&pin, object, call, call.callback(14), spin: spin)
         }
       } else {
         let name = object.machine.spaces[space].name + ":pin"
@@ -110,7 +116,8 @@ extension MemoryLibrary {
       call.refuse(
         waited.map { Refusal(.EINTR, "the pin was killed: \($0)", rule: "P3.43") } ?? refusal,
         fields: details(outcome)
-          + (outcome.costs.rounds > limit ? [("livelock", .boolean(true))] : []))
+          + (outcome.costs.rounds > limit + outcome.costs.calls
+            ? [("livelock", .boolean(true))] : []))
     }
   }
 

@@ -132,6 +132,8 @@ enum OperationRunner {
     defer {
       object.machine.run(onCPU: cpu)
       object.machine.runBackground()
+      // What the OOM killer chose leaves when its own operation is over.
+      object.machine.finishKilled()
     }
     return try body()
   }

@@ -38,6 +38,8 @@ public struct AddressSpace: Sendable, Equatable {
   public package(set) var pinnedPages = 0
   /// What the OOM killer adds to its score, in thousandths.
   public var oomScoreAdjustment = 0
+  /// The hash page table of a powerpc guest (rule P5.20).
+  public package(set) var hashTable: HashPageTable?
   /// The exe's limit for locked memory in bytes, or nil for none.
   public var memlockLimit: Int?
 

@@ -7,12 +7,21 @@ package struct Unmapping: Hashable, Sendable {
     case zap(page: Int)
     case tables
     case finish
+    /// An area's own holdings; of a file that goes with it, the pages from `page` on.
+    case forget(area: Int, page: Int)
+  }
+
+  /// Pages whose tables go together, see ``Machine/freeTables(_:until:floor:ceiling:_:)``.
+  struct Tables: Hashable, Sendable {
+    var pages: Range<Int>
+    let floor: Int
+    let ceiling: Int
   }
 
   let areas: [MemoryArea]
-  let floor: Int
-  let ceiling: Int
   let endsProcess: Bool
+  /// Whose tables are still there.
+  var tables: [Tables]
   package var gather: PageGather
   package var phase: Phase
   var index = 0
@@ -67,7 +76,8 @@ extension Machine {
     spaces[space].areas.removeSubrange(first..<last)
     return .success(
       Unmapping(
-        areas: removed, floor: floor, ceiling: ceiling, endsProcess: pages == nil,
+        areas: removed, endsProcess: pages == nil,
+        tables: tableRanges(removed, floor: floor, ceiling: ceiling),
         gather: PageGather(space: space),
         phase: removed.first.map { .zap(page: $0.start) } ?? .finish))
   }
@@ -88,16 +98,28 @@ extension Machine {
       }
       return false
     case .tables:
-      freeTables(
-        of: unmapping.areas, floor: unmapping.floor, ceiling: unmapping.ceiling, &unmapping.gather)
-      unmapping.phase = .finish
+      // Those of one step go together, and so do those of up to 16 GiB in a slice.
+      freeTables(&unmapping, pages: pages == 1 ? .max : max(pages, 1 << 22))
+      if unmapping.tables.isEmpty { unmapping.phase = .finish }
       return false
     case .finish:
       finish(&unmapping.gather)
-      let space = unmapping.gather.space
-      for area in unmapping.areas { forget(space, area) }
-      if unmapping.endsProcess { end(space, unmapping.areas) }
+      unmapping.phase = .forget(area: 0, page: 0)
+      if pages > 1 { return false }
+      while !advance(&unmapping, pages: .max) {}
       return true
+    case .forget(let index, let page):
+      let space = unmapping.gather.space
+      guard index < unmapping.areas.count else {
+        if unmapping.endsProcess { end(space, unmapping.areas) }
+        return true
+      }
+      if let next = forget(space, unmapping.areas[index], from: page, pages: pages) {
+        unmapping.phase = .forget(area: index, page: next)
+      } else {
+        unmapping.phase = .forget(area: index + 1, page: 0)
+      }
+      return false
     }
   }
 
@@ -118,14 +140,35 @@ extension Machine {
     if frame != 0 { freeFolio(Folio(PFN(frame), order: 0)) }
     spaces[space].root = 0
     spaces[space].isAlive = false
+    // Its files are closed last, among them that of the VM.
+    freeHashTable(of: space)
   }
 
-  /// Areas that lie within 2 MiB of each other are treated as one.
+  /// Gathers the tables of about `pages` pages.
+  private mutating func freeTables(_ unmapping: inout Unmapping, pages: Int) {
+    guard let part = unmapping.tables.first else { return }
+    let span = 1 << PageTableLevel.pud.order
+    let border =
+      pages < part.pages.count
+      ? (part.pages.lowerBound + pages) & ~(span - 1) : part.pages.upperBound
+    let end = border > part.pages.lowerBound ? border : part.pages.upperBound
+    freeTables(
+      part.pages.lowerBound..<end, until: part.pages.upperBound, floor: part.floor,
+      ceiling: part.ceiling, &unmapping.gather)
+    if end < part.pages.upperBound {
+      unmapping.tables[0].pages = end..<part.pages.upperBound
+    } else {
+      unmapping.tables.removeFirst()
+      if pages == .max { freeTables(&unmapping, pages: pages) }
+    }
+  }
+
+  /// The ranges of pages whose tables go together: areas that lie within 2 MiB of each other are
+  /// treated as one.
   ///
   /// Kernel: `free_pgtables()`.
-  package mutating func freeTables(
-    of areas: [MemoryArea], floor: Int, ceiling: Int, _ gather: inout PageGather
-  ) {
+  private func tableRanges(_ areas: [MemoryArea], floor: Int, ceiling: Int) -> [Unmapping.Tables] {
+    var ranges: [Unmapping.Tables] = []
     var index = 0
     while index < areas.count {
       let start = areas[index].start
@@ -137,20 +180,38 @@ extension Machine {
         end = areas[index].end
         index += 1
       }
-      freeTables(
-        start..<end, floor: floor, ceiling: index < areas.count ? areas[index].start : ceiling,
-        &gather)
+      let roof = index < areas.count ? areas[index].start : ceiling
+      if let pages = tablePages(start..<end, floor: floor, ceiling: roof) {
+        ranges.append(Unmapping.Tables(pages: pages, floor: floor, ceiling: roof))
+      }
     }
+    return ranges
   }
 
-  /// What a removed area held besides pages.
-  private mutating func forget(_ space: Int, _ area: MemoryArea) {
-    if area.flags.contains(.locked) { spaces[space].lockedPages -= area.pages }
-    guard let file = area.file else { return }
-    closeHugeArea(area)
-    if !spaces[space].areas.contains(where: { $0.file == file }) {
-      files[file].spaces.removeAll { $0 == space }
+  /// Drops what a removed area held besides pages, a file without other users in parts.
+  ///
+  /// - Parameter page: Where the file's part of this call begins; 0 is the first call.
+  /// - Returns: Where the next part begins, or nil when nothing is left.
+  private mutating func forget(
+    _ space: Int, _ area: MemoryArea, from page: Int, pages: Int
+  ) -> Int? {
+    if page == 0 {
+      if area.flags.contains(.locked) { spaces[space].lockedPages -= area.pages }
+      guard let file = area.file else { return nil }
+      closeHugeArea(area)
+      if !spaces[space].areas.contains(where: { $0.file == file }) {
+        files[file].spaces.removeAll { $0 == space }
+      }
+      if files[file].isHugetlb || pages == .max || files[file].users > 1 {
+        dropUser(file)
+        return nil
+      }
+      files[file].users -= 1
     }
-    dropUser(file)
+    guard let file = area.file else { return nil }
+    let limit = files[file].chunks.count << 9
+    let end = min(limit, page + pages)
+    truncate(file, page..<end)
+    return end < limit ? end : nil
   }
 }

@@ -276,42 +276,51 @@ extension Machine {
 
   // MARK: Tables
 
-  /// Gathers the tables under `pages` that no other area needs.
-  ///
-  /// Kernel: `free_pgd_range()`, mm/memory.c.
+  /// The pages of a range whose tables no other area needs, or nil.
   ///
   /// - Parameter floor: Where the area below ends, 0 without one.
   /// - Parameter ceiling: Where the area above starts, or the end of user space.
-  package mutating func freeTables(
-    _ pages: Range<Int>, floor: Int, ceiling: Int, _ gather: inout PageGather
-  ) {
+  func tablePages(_ pages: Range<Int>, floor: Int, ceiling: Int) -> Range<Int>? {
     var start = pages.lowerBound & ~511
     if start < floor { start += 512 }
     let roof = ceiling & ~511
     let end = pages.upperBound > roof ? (pages.upperBound - 1) & ~511 : pages.upperBound
-    if start >= end { return }
+    return start < end ? start..<end : nil
+  }
+
+  /// Gathers the tables under a part of such a range, from its beginning on; upper tables go with the
+  /// last of their pages.
+  ///
+  /// Kernel: `free_pgd_range()`, mm/memory.c.
+  ///
+  /// - Parameter end: Where the whole range ends.
+  mutating func freeTables(
+    _ pages: Range<Int>, until end: Int, floor: Int, ceiling: Int, _ gather: inout PageGather
+  ) {
     freeTables(
-      spaces[gather.space].root, .pgd, start..<end, floor: floor, ceiling: ceiling, &gather)
+      spaces[gather.space].root, .pgd, pages, until: end, floor: floor, ceiling: ceiling, &gather)
   }
 
   private mutating func freeTables(
-    _ table: Int, _ level: PageTableLevel, _ pages: Range<Int>, floor: Int, ceiling: Int,
-    _ gather: inout PageGather
+    _ table: Int, _ level: PageTableLevel, _ pages: Range<Int>, until end: Int, floor: Int,
+    ceiling: Int, _ gather: inout PageGather
   ) {
     guard let below = PageTableLevel(rawValue: level.rawValue - 1) else { return }
     let span = 1 << level.order
     var page = pages.lowerBound
     while page < pages.upperBound {
-      let next = min((page & ~(span - 1)) + span, pages.upperBound)
+      let border = (page & ~(span - 1)) + span
+      let next = min(border, pages.upperBound)
       let slot = table * PageTables.entriesPerTable + page >> level.order & 511
       let entry = pageTables[slot]
       if entry.isTable {
         let covers =
-          page & ~(span - 1) >= floor && !(next > ceiling & ~(span - 1))
+          page & ~(span - 1) >= floor && !(min(border, end) > ceiling & ~(span - 1))
         if below > .pte {
-          freeTables(entry.table, below, page..<next, floor: floor, ceiling: ceiling, &gather)
+          freeTables(
+            entry.table, below, page..<next, until: end, floor: floor, ceiling: ceiling, &gather)
         }
-        if below == .pte || covers {
+        if next == min(border, end), below == .pte || covers {
           pageTables[slot] = .none
           removeTable(entry.table, &gather)
         }

@@ -61,7 +61,7 @@ extension Machine {
 
   /// Whether a request may take blocks of CMA pageblocks (rule P2.30).
   func mayUseCMA(_ request: AllocationRequest) -> Bool {
-    request.type == .movable && hasCMA && !request.avoidsCMA
+    request.type == .movable && borrowsFromCMA && !request.avoidsCMA
   }
 
   /// The flags of the first attempt (rules A2.8, A2.9).

@@ -28,7 +28,7 @@ extension Machine {
         continue
       }
       removeFree(zone, pfn, order: state.order)
-      insertFree(zone, pfn, order: state.order, new, atTail: true)
+      insertFree(zone, pfn, order: state.order, new, atTail: movesToTail)
       account(zone, -(1 << state.order), old)
       account(zone, 1 << state.order, new)
       at += 1 << state.order

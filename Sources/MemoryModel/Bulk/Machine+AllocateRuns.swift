@@ -43,7 +43,8 @@ extension Machine {
     let first = runs.count
     let filtered = scoped(gfp, inPinScope, isSlow: false)
     let request =
-      handlesRuns && isPlainScope(inPinScope) ? request(order: 0, gfp: filtered, node: node ?? cpuNodes[currentCPU]) : nil
+      handlesRuns && isPlainScope(inPinScope)
+      ? request(order: 0, gfp: filtered, node: node ?? cpuNodes[currentCPU]) : nil
     var left = count
     while left > 0 {
       // The injected failure counts calls.

@@ -48,7 +48,8 @@ public struct OperationCosts: Sendable, Hashable {
   public var rows: [(name: String, count: Int)] {
     [
       ("calls", calls), ("walks", walks), ("entry_reads", entryReads),
-      ("pin_atomics", pinAtomics), ("array_writes", arrayWrites), ("records", records), ("rescan_reads", rescanReads),
+      ("pin_atomics", pinAtomics), ("array_writes", arrayWrites), ("records", records),
+      ("rescan_reads", rescanReads),
       ("lookups", lookups), ("unpin_atomics", unpinAtomics), ("local_drains", localDrains),
       ("full_drains", fullDrains), ("rounds", rounds), ("faults", faults),
       ("migrated_pages", migratedPages),

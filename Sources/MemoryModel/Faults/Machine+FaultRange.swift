@@ -36,10 +36,14 @@ extension Machine {
           run.done = page - pages.lowerBound
           continue
         }
-        var filled = fillEmpty(
-          space, index, page..<end, access, inPinScope: inPinScope, writes: writes,
-          isLarge: isLarge, &run)
-        if filled == 0, run.refusal == nil {
+        // Where no table is, a huge page may come, one fault at a time.
+        let hasTable = pageTables.slot(spaces[space].root, page: page, level: .pte) != nil
+        var filled =
+          hasTable
+          ? fillEmpty(
+            space, index, page..<end, access, inPinScope: inPinScope, writes: writes,
+            isLarge: isLarge, &run) : 0
+        if filled == 0, hasTable, run.refusal == nil {
           filled = fillShmem(
             space, spaces[space].areas[index], page..<end, access, inPinScope: inPinScope,
             writes: writes, isLarge: isLarge, &run)
@@ -153,7 +157,9 @@ extension Machine {
     let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.add.rawValue
     var limit = min(pages.count, 512 - pages.lowerBound & 511)
     limit = min(limit, lruBatchCapacity - lruBatches[batch].count)
-    let scoped = inPinScope || area.flags.contains(.noMovable)
+    // The hint is followed page by page, so no run has one answer.
+    if area.flags.contains(.mightPin), !inPinScope { return 0 }
+    let scoped = inPinScope || isAdvisedScope(area, page: pages.lowerBound)
     let base = regions[region].base
     var state = FrameState(.allocated, order: 0)
     state.owner = UInt8(ascii: "A")

@@ -29,6 +29,8 @@ public struct MemoryFile: Sendable, Equatable {
   public package(set) var cachedPages = 0
   /// Descriptors and areas that keep it; at 0 its pages go.
   var users = 1
+  /// Somebody has it open or mapped.
+  public var isOpen: Bool { users > 0 }
   /// When shmem may use huge pages (rule P2.12).
   public var hugePages = HugePolicy.never
 

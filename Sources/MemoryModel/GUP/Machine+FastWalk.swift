@@ -236,7 +236,8 @@ extension Machine {
     guard let file = mapping.fileIndex else { return false }
     if !flags.contains(.write) {
       // A long-term read of a page-cache page may need a copy, which only the area tells.
-      return (!unshares(anonymous: false) || !flags.isSuperset(of: [.longTerm, .pin])
+      return
+        (!unshares(anonymous: false) || !flags.isSuperset(of: [.longTerm, .pin])
         || entry.flags.contains(.write))
         && files[file].kind != .secret
     }

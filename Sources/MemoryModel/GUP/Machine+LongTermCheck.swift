@@ -47,7 +47,9 @@ extension Machine {
 extension Machine {
   /// How many words from `position` on are pages of order 0 that may stay pinned.
   package mutating func countPinnable(at position: Int, count: Int) -> Int {
-    PinLoop.countAllowed(
+    // The page of zeros lies in an ordinary pageblock.
+    if kernel.pinning.zeroPageUnpinnable { return 0 }
+    return PinLoop.countAllowed(
       pinWords.words.view(), at: position, count: count, pinClasses(kernel.pinning.check))
   }
 

@@ -160,7 +160,7 @@ extension Machine {
   ///
   /// - Returns: How many runs.
   private mutating func dropLeaves(at position: Int, count: Int, isPin: Bool) -> Int {
-    guard geometry.pageblockOrder == 9 else { return 0 }
+    guard geometry.pageblockOrder == 9, !isNoting else { return 0 }
     let done = PinLoop.dropLeaves(
       folios.large.view(), pinWords.words.view(), at: position, count: count,
       frames.blockStateView(), isPin: isPin)

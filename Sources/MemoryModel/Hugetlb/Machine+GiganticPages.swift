@@ -61,9 +61,10 @@ extension Machine {
     let others = gfp.contains(.thisNode) ? [] : nodesWithMemory.filter { $0 != node }
     for home in [node] + others {
       guard !isCMAMutexHeld, let area = hugetlbArea(node: home) else { continue }
-      let result = takeIdleCMA(
+      var call = CMAAllocation(
         area: area, pages: 1 << order, alignment: order, noWarn: gfp.contains(.noWarn))
-      if let pfn = result.pfn {
+      if call.run(&self) == nil { call.interrupt(&self) }
+      if let pfn = call.outcome?.pfn {
         joinPages(pfn, order: order)
         return .page(pfn)
       }
@@ -95,10 +96,12 @@ extension Machine {
       while start + pages <= span.end {
         let range = PFNRange(start, start + pages)
         start += pages
-        guard mayBecomeGigantic(range, zone),
-          takeIdle(range, .contiguousPages, owner: UInt8(ascii: "K")) == nil
-        else { continue }
-        return PFN(range.start)
+        guard mayBecomeGigantic(range, zone) else { continue }
+        var call = ContiguousAllocation(
+          range, .contiguousPages, owner: UInt8(ascii: "K"), noWarn: gfp.contains(.noWarn))
+        // It waits only for folios that somebody has isolated, and that is a page in use, too.
+        if call.run(&self) == nil { call.interrupt(&self) }
+        if call.outcome?.refusal == nil { return PFN(range.start) }
       }
     }
     return nil

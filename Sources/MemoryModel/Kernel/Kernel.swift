@@ -56,6 +56,17 @@ public struct Kernel: Sendable, Equatable {
   /// 6.1.192 has the later rules for everything else.
   public var hasAtomicBit = false
 
+  /// Whether a contiguous allocation whose last test fails says so in the log (up to 5.13, rule P5.16).
+  public var logsBusyRanges = false
+  /// Whether madvise() knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN, which were proposed and
+  /// never merged (rules P9.20, P9.22).
+  public var hasMovableAdvice = false
+  /// Of a hundred pages with MADV_MIGHT_PIN, those for which the kernel follows the hint (rule P9.22).
+  public var mightPinPercent = 100
+  /// A kernel parameter that was proposed: nobody borrows from CMA, so its pages stay free until
+  /// `cma_alloc()` wants them (rule P9.24).
+  public var disablesCMABorrowing = false
+
   /// How it pins for long, and migrates.
   public var pinning = PinningRules()
   /// What keeps tasks from harming each other.

@@ -72,6 +72,23 @@ public struct KernelSwitch: Sendable {
   }
 }
 
+extension Kernel {
+  /// Why its switches cannot stand together, in words with the fix; nil when they can.
+  ///
+  /// Three of the allocator's changes came as one, because each needs the others' accounting (rule
+  /// A9.6).
+  public var contradiction: String? {
+    if (fallback == .moveAndRetry) == typesFollowPageblocks {
+      return "alloc_fallback = \"\(fallback.rawValue)\" needs alloc_types_follow_pageblocks = "
+        + "\(fallback != .moveAndRetry)"
+    }
+    if mergesAcrossTypes && typesFollowPageblocks {
+      return "alloc_merges_across_types = true needs alloc_types_follow_pageblocks = false"
+    }
+    return nil
+  }
+}
+
 extension KernelSwitch {
   public static let all: [KernelSwitch] = longTerm + gup + others + allocator
 
@@ -242,6 +259,22 @@ extension KernelSwitch {
     KernelSwitch(
       "alloc_atomic_bit", \.hasAtomicBit, "__GFP_ATOMIC exists.", rule: "A9.8",
       readAt: "Machine+Watermarks"),
+    KernelSwitch(
+      "log_busy_ranges", \.logsBusyRanges,
+      "A contiguous allocation that fails says which range is busy.", rule: "P5.16",
+      readAt: "Machine.logBusyRange(_:)"),
+    KernelSwitch(
+      "madv_nomovable", \.hasMovableAdvice,
+      "madvise knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN; never merged.",
+      rule: "P9.20", readAt: "Machine.advisePlacement(_:_:_:)"),
+    KernelSwitch(
+      "madv_might_pin", \.mightPinPercent, [0, 10, 25, 50, 75, 90, 100],
+      "Of a hundred pages with MADV_MIGHT_PIN, those for which the hint is followed.",
+      rule: "P9.22", readAt: "Machine.isAdvisedScope(_:page:)"),
+    KernelSwitch(
+      "cma_disable_borrow", \.disablesCMABorrowing,
+      "Nobody borrows pages of CMA; never merged.", rule: "P9.24",
+      readAt: "Machine.borrowsFromCMA"),
     KernelSwitch(
       "pcp_regime", \.perCPULists, "How per-CPU lists are sized, filled and flushed.",
       rule: "A9.7", readAt: "Machine+PerCPU"),

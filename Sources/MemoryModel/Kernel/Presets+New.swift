@@ -6,6 +6,7 @@ extension Presets {
       "5.19", from: "5.13", 2022, first: "5.19", ["1c563432588d"], threads: ["001"],
       "isolated pageblocks are forbidden; anonymous memory that is shared is copied for a read pin"
     ) { kernel in
+      kernel.logsBusyRanges = false
       kernel.perCPULists = .lowWatermark
       kernel.cachesHighOrders = true
       kernel.hugeLists = 2

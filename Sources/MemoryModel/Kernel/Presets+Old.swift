@@ -20,6 +20,7 @@ extension Presets {
       kernel.hasAtomicBit = true
       kernel.highAtomicNeedsHigh = false
       kernel.decaysInBatches = false
+      kernel.logsBusyRanges = true
       kernel.nonBlockingTakesHighAtomic = false
       kernel.countsFreeHighAtomic = false
       kernel.limitsHighAtomicStrictly = false

@@ -23,7 +23,8 @@ extension Machine {
     let layout = ZoneLayout(configuration)
     machine.setUpZones(layout)
     try machine.placeCMAAreas(
-      configuration.cmaAreas + configuration.hugetlbCMARequests(), configuration.nodes)
+      configuration.cmaAreas + configuration.hugetlbCMARequests()
+        + configuration.hashTableRequests(), configuration.nodes)
     machine.buildZonelists()
     machine.handOver()
     for zone in 0..<machine.zoneCount { machine.setPerCPUHighAndBatch(zone) }

@@ -19,7 +19,9 @@ extension Machine {
       old.hugeLists == kernel.hugeLists && old.cachesHighOrders == kernel.cachesHighOrders
       && old.perCPULists == kernel.perCPULists
       && old.typesFollowPageblocks == kernel.typesFollowPageblocks
-    if !keepsLists { drainAllPages() }
+    // Where nobody borrows from CMA any more, nobody may find its pages on a CPU's list.
+    let leavesCMA = !old.disablesCMABorrowing && kernel.disablesCMABorrowing
+    if !keepsLists || leavesCMA { drainAllPages() }
     self.kernel = kernel
     guard !keepsLists else { return }
     for cpu in 0..<cpuCount { foldStatistics(cpu: cpu) }

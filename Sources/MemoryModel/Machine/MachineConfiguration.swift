@@ -15,6 +15,9 @@ public struct MachineConfiguration: Sendable {
   public var cmaAreas: [CMARequest] = []
   /// `hugetlb_cma=`: pages that CMA areas keep for gigantic pages (rule P5.30).
   public var hugetlbCMA = HugetlbCMA.total(0)
+  /// `kvm_cma_resv_ratio`: per cent of the memory that a powerpc host in HV mode sets aside for the
+  /// hash page tables of its guests; nil for none (rule P5.20).
+  public var hashTableReserve: Int?
   /// Huge pages that boot takes for hugetlbfs.
   public var hugePages: [HugePageRequest] = []
   /// CONFIG_CMA.

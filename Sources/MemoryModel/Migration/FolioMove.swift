@@ -104,7 +104,11 @@ extension FolioMove {
   /// Restores the source as it was, and frees the destination (`migrate_folio_undo_src()`,
   /// `migrate_folio_undo_dst()`).
   mutating func undo(_ machine: inout Machine, isLocked: Bool = true) {
-    for place in places { machine.endMigrationEntry(place, from: source, to: source) }
+    if !places.isEmpty {
+      for place in machine.migrationEntries(of: source, owner: source) {
+        machine.endMigrationEntry(place, from: source, to: source)
+      }
+    }
     if isLocked { machine.setFlags(source.head, remove: .locked) }
     if let destination {
       machine.setFlags(destination.head, remove: .locked)
@@ -144,6 +148,12 @@ extension FolioMove {
       if index + 1 < places.count {
         stage = .install(index + 1)
       } else {
+        // A fork may have copied an entry meanwhile.
+        places = machine.migrationEntries(of: source, owner: destination)
+        if !places.isEmpty {
+          stage = .install(0)
+          return .running
+        }
         machine.moveUnknownMappings(from: source, to: destination)
         stage = .unlock
       }

@@ -29,6 +29,13 @@ struct HugetlbMigration: Hashable, Sendable {
     self.others = others
   }
 
+  /// Takes the folios off the list that were not tried in this pass.
+  mutating func cut() -> [PFN] {
+    let untried = Array(list[min(list.count, index + (current == nil ? 0 : 1))...])
+    list.removeLast(untried.count)
+    return untried
+  }
+
   /// One step of a folio, or the end of a pass.
   ///
   /// - Returns: Whether all is done.

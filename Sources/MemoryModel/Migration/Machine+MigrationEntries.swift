@@ -61,12 +61,10 @@ extension Machine {
   /// Kernel: `try_to_migrate_one()`, mm/rmap.c: m3 to m5 of rule P10.3.
   package mutating func beginMigrationEntry(_ mapping: Mapping, of folio: Folio) -> Bool {
     var entry = pageTables[mapping.slot]
+    // Unmapped since the mappings were looked up.
+    guard entry.isPresent, folio.contains(entry.pfn) else { return true }
     let isAnonymous = folios.owner(folio).mapping.isAnonymous
-    if isAnonymous && entry.flags.contains(.exclusive) && folios.pins(folio) > 0,
-      kernel.protections.refusesPinnedEntries
-    {
-      return false
-    }
+    if isAnonymous && entry.flags.contains(.exclusive) && folios.pins(folio) > 0 { return false }
     if entry.flags.contains(.dirty) { setFlags(folio.head, insert: .dirty) }
     entry.flags = entry.flags.subtracting(.present).union(.migration)
     pageTables[mapping.slot] = entry
@@ -89,6 +87,8 @@ extension Machine {
   /// Kernel: `remove_migration_pte()`, mm/migrate.c: m11 of rule P10.3.
   package mutating func endMigrationEntry(_ mapping: Mapping, from old: Folio, to new: Folio) {
     var entry = pageTables[mapping.slot]
+    // Unmapped meanwhile, with the process or without.
+    guard entry.isMigration, old.contains(entry.pfn) else { return }
     let page = new.head + (entry.pfn.index - old.head.index)
     entry = PageTableEntry(page, entry.flags.subtracting(.migration).union(.present))
     pageTables[mapping.slot] = entry

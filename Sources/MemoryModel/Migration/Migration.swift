@@ -17,7 +17,9 @@ public struct Migration: ExplorableOperation {
   let target: MigrationTarget
   let mode: MigrateMode
 
-  private enum Phase: Sendable { case start, hugetlb, gather, async, each, split, classic, finish, done }
+  private enum Phase: Sendable {
+    case start, hugetlb, gather, async, each, split, classic, finish, done
+  }
 
   private var phase = Phase.start
   private var counts = MigrationCounts()
@@ -72,9 +74,25 @@ public struct Migration: ExplorableOperation {
     return phase == .done ? .finished : .running
   }
 
+  /// Ends it early: what is under way is finished, what was not begun stays isolated.
+  ///
+  /// The kernel's `migrate_pages()` looks at no signal and would go on to its end, which may be
+  /// seconds away.
   public mutating func interrupt(_ machine: inout Machine) {
-    // migrate_pages() looks at no signal: it runs to its end, which passes bound.
-    while advance(&machine, .slice) != .finished {}
+    if phase == .start {
+      outcome = Outcome(result: remaining.count, counts: counts)
+      phase = .done
+      return
+    }
+    var untouched = huge?.cut() ?? []
+    while phase == .hugetlb { step(&machine) }
+    if phase == .done { return }
+    untouched += remaining[taken...]
+    remaining = []
+    taken = 0
+    if phase == .gather { phase = .finish }
+    while phase != .done { step(&machine) }
+    remaining += untouched
   }
 
   private mutating func step(_ machine: inout Machine) {

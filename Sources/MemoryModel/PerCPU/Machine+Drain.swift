@@ -42,31 +42,35 @@ extension Machine {
   ///
   /// Kernel: `free_pcppages_bulk()` up to 5.13.
   private mutating func drainInTurn(_ zone: Int, _ local: Int, pages: Int) {
-    let types = 3
+    // With more orders there are more lists (5.14 to 5.17).
+    let lists =
+      kernel.cachesHighOrders || kernel.hugeLists > 0
+      ? PerCPUPages.listCount : 3
     var left = min(pages, perCPU[local].count)
-    var taken: [(pfn: PFN, type: MigrateType)] = []
+    var taken: [(pfn: PFN, order: Int, type: MigrateType)] = []
     var index = 0
     while left > 0 {
       var share = 0
       repeat {
         share += 1
-        index = (index + 1) % types
+        index = (index + 1) % lists
       } while perCPU[local].lists[index].isEmpty
-      if share == types { share = left }
+      if share == lists { share = left }
+      let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
       while left > 0, share > 0, let pfn = frames.last(perCPU[local].lists[index]) {
-        taken.append((pfn, frames.head(pfn).listedType))
-        frames.remove(&perCPU[local].lists[index], pfn, order: 0)
-        frames.clearHead(pfn, order: 0)
-        perCPU[local].count -= 1
-        left -= 1
+        taken.append((pfn, order, frames.head(pfn).listedType))
+        frames.remove(&perCPU[local].lists[index], pfn, order: order)
+        frames.clearHead(pfn, order: order)
+        perCPU[local].count -= 1 << order
+        left -= 1 << order
         share -= 1
       }
     }
     let readsPageblock = zoneTable[zone].isolatedPageblocks > 0
-    for (pfn, remembered) in taken {
+    for (pfn, order, remembered) in taken {
       let type = readsPageblock ? frames.migrateType(pfn) : remembered
-      freeBlock(zone, pfn, order: 0, type)
-      trace.append(TraceEvent(.pagePcpuDrain, pfn, order: 0, UInt32(type.rawValue)))
+      freeBlock(zone, pfn, order: order, type)
+      trace.append(TraceEvent(.pagePcpuDrain, pfn, order: order, UInt32(type.rawValue)))
     }
   }
 

@@ -5,7 +5,9 @@ extension Machine {
   mutating func freePerCPU(_ zone: Int, _ pfn: PFN, order: Int) {
     guard isPerCPUOrder(order) else { return freeOnePage(zone, pfn, order: order) }
     let pageblock = frames.migrateType(pfn)
-    if pageblock == .isolate { return freeOnePage(zone, pfn, order: order) }
+    if pageblock == .isolate || pageblock == .cma && !borrowsFromCMA {
+      return freeOnePage(zone, pfn, order: order)
+    }
     let type = pageblock.isMergeable ? pageblock : .movable
 
     let local = zone * cpuCount + currentCPU

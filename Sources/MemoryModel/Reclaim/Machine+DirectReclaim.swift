@@ -7,7 +7,8 @@ extension Machine {
   mutating func reclaimDirectly(_ request: AllocationRequest) -> Int {
     throttle(request)
     beginShrinkers()
-    trace.append(TraceEvent(.directReclaimBegin, PFN(0), order: request.order, request.gfp.rawValue))
+    trace.append(
+      TraceEvent(.directReclaimBegin, PFN(0), order: request.order, request.gfp.rawValue))
     var control = ReclaimControl(
       request.gfp, order: request.order, highest: request.highest, by: .direct)
     control.goal = ReclaimControl.cluster

@@ -53,6 +53,11 @@ extension Machine {
   /// Whether a process was killed and has not left yet.
   public func isKilled(_ space: Int) -> Bool { spaces[space].isKilled }
 
+  /// Kernel: a write to /proc/PID/oom_score_adj.
+  package mutating func setOOMScoreAdjustment(_ space: Int, _ value: Int) {
+    spaces[space].oomScoreAdjustment = value
+  }
+
   /// The processes that may be killed, oldest first.
   ///
   /// Kernel: `oom_badness()`.

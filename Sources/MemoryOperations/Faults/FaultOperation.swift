@@ -41,7 +41,7 @@ public struct FaultOperation: ExplorableOperation {
   }
 
   public func nextStep(_ machine: borrowing Machine) -> Step {
-    let address = "0x" + String(fault.page << 12, radix: 16)
+    let address = "0x" + String(fault.page << machine.geometry.pageShift, radix: 16)
     switch fault.phase {
     case .start:
       return Step("t1", "handle_mm_fault", "look up \(address) and allocate for it")

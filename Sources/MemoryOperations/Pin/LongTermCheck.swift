@@ -356,7 +356,8 @@ struct LongTermCheck: Hashable, Sendable {
       machine.putBackMovable(list)
       _ = unpinRound(&machine, .max >> 1, &costs)
     case .migrate, .putBack:
-      while result == nil { advance(&machine, .slice, &costs) }
+      migration?.interrupt(&machine)
+      putBack(&machine, &costs)
     case .done: break
     }
   }

@@ -9,7 +9,8 @@ public import MemoryModel
 /// Kernel: `gup_fast_fallback()`, `__gup_longterm_locked()`, `__get_user_pages()`, mm/gup.c.
 public struct Pin: ExplorableOperation {
   private enum Phase: Hashable, Sendable {
-    case begin, call, fast, sequence, lock, walk, fault(unshare: Bool), check, finish(Refusal?), done
+    case begin, call, fast, sequence, lock, walk, fault(unshare: Bool), check, finish(Refusal?),
+      done
   }
 
   public let request: PinRequest
@@ -340,7 +341,7 @@ public struct Pin: ExplorableOperation {
   static func refusal(
     _ area: MemoryArea?, _ page: Int, _ flags: GUPFlags, _ machine: borrowing Machine
   ) -> Refusal? {
-    let address = "0x" + String(page << 12, radix: 16)
+    let address = "0x" + String(page << machine.geometry.pageShift, radix: 16)
     guard let area else {
       return Refusal(.EFAULT, "nothing is mapped at \(address)", rule: "P3.12")
     }

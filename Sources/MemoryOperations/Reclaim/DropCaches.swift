@@ -6,12 +6,14 @@ public import MemoryModel
 /// Drops what is cached and clean, as a write to /proc/sys/vm/drop_caches does.
 ///
 /// Kernel: `drop_caches_sysctl_handler()`, `drop_pagecache_sb()`, `mapping_try_invalidate()`.
-public struct DropCaches: Operation {
-  public struct Outcome: Sendable, Equatable {
+public struct DropCaches: ExplorableOperation {
+  public struct Outcome: Sendable, Hashable {
     /// Pages that left their caches.
     public var dropped = 0
     /// Pages that stayed: dirty, mapped, pinned or referenced otherwise.
     public var kept = 0
+
+    public init() {}
   }
 
   public private(set) var outcome: Outcome?

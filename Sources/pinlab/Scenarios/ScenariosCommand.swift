@@ -12,7 +12,7 @@ struct ScenariosCommand: ParsableCommand {
       Scenarios are Lua files in folders below Scripts/scenarios of a checkout, or share/pinlab of an \
       installation. Each opens with the question that it answers.
       """,
-    subcommands: [List.self, Run.self, Check.self], defaultSubcommand: List.self)
+    subcommands: [List.self, Run.self, Check.self, Threads.self], defaultSubcommand: List.self)
 
   struct Place: ParsableArguments {
     @Option(help: "The folder of scenarios, when it is not the one beside the program.")
@@ -109,8 +109,10 @@ struct ScenariosCommand: ParsableCommand {
 
     func run() throws {
       var failed = 0
-      let chosen = try place.load().filter { names.isEmpty || names.contains($0.id)
-        || names.contains($0.folder) }
+      let chosen = try place.load().filter {
+        names.isEmpty || names.contains($0.id)
+          || names.contains($0.folder)
+      }
       guard !chosen.isEmpty else {
         complain("pinlab scenarios: there is none of that name; pinlab scenarios lists them")
         throw ExitCode(1)
@@ -136,6 +138,64 @@ struct ScenariosCommand: ParsableCommand {
       Output.write("\(chosen.count - failed) of \(chosen.count) scenarios hold\n")
       Output.flush()
       if failed > 0 { throw ExitCode(1) }
+    }
+  }
+}
+
+extension ScenariosCommand {
+  struct Threads: ParsableCommand {
+    static let configuration = CommandConfiguration(
+      abstract: "What the threads state, with the scenario that shows it, as Markdown.")
+
+    @OptionGroup var place: Place
+
+    private static let names = [
+      "000": "The helper of 2018: get_user_pages_cma_migrate",
+      "001": "The series of December 2020: no pins in ZONE_MOVABLE",
+      "002": "The endless pin of June 2024: THP and the per-CPU lists",
+      "003": "The patch of August 2015: out of CMA before pinning",
+      "004": "The advice of October 2022: MADV_NOMOVABLE",
+    ]
+
+    func run() throws {
+      let scenarios = try place.load()
+      var text = """
+        # What the threads state
+
+        Written by `pinlab scenarios threads` from `Scripts/scenarios/threads.txt`; a test compares it.
+        `pinlab scenarios run S1.9` runs a scenario. One that is not linked is not a script yet.
+
+        """
+      var thread = ""
+      do {
+        let root = try ScenarioFolder.find(place.path)
+        let rows = String(decoding: try Files.read(root + "/threads.txt"), as: UTF8.self)
+        for row in rows.split(separator: "\n") where !row.hasPrefix("#") {
+          let cells = row.split(separator: "|").map { cell in
+            String(String(cell.drop { $0 == " " }.reversed()).drop { $0 == " " }.reversed())
+          }
+          guard cells.count == 4 else {
+            throw FileFailure(path: root + "/threads.txt", reason: "not four cells: \(row)")
+          }
+          if cells[0] != thread {
+            thread = cells[0]
+            text += "\n## \(thread) · \(Self.names[thread] ?? thread)\n\n"
+            text += "| statement | rules | scenario |\n|---|---|---|\n"
+          }
+          let shown = cells[3].split(separator: ",").map { name in
+            let id = String(name.drop { $0 == " " })
+            guard let scenario = scenarios.first(where: { $0.id == id }) else { return id }
+            let file = scenario.path.split(separator: "/").last.map(String.init) ?? ""
+            return "[\(id)](../Scripts/scenarios/\(scenario.folder)/\(file)) \(scenario.title)"
+          }
+          text += "| \(cells[1]) | \(cells[2]) | \(shown.joined(separator: "<br>")) |\n"
+        }
+      } catch let failure as FileFailure {
+        complain("pinlab scenarios: \(failure)")
+        throw ExitCode(1)
+      }
+      Output.write(text)
+      Output.flush()
     }
   }
 }

@@ -64,7 +64,8 @@ struct PageEvents {
       if isReclaiming, event.comm == nil, case .free(let pfn) = request.kind {
         reclaims[reclaims.count - 1].append(
           ForeignRequest.ShrunkPages(pfn, order: request.order))
-      } else if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
+      } else if let running = thread, running.name == event.comm,
+        case .free(let pfn) = request.kind,
         case .thread(let woken, let shrunk) = foreign[running.place].kind
       {
         foreign[running.place].kind = .thread(

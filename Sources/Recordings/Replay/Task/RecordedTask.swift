@@ -30,7 +30,7 @@ struct RecordedTask {
   /// How far the known time of a timer may be off, in ns: it starts at the end of its record.
   static let timerSlack = 2000
 
-  let space: Int
+  var space: Int
   /// The child of a fork.
   var child: Int?
   /// The child has not run yet: its first instruction faults, because a fork copies no mapping of the

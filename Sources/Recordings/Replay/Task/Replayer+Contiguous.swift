@@ -16,6 +16,8 @@ extension Replayer {
   /// Runs `cma_alloc`, `cma_release`, `acr` (alloc_contig_range) or `acr_free` and compares its result,
   /// events, counters and messages.
   mutating func runContiguous(_ record: RecordingRecord) -> Difference? {
+    let outer = machine.enterTask(task?.space)
+    defer { machine.leaveTask(outer) }
     let messages = machine.log.total
     let before = Counters(machine)
     var events = PageEvents(record.ev ?? [], machine, freesRanges: true)
@@ -30,11 +32,11 @@ extension Replayer {
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     if let difference { return difference }
-    let lines = Array(machine.log.lines.suffix(machine.log.total - messages))
-    if lines != record.log ?? [] {
+    let lines = Self.messages(Array(machine.log.lines.suffix(machine.log.total - messages)))
+    let recorded = Self.messages(record.log ?? [])
+    if lines != recorded {
       return (
-        "log " + (record.log ?? []).joined(separator: " / "),
-        "log " + lines.joined(separator: " / ")
+        "log " + recorded.joined(separator: " / "), "log " + lines.joined(separator: " / ")
       )
     }
     return Counters(machine).compare(since: before, record.d ?? [:])
@@ -71,6 +73,21 @@ extension Replayer {
       try machine.freeContiguous(try range(first, pages))
     }
     return nil
+  }
+
+  /// The lines of a log that the model prints, too: what a failed allocation adds, the call trace and
+  /// the state of all memory, is left out, and so are the cpusets that the recorded kernels lack.
+  private static func messages(_ log: [String]) -> [String] {
+    guard let failure = log.firstIndex(where: { $0.contains(": page allocation failure: ") }) else {
+      return log
+    }
+    var rest = log[(failure + 1)...]
+    while let line = rest.first, !line.hasPrefix("cma: ") {
+      if line.contains(": page allocation failure: ") { break }
+      rest.removeFirst()
+    }
+    let text = log[failure].split(separator: ",").prefix(3).joined(separator: ",")
+    return log[..<failure] + [text] + messages(Array(rest))
   }
 
   private func range(_ first: Int, _ pages: Int) throws(MemoryError) -> PFNRange {

@@ -96,6 +96,23 @@ extension Replayer {
     fault.run(&machine)
   }
 
+  /// Whether the OOM killer chose the task, which comes to its end in this record.
+  func endsVictim(_ record: RecordingRecord) -> Bool {
+    guard record.op == "idle", let task else { return false }
+    return machine.isKilled(task.space)
+  }
+
+  /// The task was a child of the process whose two own pages it began with, and which goes on without
+  /// areas of its own.
+  mutating func endVictim(_ events: inout PageEvents) -> Difference? {
+    guard let victim = task?.space, let parent = machine.createSpace(name: "init", charged: false)
+    else { return ("a process", "no room for it") }
+    task?.space = parent
+    var operation = UnmapOperation(
+      space: victim, pages: RecordedTask.programPage + 1..<RecordedTask.stackPage)
+    return run(&operation, &events, .slice)
+  }
+
   /// Puts the untraced pages of new kernel stacks among the requests of others: a thread's stack comes
   /// before the copy of its address space.
   mutating func placeStacks(_ record: RecordingRecord, in foreign: inout [ForeignRequest]) {

@@ -26,10 +26,12 @@ extension Replayer {
   /// Whether a single request, or an idle time, makes the memory manager compact or reclaim.
   private func startsMemoryWork(_ record: RecordingRecord) -> Bool {
     guard ["alloc", "free", "idle"].contains(record.op) else { return false }
+    if endsVictim(record) { return true }
     return (record.ev ?? []).contains { Self.memoryWork.contains($0.key) }
   }
 
-  private static let memoryWork: Set<UInt16> = ["kt", "rb", "kw", "kc", "ks", "wk"].reduce(into: []) {
+  private static let memoryWork: Set<UInt16> = ["kt", "rb", "kw", "kc", "ks", "wk"].reduce(into: [])
+  {
     $0.insert(RecordingEvent.key($1))
   }
 
@@ -188,6 +190,7 @@ extension Replayer {
     case "sel": return compareSelection(record)
     case "tempref": return changeReference(record, 1)
     case "putref": return changeReference(record, -1)
+    case "idle" where endsVictim(record): return endVictim(&events)
     case "drain_lru": machine.drainAllLRU()
     case "drain_lru_local": machine.drainLRU(cpu: machine.currentCPU)
     default: break

@@ -1,7 +1,5 @@
 // Invariant: the bits stay set until the last page is free, so nobody is given a part meanwhile.
 
-public import MemoryModel
-
 /// One call of `cma_release()`: pages are freed one by one, ascending (rule P5.6).
 public struct CMARelease: ExplorableOperation {
   /// Pages freed.

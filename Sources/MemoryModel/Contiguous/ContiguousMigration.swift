@@ -1,5 +1,3 @@
-internal import MemoryModel
-
 // Invariant: `list` holds isolated folios, each with the reference of its isolation, until it is
 // migrated empty or put back; LRU batching is disabled from the first step to `enable`.
 

@@ -1,5 +1,3 @@
-public import MemoryModel
-
 extension Machine {
   /// A call of `cma_alloc()` that has not begun.
   ///

@@ -1,8 +1,6 @@
 // Invariant: between two steps the machine is one that another task may see: pageblocks are isolated
 // or not, never half; pages are on a list or somebody's.
 
-public import MemoryModel
-
 /// One call of `alloc_contig_range()` (rules A6.21, P5.10 to P5.14, and c3 to c11 of P10.4).
 ///
 /// ```
@@ -104,6 +102,7 @@ public struct ContiguousAllocation: ExplorableOperation {
       result.refusal = result.busy.map {
         Refusal(.EBUSY, "\($0) is in use and could not be moved", rule: "A6.12")
       }
+      if result.busy != nil { machine.logBusyRange(outer) }
       phase = result.busy == nil ? .take : .restore(blocks.start)
     case .take:
       outer.end = machine.takeFreeBlocks(of: outer, owner: owner)

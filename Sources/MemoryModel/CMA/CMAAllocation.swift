@@ -1,8 +1,6 @@
 // Invariant: while a call is under way its bits are set from c1 on, and cleared again in the same step
 // that ends it without pages.
 
-public import MemoryModel
-
 /// One call of `cma_alloc()` (rules A6.30, P5.1 to P5.5, P10.4).
 ///
 /// ```
@@ -50,7 +48,7 @@ public struct CMAAllocation: ExplorableOperation {
   private var pfn = TraceEvent.noFrame
   private var refusal: Refusal?
 
-  init(area: Int, pages: Int, alignment: Int, noWarn: Bool) {
+  package init(area: Int, pages: Int, alignment: Int, noWarn: Bool) {
     self.area = area
     self.pages = pages
     self.alignment = alignment

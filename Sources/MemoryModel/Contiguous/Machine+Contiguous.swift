@@ -1,5 +1,3 @@
-public import MemoryModel
-
 extension Machine {
   /// A call of `alloc_contig_range()` that has not begun.
   ///

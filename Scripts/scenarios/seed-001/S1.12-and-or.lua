@@ -1,0 +1,21 @@
+-- S1.12 · AND, or OR?
+-- "CMA and ZONE_MOVABLE", says a reply literally. Which pages are both?
+-- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Rules: P3.54.
+
+local m = machine{ ram = "1G", cma = "128M", movablecore = "256M", thp = "never" }
+local vm = m:guest{ name = "vm0", ram = "400M" }
+vm:populate()
+local at = vm:resident()
+print(("%d pages in CMA, %d in ZONE_MOVABLE"):format(at.cma, at.movable))
+expect("there are some in ZONE_MOVABLE", at.movable > 0, true)
+
+local c = compare({ "5.10", "RFC2020-AND", "RFC2020-OR", "6.12" }, function(fork)
+  return fork:guest("vm0"):pin{ longterm = true, length = "64M" }
+end, { start = m })
+print(c)
+expect("AND: pages moved", c:row("RFC2020-AND").moved, 0)
+expect("OR: pages left in ZONE_MOVABLE", c:row("RFC2020-OR").pinned_movable, 0)
+expect("OR: pages left in CMA", c:row("RFC2020-OR").pinned_cma, 0)
+expect("5.10 forbids CMA alone", c:row("5.10").pinned_cma, 0)
+expect("6.12 as OR", c:row("6.12").pinned_movable + c:row("6.12").pinned_cma, 0)

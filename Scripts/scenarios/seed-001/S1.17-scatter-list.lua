@@ -1,0 +1,19 @@
+-- S1.17 · a few megabytes
+-- "The scatter list for 300 GB is a few meg." And a list of page pointers?
+-- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Rules: P7.50 to P7.52.
+
+-- A sample of 1 GiB in 2 MiB pages that do not touch each other; 300 GiB are 300 times as much.
+local m = machine{ ram = "4G" }
+local vm = m:guest{ ram = "1G", placement = "shuffled", seed = 1 }
+vm:populate()
+local p = vm:pin{ longterm = true, fast = true }
+local bytes = {}
+for i = 1, 6 do
+  local size = p:sizes{ max_segment = "2M" }[i]
+  bytes[size.format] = size.bytes
+  print(("%-8s %8d records %10d bytes, for 300 GiB %12d"):format(
+    size.format, size.records, size.bytes, size.bytes * 300))
+end
+expect("page pointers for 300 GiB", bytes.pages * 300, 600 << 20)
+expect("a scatter list of 2 MiB segments", bytes.sg * 300, 153600 * 32)

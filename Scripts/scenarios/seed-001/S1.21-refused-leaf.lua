@@ -1,0 +1,26 @@
+-- S1.21 · a leaf that is refused
+-- From 6.6 on the slow walk takes a whole leaf at once. May it do so with a huge page in CMA?
+-- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE" (batching the slow walk).
+-- Rules: P3.23.
+
+local m = machine{ ram = "1G", cma = "640M" }
+local vm = m:guest{ name = "vm0", ram = "2M" }
+vm:populate()
+expect("the huge page lies in CMA", vm:resident().cma, 512)
+
+local kernels = { "6.3", "6.6", "6.9", "6.10", "6.12" }
+local whole = compare(kernels, function(fork)
+  return fork:guest("vm0"):pin{ longterm = true }
+end, { start = m })
+print(whole)
+for _, name in ipairs{ "6.6", "6.9" } do
+  expect(name .. ": the huge page", whole:row(name).errno, "EFAULT")
+  expect(name .. ": pages moved", whole:row(name).moved, 0)
+end
+for _, name in ipairs{ "6.3", "6.10", "6.12" } do
+  expect(name .. ": pages moved", whole:row(name).moved, 512)
+end
+local one = compare(kernels, function(fork)
+  return fork:guest("vm0"):pin{ longterm = true, length = "4K" }
+end, { start = m })
+for i = 1, #one do expect(one[i].kernel .. ": one page of it moves all", one[i].moved, 512) end

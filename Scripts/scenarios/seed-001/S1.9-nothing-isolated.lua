@@ -1,0 +1,22 @@
+-- S1.9 · success with a page in CMA
+-- A page in CMA is off its list, because compaction holds it. Nothing can be isolated: is all well
+-- then?
+-- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Rules: P3.43, P3.47, P3.50, P3.51.
+
+local m = machine{ ram = "1G", cma = "640M", thp = "never" }
+local vm = m:guest{ name = "vm0", ram = "4K" }
+vm:populate()
+m:isolate(vm:page(0), "compaction")
+
+local c = compare({ "5.1", "5.10", "5.12.5", "5.13", "6.9", "6.14", "6.12" }, function(fork)
+  return fork:guest("vm0"):pin{ longterm = true }
+end, { start = m })
+print(c)
+for _, name in ipairs{ "5.1", "5.10", "6.14" } do
+  expect(name .. ": pages pinned in CMA", c:row(name).pinned_cma, 1)
+end
+for _, name in ipairs{ "5.12.5", "5.13", "6.9", "6.12" } do
+  expect(name .. ": it spins until somebody puts the page back", c:row(name).errno, "EINTR")
+  expect(name .. ": pages pinned", c:row(name).pinned, 0)
+end

@@ -1,0 +1,19 @@
+-- S3.2 · the patch of 2015
+-- Ten pages in CMA leave their list, an empty list is migrated, and the pages are taken again. What moved?
+-- Thread: linuxppc-dev, August 2015, "Move pages from CMA before pinning".
+-- Rules: P3.10.
+
+local m = machine{ ram = "1G", cma = "640M", thp = "never" }
+local vm = m:guest{ name = "vm0", ram = "40K" }
+vm:populate()
+expect("pages in CMA", vm:resident().cma, 10)
+local c = compare({ "4.2", "RFC2015", "4.9ppc", "6.12" }, function(fork)
+  local map = fork:guest("vm0"):spapr():map{}
+  return { moved = map.migrated, corrupted = map.corrupted }
+end, { start = m })
+print(c)
+expect("RFC2015: pages moved", c:row("RFC2015").moved, 0)
+expect("RFC2015: pages off their list, with their flag (I4)", c:row("RFC2015").corrupted, 10)
+expect("RFC2015: pages pinned in CMA", c:row("RFC2015").pinned_cma, 10)
+expect("4.9: pages moved", c:row("4.9ppc").moved, 10)
+expect("4.9: pages pinned in CMA", c:row("4.9ppc").pinned_cma, 0)

@@ -1,0 +1,218 @@
+internal import LuaBridge
+internal import MemoryModel
+internal import MemoryRender
+
+extension MemoryLibrary {
+  static func fileType() -> LuaType {
+    LuaType(
+      "file", MachineObject.self, doc: "A file on a disk, as far as the page cache knows it.",
+      properties: [
+        LuaProperty("name", .string, "Its name.") { call in
+          call.returns(call.object(as: MachineObject.self).machine.files[call.index].name)
+        },
+        LuaProperty("size", .integer(), "Bytes.") { call in
+          let object = call.object(as: MachineObject.self)
+          call.returns(
+            object.machine.files[call.index].pages << object.machine.geometry.pageShift)
+        },
+        LuaProperty("cached", .integer(), "Pages in the page cache.") { call in
+          call.returns(call.object(as: MachineObject.self).machine.files[call.index].cachedPages)
+        },
+      ],
+      methods: [fileRead, fileWrite, fileSync, filePage, fileUnlink],
+      display: { handle in
+        let object = handle.owner(as: MachineObject.self)
+        let file = object.machine.files[handle.index]
+        return "file \(file.name): \(formatSize(file.pages << object.machine.geometry.pageShift)), "
+          + "\(file.cachedPages) pages cached"
+      },
+      isLive: { handle in
+        let object = handle.owner(as: MachineObject.self)
+        return object.machine.files.indices.contains(handle.index)
+          && object.machine.files[handle.index].isOpen
+      })
+  }
+
+  private static func rangeParameters() -> [LuaParameter] {
+    [
+      LuaParameter("from", .size(), default: "the start", "An offset into the file."),
+      LuaParameter("length", .size(1...Int64.max), default: "up to the end", "How much."),
+    ]
+  }
+
+  private static func pages(_ call: borrowing LuaCall, _ object: MachineObject) -> Range<Int> {
+    let shift = object.machine.geometry.pageShift
+    let size = object.machine.files[call.index].pages
+    let from = min(call.integer(0, default: 0), size << shift)
+    let length = call.isGiven(1) ? min(call.integer(1), size << shift - from) : size << shift - from
+    let first = from >> shift
+    return first..<max(first, (from + length + (1 << shift - 1)) >> shift)
+  }
+
+  /// Runs an access in pieces, so that a script can be stopped between them.
+  private static func access(
+    _ call: borrowing LuaCall, _ body: (MachineObject, Range<Int>) -> FaultRun
+  ) throws(LuaFailure) {
+    let object = call.object(as: MachineObject.self)
+    let all = pages(call, object)
+    var done = 0
+    var refusal: Refusal?
+    try OperationRunner.perform(object) {
+      while done < all.count, refusal == nil {
+        let first = all.lowerBound + done
+        let run = body(object, first..<min(first + 1024, all.upperBound))
+        done += run.done
+        refusal = run.refusal
+        object.machine.runBackground()
+        if call.shouldStop() { return }
+      }
+    }
+    if let refusal { return call.refuse(refusal) }
+    call.returns(done)
+  }
+
+  private static var fileRead: LuaFunction {
+    LuaFunction(
+      "read", .positional, rangeParameters(),
+      returns: [LuaResult(.integer(), "Pages read.")],
+      errors: [LuaErrno("ENOMEM", "no memory for the page cache")],
+      doc: "Reads a range: pages that are not cached are, the others were accessed.",
+      kernel: ["filemap_read", "folio_mark_accessed"], rules: ["A7.32", "P1.27"],
+      example: """
+        f = machine{ ram = "64M" }:file{ size = "1M" }
+        f:read() --> 256
+        """
+    ) { call throws(LuaFailure) in
+      let file = call.index
+      try access(call) { object, pages in object.machine.readFile(file, pages) }
+    }
+  }
+
+  private static var fileWrite: LuaFunction {
+    LuaFunction(
+      "write", .positional, rangeParameters(),
+      returns: [LuaResult(.integer(), "Pages written.")],
+      errors: [LuaErrno("ENOMEM", "no memory for the page cache")],
+      doc: "Writes a range: its pages are cached and dirty, so that reclaim passes them by until sync().",
+      kernel: ["generic_perform_write"], rules: ["A7.37"],
+      example: """
+        m = machine{ ram = "64M" }
+        f = m:file{ size = "1M" }
+        f:write()
+        m:drop_caches(1).kept --> 256
+        """
+    ) { call throws(LuaFailure) in
+      let file = call.index
+      try access(call) { object, pages in object.machine.fillFile(file, pages) }
+    }
+  }
+
+  private static var fileSync: LuaFunction {
+    LuaFunction(
+      "sync", returns: [LuaResult(.integer(), "Pages written to the disk.")],
+      doc: "Writes the file's dirty pages to its disk, which takes no time here.",
+      kernel: ["filemap_write_and_wait"], rules: ["A7.37"],
+      example: """
+        f = machine{ ram = "64M" }:file{ size = "1M" }
+        f:write("0", "64K")
+        f:sync() --> 16
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      object.machine.countOperation()
+      call.returns(object.machine.writeBack(call.index))
+    }
+  }
+
+  private static var filePage: LuaFunction {
+    LuaFunction(
+      "page", .positional, [LuaParameter("from", .size(), "An offset into the file.")],
+      returns: [LuaResult(.object("page"), "nil where nothing is cached.")],
+      doc: "The cached page at an offset.", kernel: ["filemap_get_folio"], rules: ["A7.32"],
+      example: """
+        f = machine{ ram = "64M" }:file{ size = "1M" }
+        f:page(0) --> nil
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      let page = call.integer(0) >> object.machine.geometry.pageShift
+      guard let pfn = object.machine.cachedFrame(call.index, page: page) else {
+        return call.returnsNil()
+      }
+      call.returns(LuaHandle("page", object, index: pfn.index))
+    }
+  }
+
+  private static var fileUnlink: LuaFunction {
+    LuaFunction(
+      "unlink",
+      doc: "Deletes the file; its cached pages go. The object is stale afterwards.",
+      kernel: ["truncate_inode_pages_final"], rules: ["A7.37"],
+      example: """
+        m = machine{ ram = "64M" }
+        before = m.free
+        f = m:file{ size = "1M" }
+        f:read()
+        f:unlink()
+        m:drain()
+        m.free == before --> true
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      object.machine.countOperation()
+      object.machine.dropUser(call.index)
+    }
+  }
+
+  static func pressureType() -> LuaType {
+    LuaType(
+      "pressure", MachineObject.self, doc: "Memory that m:pressure() took.",
+      properties: [
+        LuaProperty("pages", .integer(), "Pages that it holds.") { call in
+          let object = call.object(as: MachineObject.self)
+          call.returns(object.machine.pressure(call.index)?.pages.count ?? 0)
+        },
+        LuaProperty("bytes", .integer(), "The same in bytes.") { call in
+          let object = call.object(as: MachineObject.self)
+          call.returns(
+            (object.machine.pressure(call.index)?.pages.count ?? 0)
+              << object.machine.geometry.pageShift)
+        },
+        LuaProperty("short", .string, "Why it holds less than was asked for; nil when it does not.") {
+          call in
+          let record = call.object(as: MachineObject.self).machine.pressure(call.index)
+          guard let record, record.pages.count < record.requested else { return call.returnsNil() }
+          call.returns(record.refusal?.message ?? "the script was stopped")
+        },
+      ],
+      methods: [
+        LuaFunction(
+          "release", doc: "Gives the memory back. The object is stale afterwards.",
+          kernel: ["__free_pages"], rules: ["A3.14"],
+          example: """
+            m = machine{ ram = "64M" }
+            p = m:pressure("16M")
+            p.pages --> 4096
+            p:release()
+            """
+        ) { call in
+          let object = call.object(as: MachineObject.self)
+          object.machine.countOperation()
+          object.machine.releasePressure(call.index)
+        }
+      ],
+      display: { handle in
+        let object = handle.owner(as: MachineObject.self)
+        guard let record = object.machine.pressure(handle.index) else {
+          return "pressure #\(handle.index), released"
+        }
+        let size = formatSize(record.pages.count << object.machine.geometry.pageShift)
+        return "pressure #\(record.id): \(size) of \(record.requested) pages"
+          + (record.refusal.map { "; \($0.message)" } ?? "")
+      },
+      isLive: { handle in
+        handle.owner(as: MachineObject.self).machine.pressure(handle.index) != nil
+      },
+      close: { call in call.object(as: MachineObject.self).machine.releasePressure(call.index) })
+  }
+}

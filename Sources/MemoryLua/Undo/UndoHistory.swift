@@ -1,0 +1,129 @@
+internal import MemoryModel
+
+// Invariant: `undone` is empty unless the last thing that changed a machine was an undo or a redo;
+// `bytes` is about what the kept states occupy, and at most `budget` after each statement.
+
+/// The states of a session's machines before the statements that changed them.
+public final class UndoHistory {
+  /// What the kept states may occupy.
+  public var budget: Int
+
+  private struct Change {
+    let object: MachineObject
+    let before: MachineCell
+    let bytes: Int
+  }
+
+  private struct Statement {
+    let text: String
+    var changes: [Change] = []
+    /// Machines that are too large for the budget.
+    var tooLarge: [Int] = []
+    var bytes: Int { changes.reduce(0) { $0 + $1.bytes } }
+  }
+
+  private struct WeakObject { weak var object: MachineObject? }
+
+  private var machines: [WeakObject] = []
+  private var done: [Statement] = []
+  private var undone: [Statement] = []
+  private var current: Statement?
+
+  public init(budget: Int = 256 << 20) { self.budget = budget }
+
+  func add(_ object: MachineObject) {
+    machines.removeAll { $0.object == nil }
+    machines.append(WeakObject(object: object))
+    watch(object)
+  }
+
+  private func watch(_ object: MachineObject) {
+    guard current != nil else { return }
+    object.beforeChange = { [weak self, weak object] machine in
+      guard let self, let object else { return }
+      self.note(object, machine)
+    }
+  }
+
+  /// About the memory that a copy of a machine takes: 40 bytes for a page in use, and what it begins
+  /// with.
+  static func estimate(_ machine: borrowing Machine) -> Int {
+    var pages = 0
+    for zone in machine.populatedZones {
+      pages += max(0, machine.zone(zone).present - machine.zone(zone).freePages)
+    }
+    return 2 << 20 + pages * 40
+  }
+
+  private func note(_ object: MachineObject, _ machine: borrowing Machine) {
+    guard current != nil, !machine.isNoting else { return }
+    let bytes = Self.estimate(machine)
+    guard bytes <= budget, let copy = try? machine.fork() else {
+      current?.tooLarge.append(object.number)
+      return
+    }
+    current?.changes.append(Change(object: object, before: MachineCell(copy), bytes: bytes))
+  }
+
+  /// From here on belongs to the next statement.
+  public func begin(_ text: String) {
+    current = Statement(text: text)
+    for machine in machines { if let object = machine.object { watch(object) } }
+  }
+
+  /// Ends a statement.
+  ///
+  /// - Returns: What the user should know: states that were dropped or never kept.
+  public func end() -> [String] {
+    for machine in machines { machine.object?.beforeChange = nil }
+    guard let statement = current else { return [] }
+    current = nil
+    var notes: [String] = []
+    for number in statement.tooLarge {
+      notes.append(
+        "machine #\(number) holds more than the \(megabytes(budget)) that undo keeps: this cannot be "
+          + "undone")
+    }
+    if !statement.tooLarge.isEmpty {
+      // An undo across it would mix states of different moments.
+      done.removeAll()
+      undone.removeAll()
+    }
+    guard !statement.changes.isEmpty, statement.tooLarge.isEmpty else { return notes }
+    undone.removeAll()
+    done.append(statement)
+    var dropped = 0
+    while done.count > 1, done.reduce(0, { $0 + $1.bytes }) > budget {
+      done.removeFirst()
+      dropped += 1
+    }
+    if dropped > 0 {
+      notes.append(
+        "undo keeps \(megabytes(budget)): the oldest \(dropped == 1 ? "state is" : "\(dropped) states are") "
+          + "dropped")
+    }
+    return notes
+  }
+
+  private func megabytes(_ bytes: Int) -> String { "\(bytes >> 20) MiB" }
+
+  /// Takes the last statement that changed a machine back.
+  ///
+  /// - Returns: Its text, or nil when there is none.
+  public func undo() -> String? { move(from: &done, to: &undone) }
+
+  /// Does again what the last undo took back.
+  public func redo() -> String? { move(from: &undone, to: &done) }
+
+  private func move(from: inout [Statement], to: inout [Statement]) -> String? {
+    guard let statement = from.popLast() else { return nil }
+    for change in statement.changes {
+      change.object.beforeChange = nil
+      change.object.exchange(with: change.before)
+    }
+    to.append(statement)
+    // What the statement with the undo itself began to note is of no use.
+    current?.changes.removeAll()
+    return statement.text
+  }
+}
