@@ -14,14 +14,14 @@ import Testing
       held = m:alloc_pages(2)
       buffer = m:cma_alloc(16)
       late = m:cma_alloc(16)
-      block = #m:memory_blocks()
+      block = m:memory_blocks()[#m:memory_blocks()].block
       """)
   }
 
   @Test(arguments: [
     "m:alloc_pages()", "held:free()", "m:drain()", #"m:drain(m:zone("DMA32"))"#, "m:fold()",
     "m:fold(0)", "m:tick(3)", "m:cma_alloc(16)", "m:cma_alloc(1 << 20)", "buffer:release()",
-    "m:cma():release(late.pfn, 16)", "m:offline(m:memory_blocks()[block].start)",
+    "m:cma():release(late.pfn, 16)", "m:offline(block)",
     "m:hugepages{ count = 2 }", "m:hugepages{ overcommit = 2 }", #"m:thp("never")"#,
     #"m:sysctl("min_free_kbytes", 4096)"#, #"m:guest{ ram = "1M" }"#, "vm:populate()",
     "vm:write()", "vm:read(0)", #"vm:mmap{ length = "4K" }"#, "vm:munmap()", #"vm:mprotect("r")"#,

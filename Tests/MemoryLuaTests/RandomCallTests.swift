@@ -32,10 +32,17 @@ import Testing
     if m.free < 2048 then m = machine{ nodes = { "32M", "32M" }, cpus = 3, cma = "8M" } p = m:page(0) end
     vm = m:guest{ ram = "4M", backing = ({ "anon", "memfd", "file" })[m.operation % 3 + 1] }
     pop = vm:touch(0, "1M")
+    if not vm:page(0) then
+      m = machine{ nodes = { "32M", "32M" }, cpus = 3, cma = "8M" }
+      vm = m:guest{ ram = "4M" }
+      pop = vm:touch(0, "1M")
+    end
     pn = vm:pin{ from = "64K", length = "64K" }
     m:drain_lru()
     fo, tr, iso = m:folio(vm:page(0)), m:temp_ref(vm:page("4K")), m:isolate(vm:page("8K"))
     ex, lr, li = m:why(vm:page(0)), m:lru(), vm:vmas()
+    dv = vm:vfio()
+    mp = dv:map{ length = "64K" }
     kn, cp = kernel("6.12"), compare({ "6.12" }, function(m) end)
     df = m:diff(m:fork())
     ta, xp = step(function() end), explore{ machine = m, tasks = { function() end } }
@@ -66,6 +73,7 @@ import Testing
       "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
       "cma_buffer": "u", "guest": "vm", "population": "pop", "pin": "pn", "folio": "fo",
       "temp_ref": "tr", "isolation": "iso", "explanation": "ex", "lru": "lr", "listing": "li",
+      "device": "dv", "mapping": "mp",
       "task": "ta", "difference": "df", "kernel": "kn", "comparison": "cp",
       "exploration": "xp",
     ]
@@ -73,7 +81,7 @@ import Testing
       return "local x = \(function.name)\(arguments(function, &random))"
     }
     let type = library.types[random.below(library.types.count)]
-    let receiver = random.below(12) == 0 ? "(\(draw(&random)))" : objects[type.name]!
+    let receiver = random.below(12) == 0 ? "(\(draw(&random)))" : objects[type.name] ?? "(nil)"
     switch random.below(type.name == "guest" ? 12 : 5) {
     case 0 where !type.properties.isEmpty:
       return "return \(receiver).\(type.properties[random.below(type.properties.count)].name)"

@@ -19,7 +19,9 @@ final class PopulationObject {
   }
 
   var text: String {
-    var parts = ["\(formatSize(pages * pageSize)) \(verb)", "\(pages) pages"]
+    var parts = [
+      "\(formatSize(pages * pageSize)) \(verb)", "\(pages) page\(pages == 1 ? "" : "s")",
+    ]
     func share(_ count: Int) -> String { "(\(formatShare(count, of: max(1, pages))))" }
     if residency.large > 0 {
       parts.append("\(residency.large) in huge pages \(share(residency.large))")

@@ -35,12 +35,14 @@ extension MemoryLibrary {
     if pin.isLongTerm { words.append("longterm") }
     words.append(pin.isWrite ? "write" : "read")
     if pin.isGet { words.append("get") }
-    var text = words.joined(separator: " ") + ": \(pin.pages) pages"
+    var text = words.joined(separator: " ") + ": \(pin.pages) page\(pin.pages == 1 ? "" : "s")"
     if pin.pages < pin.requested { text += " of \(pin.requested)" }
     let rounds = pin.costs.rounds
     if rounds > 0 { text += " in \(rounds) round\(rounds == 1 ? "" : "s")" }
     if pin.costs.migratedPages > 0 { text += ", \(pin.costs.migratedPages) moved" }
-    if pin.costs.faults > 0 { text += ", \(pin.costs.faults) faults" }
+    if pin.costs.faults > 0 {
+      text += ", \(pin.costs.faults) fault\(pin.costs.faults == 1 ? "" : "s")"
+    }
     if let error = pin.shortfall, pin.pages < pin.requested {
       text += ", then \(error.errno.name): \(error.message)"
     }
@@ -58,7 +60,8 @@ extension MemoryLibrary {
     let start = pin.startPage << shift
     let range =
       "[\(start == 0 ? "0" : formatSize(start)), \(formatSize(start + pin.requested << shift)))"
-    var text = "pin #\(pin.id) \(file) \(range) longterm: \(pin.pages) folios"
+    var text =
+      "pin #\(pin.id) \(file) \(range) longterm: \(pin.pages) folio\(pin.pages == 1 ? "" : "s")"
     let rounds = pin.costs.rounds
     text += " in \(rounds) round\(rounds == 1 ? "" : "s")"
     if pin.costs.migratedPages > 0 { text += ", \(pin.costs.migratedPages) pages moved" }

@@ -75,7 +75,10 @@ public struct Pin: ExplorableOperation {
     let outer = machine.enterTask(request.space)
     defer { machine.leaveTask(outer) }
     switch phase {
-    case .begin: begin(&machine)
+    case .begin:
+      begin(&machine)
+      // One step: nothing of the machine is looked at before the first call begins.
+      if case .call = phase { beginCall(&machine, pace) }
     case .call: beginCall(&machine, pace)
     case .fast: if pace == .step { stepFast(&machine) } else { walkFast(&machine) }
     case .sequence: endFast(&machine)
@@ -600,7 +603,9 @@ public struct Pin: ExplorableOperation {
   public func nextStep(_ machine: borrowing Machine) -> Step {
     let address = "0x" + hexAddress
     switch phase {
-    case .begin, .call: return Step("g0", request.entryPoint.rawValue, "check the arguments")
+    case .begin: return Step("g0", request.entryPoint.rawValue, "check the arguments")
+    case .call:
+      return Step("g0", request.entryPoint.rawValue, "begin the call for \(address) and on")
     case .fast:
       return (grab ?? FastGrab(page: page, limit: endPage)).nextStep
     case .sequence:
