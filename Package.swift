@@ -25,6 +25,8 @@ let package = Package(
     .target(name: "MemoryExploration", dependencies: ["MemoryModel", "MemoryOperations"]),
     // Guests: processes with RAM; what their pins look like and cost, and why a page is where it is.
     .target(name: "MemoryGuests", dependencies: ["MemoryModel", "MemoryOperations"]),
+    // Those who pin for devices: VFIO, iommufd, RDMA, io_uring, powerpc's registrations.
+    .target(name: "MemoryDevices", dependencies: ["MemoryModel", "MemoryOperations"]),
     // /proc texts and maps, drawn from the state of a machine.
     .target(name: "MemoryRender", dependencies: ["MemoryModel"]),
     // zlib, because recordings are gzip files.
@@ -41,7 +43,8 @@ let package = Package(
     .target(
       name: "MemoryLua",
       dependencies: [
-        "MemoryModel", "MemoryOperations", "MemoryExploration", "MemoryGuests", "MemoryRender",
+        "MemoryModel", "MemoryOperations", "MemoryExploration", "MemoryGuests", "MemoryDevices",
+        "MemoryRender",
         "Recordings", "LuaBridge",
       ]),
     // The library product: a session inside another Swift program.

@@ -489,12 +489,13 @@ void gate_check_arguments(lua_State *L, const gate_function *f, int first, int c
                  count);
 }
 
-gate_object *gate_check_self(lua_State *L, const gate_function *f, int index) {
+gate_object *gate_check_self(lua_State *L, const gate_function *f, int index, bool resumed) {
   gate_object *self = gate_to_object(L, index);
   if (__builtin_expect(!self || self->type != f->owner, 0))
     luaL_error(L, "'%s' is a method of %s: write object:%s(…), got %s for the object", f->name,
                f->owner->name, f->name, gate_describe(L, index));
-  if (__builtin_expect(!self->object || self->type->is_live, 0))
+  // What the call itself gave back in an earlier part may be gone.
+  if (__builtin_expect((!self->object || self->type->is_live) && !resumed, 0))
     check_live(L, "the object", f->name, self);
   return self;
 }

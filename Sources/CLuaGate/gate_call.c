@@ -186,7 +186,7 @@ static int enter(lua_State *L, const gate_function *f, int first, int count, int
   gate_object *self = NULL;
   int argument = first;
   if (f->owner) {
-    self = gate_check_self(L, f, first);
+    self = gate_check_self(L, f, first, slot != 0);
     argument++;
     count--;
   }

@@ -115,6 +115,101 @@ static int close(lua_State *L) {
   return 2;
 }
 
+// ---- Coroutines of the host --------------------------------------------------------------------
+
+// Slot 1 the request: a registry reference, replaced by that of the coroutine.
+static int make(lua_State *L) {
+  int32_t *request = lua_touserdata(L, 1);
+  lua_State *co = lua_newthread(L);
+  lua_rawgeti(L, LUA_REGISTRYINDEX, *request);
+  lua_xmove(L, co, 1);
+  *request = luaL_ref(L, LUA_REGISTRYINDEX);
+  return 0;
+}
+
+int32_t gate_coroutine(gate_call *call, int32_t reference) {
+  lua_State *L = call->L;
+  if (!lua_checkstack(L, 8)) return -1;
+  int32_t request = reference;
+  lua_pushcfunction(L, make);
+  lua_pushlightuserdata(L, &request);
+  if (lua_pcall(L, 1, 0, 0) == LUA_OK) return request;
+  lua_pop(L, 1);
+  return -1;
+}
+
+typedef struct arguments {
+  lua_State *co;
+  size_t from, to;
+} arguments;
+
+static int push_arguments(lua_State *L) {
+  arguments *request = lua_touserdata(L, 1);
+  luaL_checkstack(L, (int)(request->to - request->from) + 8, "too many arguments");
+  int top = lua_gettop(L);
+  gate_replay(L, gate_session_of(L), request->from, request->to);
+  int count = lua_gettop(L) - top;
+  luaL_checkstack(request->co, count + 1, "too many arguments");
+  lua_xmove(L, request->co, count);
+  return 0;
+}
+
+int32_t gate_resume_coroutine(gate_call *call, int32_t coroutine, size_t base,
+                              lua_State **thread, int32_t *first, int32_t *count) {
+  lua_State *L = call->L;
+  gate_session *s = call->session;
+  *first = 1;
+  *count = 0;
+  *thread = L;
+  if (!lua_checkstack(L, 8)) return GATE_RUN_FAILED;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, coroutine);
+  lua_State *co = lua_tothread(L, -1);
+  lua_pop(L, 1);  // the registry keeps it
+  if (!co) return GATE_RUN_FAILED;
+  *thread = co;
+  int waiting = lua_status(co) == LUA_YIELD ? 0 : lua_gettop(co) - 1;
+  if (s->arena.count > base) {
+    arguments request = {co, base, s->arena.count};
+    lua_pushcfunction(L, push_arguments);
+    lua_pushlightuserdata(L, &request);
+    int status = lua_pcall(L, 1, 0, 0);
+    gate_arena_reset(s, base, s->arena.byte_count);
+    if (status != LUA_OK) {
+      *thread = L;
+      *first = lua_gettop(L);
+      *count = 1;
+      return GATE_RUN_FAILED;
+    }
+    waiting = lua_gettop(co) - 1;
+  }
+  gate_switch(s, co);
+  int results = 0;
+  int status = lua_resume(co, L, waiting > 0 ? waiting : 0, &results);
+  gate_switch(s, L);
+  if (gate_poll_flag(&s->stop)) return GATE_RUN_STOPPED;
+  if (status == LUA_YIELD) {
+    lua_pop(co, results);
+    return GATE_RUN_YIELDED;
+  }
+  if (status == LUA_OK) {
+    *first = lua_gettop(co) - results + 1;
+    *count = results;
+    return GATE_RUN_OK;
+  }
+  *first = lua_gettop(co);
+  *count = 1;
+  return GATE_RUN_FAILED;
+}
+
+bool gate_is_coroutine(gate_call *call, int32_t coroutine) {
+  lua_State *L = call->L;
+  if (!lua_checkstack(L, 2)) return false;
+  lua_rawgeti(L, LUA_REGISTRYINDEX, coroutine);
+  bool same = lua_tothread(L, -1) == L;
+  lua_pop(L, 1);
+  return same;
+}
+
 void gate_open_coroutine(lua_State *L) {
   lua_getglobal(L, "coroutine");
   gate_set_function(L, "resume", resume);

@@ -78,7 +78,7 @@ void gate_replay(lua_State *L, gate_session *s, size_t from, size_t to);
 // gate_arguments.c
 void gate_check_arguments(lua_State *L, const gate_function *f, int first, int count,
                           gate_value *values);
-gate_object *gate_check_self(lua_State *L, const gate_function *f, int index);
+gate_object *gate_check_self(lua_State *L, const gate_function *f, int index, bool resumed);
 const char *gate_describe(lua_State *L, int index);
 
 // gate_object.c

@@ -3,14 +3,21 @@ public import MemoryModel
 /// The machine behind a Lua object.
 ///
 /// Zones, pageblocks and pages are handles to it with an index.
-public final class MachineObject {
-  public var machine: Machine
+public final class MachineObject: MachineCell {
   /// Machines are numbered as they are made, so that a session shows the same names on every run.
   public let number: Int
+  /// The kernel that a script chose; nil for the one of boot.
+  var kernel: KernelObject?
+  let tasks: TaskSession
 
-  public init(_ machine: consuming Machine, number: Int) {
-    self.machine = machine
+  public convenience init(_ machine: consuming Machine, number: Int) {
+    self.init(machine, number: number, TaskSession())
+  }
+
+  init(_ machine: consuming Machine, number: Int, _ tasks: TaskSession) {
     self.number = number
+    self.tasks = tasks
+    super.init(machine)
   }
 }
 
@@ -24,7 +31,11 @@ public final class MemoryContext: @unchecked Sendable {
   public var unicode: Bool
   /// The kernel of machines that name none.
   public var kernel: Kernel
+  /// Whether `expect` only tells what is different, because the script runs on another kernel than the
+  /// one it was written for.
+  public var isTrial = false
   private var machines = 0
+  let tasks = TaskSession()
 
   public init(
     columns: @escaping () -> Int = { 80 }, color: Bool = false, unicode: Bool = true,
@@ -38,6 +49,6 @@ public final class MemoryContext: @unchecked Sendable {
 
   func object(_ machine: consuming Machine) -> MachineObject {
     machines += 1
-    return MachineObject(machine, number: machines)
+    return MachineObject(machine, number: machines, tasks)
   }
 }

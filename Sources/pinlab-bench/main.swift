@@ -143,6 +143,10 @@ do {
     try benchmarkAreaSearch()
     exit(0)
   }
+  if CommandLine.arguments.contains("--races") {
+    benchmarkRaces()
+    exit(0)
+  }
   if CommandLine.arguments.contains("--guest") {
     let chosen = words.compactMap { GuestRows(rawValue: $0) }
     if chosen.isEmpty { try benchmarkFork() }
@@ -240,6 +244,7 @@ do {
 
   try benchmarkContiguous()
   try benchmarkAreaSearch()
+  benchmarkRaces()
   try benchmarkFork()
   try benchmarkGuest(gib: guestSize, GuestRows.allCases)
 

@@ -14,7 +14,10 @@ struct Pinlab: ParsableCommand {
     commandName: "pinlab",
     abstract: "A model of the Linux memory manager behind a Lua prompt.",
     version: "pinlab \(version)",
-    subcommands: [RunCommand.self, ReplayCommand.self, CaptureCommand.self, ReferenceCommand.self],
+    subcommands: [
+      RunCommand.self, ScenariosCommand.self, ReplayCommand.self, CaptureCommand.self,
+      ReferenceCommand.self,
+    ],
     defaultSubcommand: RunCommand.self)
 
   /// Bad usage exits with 2, as the standalone lua and most Unix tools do.

@@ -8,13 +8,14 @@ struct RunCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "run",
     abstract: "A model of the Linux memory manager behind a Lua prompt.",
-    usage: "pinlab [options] [script [args]]\npinlab replay FILE...\npinlab capture DIR",
+    usage: "pinlab [options] [script [args]]\npinlab scenarios [list|run ID|check]\npinlab replay FILE...\npinlab capture DIR",
     discussion: """
       Without a script, and with a terminal on standard input, pinlab shows a prompt. A pipe runs \
       as a script; so does '-'. Options are those of the standalone lua. At the prompt, help() \
       lists what there is.
 
-      `pinlab replay` replays recorded kernels on the model and compares everything; `pinlab \
+      `pinlab scenarios` lists scripts that show what the threads argue about. `pinlab replay` \
+      replays recorded kernels on the model and compares everything; `pinlab \
       capture` records this host's memory for machine{ from = "DIR" }. Each has --help.
       """,
     shouldDisplay: false)

@@ -31,7 +31,7 @@ enum Recordings {
     #expect(ended.output.contains("operations agree"))
     let both = try pinlab("replay", Recordings.good, Recordings.another)
     #expect(both.status == 0)
-    #expect(both.output.hasSuffix("2 of 2 recordings agree\n"))
+    #expect(both.output.hasSuffix("2 recordings: 2 agree to the end, 0 disagree\n"))
   }
 
   @Test func printsJSON() throws {
@@ -56,7 +56,7 @@ enum Recordings {
     for (name, words) in [
       ("cut.jsonl", "cut off"), ("cut.jsonl.gz", "cut off"), ("script.lua", "not a recording"),
       ("foreign.jsonl", "not a pinlab recording"), ("empty.jsonl", "empty"),
-      ("missing", "No such file"), (".", "not a regular file"),
+      ("missing", "No such file"),
     ] {
       let ended = try pinlab("replay", name, folder: folder)
       #expect(ended.status == 1 && ended.output == "", "\(name)")
@@ -70,7 +70,28 @@ enum Recordings {
     let ended = try pinlab("replay", "missing", Recordings.good, folder: folder)
     #expect(ended.status == 1)
     #expect(ended.errors.contains("missing: No such file"))
-    #expect(ended.output.hasSuffix("1 of 2 recordings agree\n"))
+    #expect(ended.output.hasSuffix("2 recordings: 1 agree to the end, 0 disagree, 1 unreadable\n"))
+  }
+
+  @Test func foldersGoByName() throws {
+    let text = try unpacked()
+    for name in ["good.jsonl", "other.txt"] { folder.write(text, to: name) }
+    // As the recordings that hold only timings: neither dump nor events.
+    let timings = text.split(separator: "\n").prefix(2) + ["{\"i\":1,\"op\":\"note\"}\n"]
+    folder.write(timings.joined(separator: "\n"), to: "a-header.jsonl")
+    let ended = try pinlab("replay", ".", folder: folder)
+    #expect(ended.status == 0 && ended.errors == "", "\(ended.errors)")
+    let lines = ended.output.split(separator: "\n")
+    #expect(lines[0].hasPrefix("skipped: ./a-header.jsonl"), "\(ended.output)")
+    #expect(lines.last == "2 recordings: 1 agree to the end, 0 disagree, 1 skipped")
+    let json = try pinlab("replay", "--json", folder.path)
+    #expect(json.status == 0 && json.output.contains("\"skipped\":"))
+  }
+
+  @Test func aFolderWithoutRecordings() throws {
+    let ended = try pinlab("replay", ".", folder: folder)
+    #expect(ended.status == 1 && ended.output == "")
+    #expect(ended.errors.contains("without recordings"), "\(ended.errors)")
   }
 
   @Test func showsTheFirstDisagreement() throws {

@@ -68,6 +68,13 @@ import Testing
         #"machine{ ram = "1G", kernelcore = "-5%" }"#,
         #"machine{ ram = "1G", movablecore = "lots" }"#,
         #"machine{ ram = "1G", config_cma = false, cma = "64M" }"#,
+        #"machine{ hugetlb_cma = true }"#, #"machine{ ram = "2G", hugetlb_cma = "512M" }"#,
+        #"machine{ ram = "4G", hugetlb_cma = { "1G", "1G" } }"#, #"machine{ hugetlb_cma = {} }"#,
+        #"machine{ hugetlb_cma = { a = "1G" } }"#, #"machine{ hugetlb_cma = "-1G" }"#,
+        #"machine{ ram = "4G", config_cma = false, hugetlb_cma = "1G" }"#,
+        #"machine{ cma = { { size = "64M", order_per_bit = -1 } } }"#,
+        #"machine{ cma = { { size = "64M", order_per_bit = {} } } }"#,
+        #"machine{ cma = { { size = "64M", order_per_bit = 30 } } }"#,
       ], "bad-sizes")
   }
 
@@ -105,7 +112,7 @@ import Testing
         #"m:alloc_pages(0, "GFP_KERNEL", 1)"#, #"m:alloc_pages(0, "GFP_KERNEL", -1)"#,
         #"m:alloc_pages(0, "GFP_KERNEL", 0, 1)"#, "m:drain(m)", "m:drain(n:zones()[1])",
         "m:drain(0)", "m:fold(1)", "m:fold(-1)", "m:tick(-1)", "m:tick(1e9)", "m.cpu = 1",
-        "m.cpu = -1", "m.cpu = nil", "m.fail_allocation = -1", "m.kernel = '6.12'", "m.nonsense",
+        "m.cpu = -1", "m.cpu = nil", "m.fail_allocation = -1", "m:kernel('5.0')", "m.nonsense",
         "m:nonsense()", "m.nonsense = 1",
       ], "bad-requests")
   }
@@ -157,6 +164,10 @@ import Testing
       #"vm:mmap{ length = "4K", address = vm.base }"#, #"vm:mmap{ length = "4K", of = 0 }"#,
       #"vm:mmap{ length = "4K", of = 0, guest = n:guest{ ram = "1M" } }"#,
       #"vm:fork("vm0")"#, "vm:pin{ from = 1 }", #"vm:pin{ lenght = "4K" }"#,
+      #"vm:memfd_pin{ length = "4K" }"#, "vm:memfd_pin{ from = 1 }",
+      "vm:memfd_pin{ max_folios = 0 }",
+      #"m:guest{ ram = "64K", backing = "memfd" }:memfd_pin{ length = "1M" }"#,
+      #"m:guest{ ram = "64K", backing = "file" }:memfd_pin()"#,
       "vm:pin{ fast = true, remote = true }", "vm:pin{ get = true, longterm = true }",
       #"vm:pin{ from = 0x7f0000200000, length = "4K" }"#, #"vm:pin{ output = "sgl" }"#,
       "p:page(0)", "p:page(17)", #"p:sizes{ max_segment = "1K" }"#, "p:runs(0)",

@@ -54,7 +54,7 @@ import Testing
     var configuration = MachineConfiguration()
     try configuration.layOut(bytesPerNode: [(24 + 8 * random.below(4)) << 20])
     configuration.cpuNodes = Array(repeating: 0, count: 1 + random.below(2))
-    configuration.kernel = Kernel.presets[random.below(4)]
+    configuration.kernel = [Kernel.v6_12, .v6_12_0, .v6_9, .v6_1][random.below(4)]
     let base = [nil, 0xA00, 0x1000][random.below(3)]
     configuration.cmaAreas = [
       .init(

@@ -6,7 +6,7 @@ import Testing
 @Suite struct GiganticPageTests {
   @Test("S5.1, P4.16: a 1 GiB page of hugetlb_cma is never pinned for long")
   func hugetlbCMA() throws {
-    var process = try HugeProcess(megabytes: 3072) { $0.hugetlbCMA = 1 << 18 }
+    var process = try HugeProcess(megabytes: 3072) { $0.hugetlbCMA = .total(1 << 18) }
     #expect(process.machine.cmaAreas.map(\.name) == ["hugetlb0"])
     #expect(process.machine.cmaAreas[0].base % (1 << 18) == 0)
     #expect(try process.machine.setHugePages(order: 18, count: 2)?.errno == .ENOMEM)
@@ -67,7 +67,37 @@ import Testing
   @Test("hugetlb_cma of less than a page is refused with what to do")
   func tooSmall() throws {
     #expect(throws: MemoryError.self) {
-      _ = try HugeProcess(megabytes: 512) { $0.hugetlbCMA = 1 << 17 }
+      _ = try HugeProcess(megabytes: 512) { $0.hugetlbCMA = .total(1 << 17) }
     }
+  }
+
+  @Test("P5.30: a range that is in use is emptied first; one with a huge page is passed over")
+  func rangesInUse() throws {
+    var process = try HugeProcess(megabytes: 3072)
+    // Pages and pinned pages lie all over; the pinned ones are in the way.
+    let area = try process.machine.mapArea(
+      process.id, pages: 300_000, [.read, .write], .anonymous
+    ).get()
+    let run = process.machine.faultRange(process.id, area..<area + 300_000, .write)
+    #expect(run.done == 300_000)
+    process.machine.drainAllLRU()
+    let before = process.event("pgmigrate_success")
+    #expect(try process.machine.setHugePages(order: 18, count: 1) == nil)
+    #expect(try process.counts(18) == [1, 1, 0, 0])
+    #expect(process.sound == nil)
+    let moved = process.event("pgmigrate_success") - before
+    var found: Int?
+    for pfn in stride(from: 0, to: process.machine.frames.count, by: 1 << 18) {
+      let state = process.machine.frames.head(PFN(pfn))
+      if state.order == 18, state.kind == .hugePool { found = pfn }
+    }
+    let head = try #require(found)
+    #expect(moved > 0, "the range at \(head) was idle")
+    for page in stride(from: area, to: area + 300_000, by: 4099) {
+      let pfn = process.machine.frame(process.id, page: page)
+      #expect(pfn.map { $0.index < head || $0.index >= head + 1 << 18 } == true)
+    }
+    try process.machine.setHugePages(order: 18, count: 0)
+    #expect(process.sound == nil)
   }
 }

@@ -68,6 +68,12 @@ struct PinningProcess: ~Copyable {
     return try #require(outcome)
   }
 
+  /// The frame behind a page that is present.
+  func frame(_ page: Int) throws -> PFN {
+    let found = machine.frame(id, page: page)
+    return try #require(found)
+  }
+
   var sound: String? { machine.check() ?? machine.checkMemory() }
 
   struct Failure: Error, CustomStringConvertible {

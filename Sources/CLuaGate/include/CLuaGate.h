@@ -259,6 +259,7 @@ enum {
   GATE_RUN_INCOMPLETE,  // the source ends too early
   GATE_RUN_STOPPED,     // an interrupt or a limit; the reason is gate_stop_reason
   GATE_RUN_BUSY,        // the session already runs
+  GATE_RUN_YIELDED,     // a coroutine that waits to be resumed
 };
 
 // The position of the name nearest to `name`, or -1 when none is near.
@@ -323,6 +324,17 @@ bool gate_is_yieldable(lua_State *L);
 // *first - 1) drops them.
 int32_t gate_invoke(gate_call *call, int32_t slot, int32_t reference, size_t base, int32_t *first,
                     int32_t *count);
+// Makes a coroutine that will call a registry reference; a registry reference to it, or -1 when memory
+// ran out.
+int32_t gate_coroutine(gate_call *call, int32_t reference);
+// Runs a coroutine until it yields or ends, its function called with the operations above `base` the
+// first time. What it returned, or its error, lies on `*thread` from `*first` on; it stays there.
+// GATE_RUN_OK is the end, GATE_RUN_YIELDED a yield.
+int32_t gate_resume_coroutine(gate_call *call, int32_t coroutine, size_t base,
+                              lua_State *_Nullable *_Nonnull thread, int32_t *first,
+                              int32_t *count);
+// Whether the call came from inside that coroutine itself.
+bool gate_is_coroutine(gate_call *call, int32_t coroutine);
 // Marks the object closed and gives back its retain.
 void gate_close_object(gate_session *session, gate_object *object);
 

@@ -42,6 +42,7 @@ private func dispatch(
     do throws(LuaFailure) {
       try box.body(&luaCall)
     } catch {
+      if unsafe call.pointee.next_continuation != nil { return Int32(GATE_YIELD) }
       luaCall.fail(error)
       return Int32(GATE_FAILED)
     }

@@ -19,6 +19,9 @@ public struct LuaFailure: Error, CustomStringConvertible {
 
   public var description: String { message }
 
+  /// What a body throws right after ``LuaCall/yieldAgain(_:)``, instead of returning.
+  public static let yielding = LuaFailure("'yieldAgain' was not called before")
+
   /// A misused argument, in the words that the argument checks use.
   public static func argument(
     _ position: Int, _ name: String, of function: String, expected: String, got: String

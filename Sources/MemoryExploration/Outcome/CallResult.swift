@@ -39,7 +39,7 @@ public struct CallResult: Hashable, Sendable {
       case .refused(let refusal): self.init(refusal)
       case nil: self.init("unfinished")
       }
-    case let call as MemoryOffline:
+    case let call as OfflineCall:
       if let refusal = call.outcome?.refusal { self.init(refusal) } else { self.init("offline") }
     case let call as PopulateOperation: self.init(call.outcome, "ok")
     case let call as ForkOperation:

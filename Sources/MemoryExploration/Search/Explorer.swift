@@ -1,7 +1,7 @@
 // Invariant: between two schedules the machine is as it was when the search began, to the byte; during
 // one, `path` is the steps that led from there to its state.
 
-internal import MemoryModel
+public import MemoryModel
 
 /// How the orders of steps are chosen.
 public enum SearchMode: Sendable {
@@ -210,6 +210,12 @@ public final class Explorer {
   private func endsHere(_ tasks: TaskSet) throws -> Bool {
     if let broken = cell.machine.violations.first {
       note(violation: broken)
+      try end(tasks, isBroken: true)
+      return true
+    }
+    for (index, task) in tasks.tasks.enumerated() {
+      guard let failure = task.failure else { continue }
+      note(violation: "task \(index + 1) failed: \(failure)")
       try end(tasks, isBroken: true)
       return true
     }

@@ -7,17 +7,18 @@ public struct TaskCall {
   public let name: String
   /// What the program that made it knows it by.
   public let place: Int
-  /// The CPU that it runs on, unless the task's own.
-  public let space: Int?
 
-  public init(
-    _ operation: any ExplorableOperation, name: String, place: Int = 0, space: Int? = nil
-  ) {
+  public init(_ operation: any ExplorableOperation, name: String, place: Int = 0) {
     self.operation = operation
     self.name = name
     self.place = place
-    self.space = space
   }
+}
+
+/// A task's program came to an error of its own.
+public struct TaskFailure: Error {
+  public let text: String
+  public init(_ text: String) { self.text = text }
 }
 
 /// What several tasks do: which call comes next after what the last one returned.

@@ -13,6 +13,8 @@ public struct TaskState {
   public internal(set) var hasYielded = false
   public internal(set) var results: [(name: String, result: CallResult)] = []
   public internal(set) var steps = 0
+  /// Why its program could not go on.
+  public internal(set) var failure: String?
   /// Rounds in vain of the current call, and how many of them while nobody else did anything.
   var idleRounds = 0
   var loneRounds = 0
@@ -25,18 +27,30 @@ public struct TaskState {
 public struct TaskSet {
   public internal(set) var tasks: [TaskState]
   private let program: any TaskProgram
+  /// The CPU of the first task; each other one has the next.
+  private let firstCPU: Int
 
-  public init(_ program: any TaskProgram) throws {
+  public init(_ program: any TaskProgram, firstCPU: Int = 0) throws {
     self.program = program
+    self.firstCPU = firstCPU
     tasks = []
     for task in 0..<program.taskCount {
       var state = TaskState()
-      state.call = try program.firstCall(of: task)
+      do {
+        state.call = try program.firstCall(of: task)
+      } catch let failure as TaskFailure {
+        state.failure = failure.text
+      }
       tasks.append(state)
     }
   }
 
   public var isDone: Bool { tasks.allSatisfy(\.isDone) }
+
+  /// The CPU that a task runs on: machines with fewer CPUs let tasks share them.
+  public func cpu(_ task: Int, _ machine: borrowing Machine) -> Int {
+    (firstCPU + task) % machine.cpuCount
+  }
 
   /// Rounds in vain after which a task that nobody can help is said to spin for ever.
   static let loneRoundLimit = 2
@@ -63,7 +77,7 @@ public struct TaskSet {
   /// Lets a task take its next step.
   public mutating func step(_ task: Int, _ cell: MachineCell) throws {
     guard tasks[task].call != nil else { return }
-    cell.machine.run(onCPU: task % cell.machine.cpuCount)
+    cell.machine.run(onCPU: cpu(task, cell.machine))
     if !tasks[task].hasBegun {
       cell.machine.countOperation()
       tasks[task].hasBegun = true
@@ -88,7 +102,10 @@ public struct TaskSet {
         tasks[task].loneRounds = isAlone ? tasks[task].loneRounds + 1 : 0
       }
       tasks[task].idleRounds = rounds
-    case .finished: try finish(task)
+    case .finished:
+      // Threads that the call woke run on CPUs of their own, all of it in one step.
+      cell.machine.runBackground()
+      try finish(task)
     }
   }
 
@@ -100,13 +117,17 @@ public struct TaskSet {
     tasks[task].loneRounds = 0
     tasks[task].hasBegun = false
     tasks[task].call = nil
-    tasks[task].call = try program.call(of: task, after: call)
+    do {
+      tasks[task].call = try program.call(of: task, after: call)
+    } catch let failure as TaskFailure {
+      tasks[task].failure = failure.text
+    }
   }
 
   /// Ends every call that is under way, as fatal signals do.
   public mutating func interrupt(_ cell: MachineCell) {
     for task in tasks.indices where tasks[task].hasBegun {
-      cell.machine.run(onCPU: task % cell.machine.cpuCount)
+      cell.machine.run(onCPU: cpu(task, cell.machine))
       tasks[task].call?.operation.interrupt(&cell.machine)
       tasks[task].call = nil
       tasks[task].hasBegun = false

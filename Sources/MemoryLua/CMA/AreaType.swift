@@ -8,7 +8,7 @@ extension MemoryLibrary {
       "cma_area", MachineObject.self,
       doc:
         "A contiguous memory area: pageblocks that movable pages borrow until a device wants them.",
-      properties: areaProperties, methods: [releasePages],
+      properties: areaProperties, methods: [releasePages, readFile],
       display: { handle in
         let object = handle.owner(as: MachineObject.self)
         let area = object.machine.cmaAreas[handle.index]
@@ -69,6 +69,30 @@ extension MemoryLibrary {
       number("alloc_pages_fail", "Pages asked for in vain since boot.") { $0.failedPages },
       number("release_pages_success", "Pages given back since boot.") { $0.releasedPages },
     ]
+  }
+
+  private static var readFile: LuaFunction {
+    LuaFunction(
+      "read", .positional,
+      [
+        LuaParameter(
+          "file", .choice(ProcText.CMAFile.allCases.map(\.rawValue)),
+          "A file of its folder in debugfs, or in sysfs for the last three.")
+      ],
+      returns: [LuaResult(.string, "What the file shows.")],
+      doc: "The text of one of the files in which the kernel shows the area.",
+      kernel: ["cma_debugfs_add_one", "cma_sysfs_init"], rules: ["P5.4"],
+      example: """
+        m = machine{ ram = "64M", cma = { { name = "a", size = "16M", order_per_bit = 8 } } }
+        m:cma_alloc("1M")
+        m:cma():read("used") --> "256\\n"
+        m:cma():read("bitmap") --> "1\\n"
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      let file = ProcText.CMAFile.allCases[call.integer(0)]
+      call.returns(ProcText.cma(file, area: call.index, object.machine))
+    }
   }
 
   private static var releasePages: LuaFunction {

@@ -1,5 +1,6 @@
 internal import LuaBridge
 internal import MemoryModel
+internal import MemoryOperations
 internal import MemoryRender
 
 /// Pages that `cma_alloc` has handed to a script.
@@ -17,14 +18,17 @@ public final class CMABufferObject {
     self.pages = pages
   }
 
-  func release() throws(LuaFailure) {
-    guard !isReleased else {
-      throw LuaFailure("this buffer was released already; a buffer is released once")
-    }
-    do throws(MemoryError) {
-      try owner.machine.cmaRelease(area: area, pfn, pages: pages)
-    } catch {
-      throw LuaFailure("release: \(error.message)")
+  func release(_ call: borrowing LuaCall) throws(LuaFailure) {
+    _ = try OperationRunner.call(owner, call, "cma_buffer:release", countsOperation: false) {
+      () throws(LuaFailure) in
+      guard !isReleased else {
+        throw LuaFailure("this buffer was released already; a buffer is released once")
+      }
+      do throws(MemoryError) {
+        return try owner.machine.beginCMARelease(area: area, pfn, pages: pages)
+      } catch {
+        throw LuaFailure("release: \(error.message)")
+      }
     }
     isReleased = true
   }
@@ -63,7 +67,7 @@ extension MemoryLibrary {
       },
       close: { call throws(LuaFailure) in
         let buffer = call.object(as: CMABufferObject.self)
-        if !buffer.isReleased { try buffer.release() }
+        if !buffer.isReleased { try buffer.release(call) }
       })
   }
 
@@ -81,6 +85,6 @@ extension MemoryLibrary {
         buffer:release()
         m:cma().release_pages_success --> 16
         """
-    ) { call throws(LuaFailure) in try call.object(as: CMABufferObject.self).release() }
+    ) { call throws(LuaFailure) in try call.object(as: CMABufferObject.self).release(call) }
   }
 }

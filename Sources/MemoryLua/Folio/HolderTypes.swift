@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 
 extension MemoryLibrary {
@@ -58,10 +59,15 @@ extension MemoryLibrary {
         LuaFunction(
           method, doc: methodDoc + " The object is stale afterwards.", kernel: kernel,
           rules: rules, example: example
-        ) { call in
+        ) { call throws(LuaFailure) in
           let object = call.object(as: MachineObject.self)
-          object.machine.beginOperation()
-          object.machine.putTemporaryReference(call.index)
+          let id = call.index
+          let step = Step("x1", kernel.first ?? name, "give back \(name) #\(id)")
+          _ = try OperationRunner.atomic(object, call, "\(name) #\(id):\(method)", step) {
+            machine in
+            machine.putTemporaryReference(id)
+            return .done(0)
+          }
         }
       ],
       display: { handle in

@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryGuests
 internal import MemoryModel
 
@@ -83,15 +84,19 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let pfn = try Arguments.pfn(call.value(0), object, function: "temp_ref")
-      object.machine.beginOperation()
-      guard
-        let id = object.machine.takeTemporaryReference(
-          pfn, holder: call.string(1, default: "a temporary reference"))
-      else {
-        return call.refuse(
-          Refusal(.EINVAL, "\(pfn) is not allocated: nobody can refer to it", rule: "P1.1"))
+      let holder = call.string(1, default: "a temporary reference")
+      let step = Step("x1", "folio_try_get", "take a reference to the folio of \(pfn)")
+      let outcome = try OperationRunner.atomic(object, call, "temp_ref", step) { machine in
+        guard let id = machine.takeTemporaryReference(pfn, holder: holder) else {
+          return .refused(
+            Refusal(.EINVAL, "\(pfn) is not allocated: nobody can refer to it", rule: "P1.1"))
+        }
+        return .done(id)
       }
-      call.returns(LuaHandle("temp_ref", object, index: id))
+      switch outcome {
+      case .done(let id): call.returns(LuaHandle("temp_ref", object, index: id))
+      case .refused(let refusal): call.refuse(refusal)
+      }
     }
   }
 
@@ -143,10 +148,17 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let pfn = try Arguments.pfn(call.value(0), object, function: "isolate")
-      object.machine.beginOperation()
-      switch object.machine.isolate(pfn, holder: call.string(1, default: "an isolation")) {
-      case .success(let id): call.returns(LuaHandle("isolation", object, index: id))
-      case .failure(let refusal): call.refuse(refusal)
+      let holder = call.string(1, default: "an isolation")
+      let step = Step("g6", "folio_isolate_lru", "test and clear the LRU flag of \(pfn)")
+      let outcome = try OperationRunner.atomic(object, call, "isolate", step) { machine in
+        switch machine.isolate(pfn, holder: holder) {
+        case .success(let id): .done(id)
+        case .failure(let refusal): .refused(refusal)
+        }
+      }
+      switch outcome {
+      case .done(let id): call.returns(LuaHandle("isolation", object, index: id))
+      case .refused(let refusal): call.refuse(refusal)
       }
     }
   }
@@ -183,11 +195,13 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      object.machine.beginOperation()
-      if call.isGiven(0) {
-        object.machine.drainLRU(cpu: try Arguments.cpu(call.integer(0), object))
-      } else {
-        object.machine.drainAllLRU()
+      let cpu = call.isGiven(0) ? try Arguments.cpu(call.integer(0), object) : nil
+      let step = Step(
+        "x1", cpu == nil ? "lru_add_drain_all" : "lru_add_drain_cpu",
+        "empty the LRU batches of " + (cpu.map { "CPU \($0)" } ?? "all CPUs"))
+      _ = try OperationRunner.atomic(object, call, "drain_lru", step) { machine in
+        if let cpu { machine.drainLRU(cpu: cpu) } else { machine.drainAllLRU() }
+        return .done(0)
       }
     }
   }

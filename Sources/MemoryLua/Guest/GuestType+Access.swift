@@ -127,10 +127,10 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let space = call.index
       let pages = try GuestRange.pages(call, 0, object, space, function: name)
-      var operation = PopulateOperation(
-        space: space, pages: pages, access: access, writes: writes, drains: drains)
-      let waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        OperationRunner.run(&operation, object, call)
+      let written = object.machine.spaces[space].name + ":" + name
+      let (operation, waited) = try OperationRunner.call(object, call, written, space: space) {
+        PopulateOperation(
+          space: space, pages: pages, access: access, writes: writes, drains: drains)
       }
       switch operation.outcome {
       case .failure(let refusal):

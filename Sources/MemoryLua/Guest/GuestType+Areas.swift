@@ -1,10 +1,13 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryGuests
 internal import MemoryModel
 internal import MemoryOperations
 
 extension MemoryLibrary {
-  static var guestAreaMethods: [LuaFunction] { [mmap, munmap, madvise, mprotect, mlock, munlock] }
+  static var guestAreaMethods: [LuaFunction] {
+    [mmap, munmap, madvise, mprotect, mlock, munlock, migrate]
+  }
 
   private static let rights = ["none", "r", "w", "rw"]
 
@@ -81,6 +84,7 @@ extension MemoryLibrary {
         if isShared { areaFlags.insert(.shared) }
       } else {
         let kind = GuestBacking.allCases[call.integer(2, default: 0)]
+        try checkHugetlb(kind, object, "mmap")
         switch newBacking(kind, pages, object) {
         case .failure(let refusal): return call.refuse(refusal)
         case .success(let new): backing = new
@@ -159,10 +163,44 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let space = call.index
       let pages = try GuestRange.pages(call, first.count, object, space, function: name)
-      let result = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        try body(call, object, space, pages)
+      call.returns(try body(call, object, space, pages))
+    }
+  }
+
+  private static var migrate: LuaFunction {
+    LuaFunction(
+      "migrate", .positional, GuestRange.parameters(),
+      returns: [
+        LuaResult(.table, "moved and failed: pages that moved, and that did not.")
+      ],
+      doc: """
+        Moves pages to other frames, as compaction would that happens to meet them.
+
+        The new frames are movable memory, so they may lie in CMA or ZONE_MOVABLE; pages in LRU \
+        batches and hugetlb pages are passed over.
+        """,
+      kernel: ["isolate_migratepages_block", "migrate_pages"], rules: ["P9.21", "P9.23"],
+      example: """
+        vm = machine{ ram = "64M" }:guest{ ram = "1M", thp = "never" }
+        vm:populate()
+        before = vm:page(0).pfn
+        vm:migrate(0, "4K").moved --> 1
+        vm:page(0).pfn ~= before --> true
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let space = call.index
+      let pages = try GuestRange.pages(call, 0, object, space, function: "migrate")
+      var operation = RangeMigration(space: space, pages: pages)
+      try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+        _ = OperationRunner.run(&operation, object, call)
       }
-      call.returns(result)
+      let counts = operation.outcome ?? MigrationCounts()
+      call.returns(
+        LuaTable(fields: [
+          ("moved", .integer(Int64(counts.succeeded))),
+          ("failed", .integer(Int64(counts.failedPages))),
+        ]))
     }
   }
 
@@ -179,9 +217,11 @@ extension MemoryLibrary {
         vm:munmap("512K") --> true
         vm:resident().pages --> 128
         """
-    ) { call, object, space, pages in
-      var operation = UnmapOperation(space: space, pages: pages)
-      _ = OperationRunner.run(&operation, object, call)
+    ) { call, object, space, pages throws(LuaFailure) in
+      let name = object.machine.spaces[space].name + ":munmap"
+      let (operation, _) = try OperationRunner.call(object, call, name, space: space) {
+        UnmapOperation(space: space, pages: pages)
+      }
       return operation.outcome ?? .success(())
     }
   }
@@ -190,13 +230,16 @@ extension MemoryLibrary {
     onRange(
       "madvise",
       first: [LuaParameter("advice", .choice(MemoryAdvice.allCases.map(\.rawValue)), "MADV_….")],
-      errors: [notMapped, LuaErrno("EINVAL", "the advice does not suit the memory")],
+      errors: [
+        notMapped,
+        LuaErrno("EINVAL", "the advice does not suit the memory, or this kernel does not know it"),
+      ],
       """
       Gives advice about a range.
 
       dontneed takes the pages away; hugepage and nohugepage say where huge pages may be used; \
       dontfork and dofork, what a child inherits; nomovable, pinnable and might_pin are proposals \
-      that were never merged (rules P9.20, P9.22).
+      that were never merged (rules P9.20, P9.22) and need machine{ proposals = … }.
       """,
       kernel: ["do_madvise"], rules: ["P2.13", "P2.23", "P9.20"],
       example: """
@@ -205,8 +248,11 @@ extension MemoryLibrary {
         vm:madvise("dontneed", "4K", "4K")
         vm:resident().pages --> 255
         """
-    ) { call, object, space, pages in
-      object.machine.advise(space, pages, MemoryAdvice.allCases[call.integer(0)])
+    ) { call, object, space, pages throws(LuaFailure) in
+      let advice = MemoryAdvice.allCases[call.integer(0)]
+      return try atomic(call, object, space, "madvise", "do_madvise") { machine in
+        machine.advise(space, pages, advice)
+      }
     }
   }
 
@@ -220,8 +266,11 @@ extension MemoryLibrary {
         vm:mprotect("r")
         vm:write()
         """
-    ) { call, object, space, pages in
-      object.machine.protect(space, pages, flags(call.integer(0)))
+    ) { call, object, space, pages throws(LuaFailure) in
+      let rights = flags(call.integer(0))
+      return try atomic(call, object, space, "mprotect", "do_mprotect_pkey") { machine in
+        machine.protect(space, pages, rights)
+      }
     }
   }
 
@@ -234,7 +283,27 @@ extension MemoryLibrary {
         vm:mlock()
         vm.locked_pages --> 256
         """
-    ) { call, object, space, pages in object.machine.mlock(space, pages) }
+    ) { call, object, space, pages throws(LuaFailure) in
+      try atomic(call, object, space, "mlock", "do_mlock") { $0.mlock(space, pages) }
+    }
+  }
+
+  /// A call that is one step for others: all of it is done under mmap_lock for writing.
+  private static func atomic(
+    _ call: borrowing LuaCall, _ object: MachineObject, _ space: Int, _ name: String,
+    _ function: String, _ work: @escaping @Sendable (inout Machine) -> Result<Void, Refusal>
+  ) throws(LuaFailure) -> Result<Void, Refusal> {
+    let step = Step("x1", function, "change the areas of process \(space)")
+    let written = object.machine.spaces[space].name + ":" + name
+    let outcome = try OperationRunner.atomic(object, call, written, step, space: space) {
+      machine in
+      switch work(&machine) {
+      case .success: .done(0)
+      case .failure(let refusal): .refused(refusal)
+      }
+    }
+    if case .refused(let refusal) = outcome { return .failure(refusal) }
+    return .success(())
   }
 
   private static var munlock: LuaFunction {
@@ -247,6 +316,8 @@ extension MemoryLibrary {
         vm:munlock("512K")
         vm.locked_pages --> 128
         """
-    ) { call, object, space, pages in object.machine.munlock(space, pages) }
+    ) { call, object, space, pages throws(LuaFailure) in
+      try atomic(call, object, space, "munlock", "mlock_fixup") { $0.munlock(space, pages) }
+    }
   }
 }

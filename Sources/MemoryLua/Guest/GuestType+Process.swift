@@ -29,13 +29,14 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let space = call.index
       let name = call.string(0, default: object.machine.spaces[space].name + "-child")
-      if object.machine.guest(named: name) != nil {
-        throw LuaFailure(
-          "bad argument #1 'name' to 'fork' (a guest named \"\(name)\" runs already)")
-      }
-      var operation = ForkOperation(parent: space, name: name)
-      let waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        OperationRunner.run(&operation, object, call)
+      let written = object.machine.spaces[space].name + ":fork"
+      let (operation, waited) = try OperationRunner.call(object, call, written, space: space) {
+        () throws(LuaFailure) in
+        if object.machine.guest(named: name) != nil {
+          throw LuaFailure(
+            "bad argument #1 'name' to 'fork' (a guest named \"\(name)\" runs already)")
+        }
+        return ForkOperation(parent: space, name: name)
       }
       switch operation.outcome {
       case .success(let child): call.returns(LuaHandle("guest", object, index: child))
@@ -66,9 +67,9 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let space = call.index
-      try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        var operation = UnmapOperation(space: space, pages: nil)
-        _ = OperationRunner.run(&operation, object, call)
+      let name = object.machine.spaces[space].name + ":exit"
+      _ = try OperationRunner.call(object, call, name, space: space) {
+        UnmapOperation(space: space, pages: nil)
       }
     }
   }

@@ -104,6 +104,7 @@ extension MemoryLibrary {
         if !entry.isNone, entry.isPresent || entry.isMigration {
           let offset = page & ((1 << level.order) - 1)
           let one = MappedRun(
+            shift: object.machine.geometry.pageShift,
             page: page, pages: next - page, pfn: entry.pfn.index + offset, level: level,
             flags: entry.flags.subtracting([.leaf, .part]))
           if let before = run, before.continues(in: one) {
@@ -186,6 +187,8 @@ extension MemoryLibrary {
 
 /// Neighbouring entries that show neighbouring frames.
 private struct MappedRun {
+  /// log2 of the bytes in a page.
+  var shift: Int
   var page: Int
   var pages: Int
   var pfn: Int
@@ -208,14 +211,14 @@ private struct MappedRun {
   }
 
   var text: String {
-    let size = formatSize(pages << 12).padded(9)
-    return "0x\(String(page << 12, radix: 16)) \(size) \(MemoryLibrary.levelLetter(level)) "
+    let size = formatSize(pages << shift).padded(9)
+    return "0x\(String(page << shift, radix: 16)) \(size) \(MemoryLibrary.levelLetter(level)) "
       + "pfn 0x\(String(pfn, radix: 16)) \(words)"
   }
 
   var fields: [(name: String, value: LuaValue)] {
     [
-      ("address", .integer(Int64(page << 12))), ("pages", .integer(Int64(pages))),
+      ("address", .integer(Int64(page << shift))), ("pages", .integer(Int64(pages))),
       ("pfn", .integer(Int64(pfn))), ("level", .string(MemoryLibrary.levelLetter(level))),
       ("flags", .string(words)),
     ]

@@ -9,8 +9,8 @@ extension MemoryLibrary {
       "guest", MachineObject.self,
       doc: "A guest: a process whose memory is its RAM. Offsets into the RAM count from 0.",
       properties: guestProperties,
-      methods: guestAccessMethods + guestAreaMethods + guestProcessMethods + [guestPin]
-        + guestViewMethods(context),
+      methods: guestAccessMethods + guestAreaMethods + guestProcessMethods
+        + [guestPin, memfdPin, guestMemlock] + guestDeviceMethods + guestViewMethods(context),
       display: { handle in describe(handle.owner(as: MachineObject.self), handle.index) },
       isLive: { handle in
         let object = handle.owner(as: MachineObject.self)
@@ -92,6 +92,12 @@ extension MemoryLibrary {
         "has_pinned", .boolean, "A pin was ever taken of it, so a fork looks for them (P2.20)."
       ) { call in
         call.returns(call.object(as: MachineObject.self).machine.spaces[call.index].hasPinned)
+      },
+      LuaProperty("hpt", .object("hpt"), "The hash page table of a powerpc guest, or nil.") {
+        call in
+        let object = call.object(as: MachineObject.self)
+        guard object.machine.spaces[call.index].hashTable != nil else { return call.returnsNil() }
+        call.returns(LuaHandle("hpt", object, index: call.index))
       },
       LuaProperty("pins", .table, "The pins of its memory, oldest first.") { call in
         let object = call.object(as: MachineObject.self)

@@ -35,10 +35,15 @@ extension MemoryLibrary {
           "shuffled fills the RAM at once with single frames in random order."),
         LuaParameter(
           "seed", .integer(0...Int64.max), default: "0", "Where the order of `shuffled` starts."),
+        LuaParameter(
+          "hpt", .any, optional: true,
+          "A powerpc guest's hash page table: true for QEMU's choice, or its order; see m:hpt. "
+            + "Without memory for it the guest does not start."),
       ],
       returns: [LuaResult(.object("guest"))],
       errors: [
-        LuaErrno("ENOMEM", "no memory for its page tables, or for shuffled RAM"),
+        LuaErrno(
+          "ENOMEM", "no memory for its page tables, for shuffled RAM, or for its hash page table"),
         LuaErrno("EEXIST", "a guest of that name runs"),
         LuaErrno("EINVAL", "the RAM is not a whole number of huge pages"),
       ],
@@ -64,10 +69,6 @@ extension MemoryLibrary {
         LuaHandle("guest", object, index: try runningGuest(call.string(0), object)))
     }
     let size = object.machine.geometry.pageSize
-    guard object.machine.geometry.pageShift == 12 else {
-      throw LuaFailure(
-        "guest: processes have pages of 4 KiB in this version; use machine{ arch = \"x86_64\" }")
-    }
     let ram = call.integer(1, default: 256 << 20)
     guard ram % size == 0 else {
       throw LuaFailure(
@@ -88,6 +89,7 @@ extension MemoryLibrary {
     } else if call.isGiven(8) {
       throw LuaFailure("bad field 'seed' in 'guest' (only placement = \"shuffled\" draws numbers)")
     }
+    let hashOrder = try hashTableOrder(&call, object, ram: ram)
     object.machine.beginOperation()
     switch object.machine.createGuest(configuration) {
     case .failure(let refusal): call.refuse(refusal)
@@ -98,14 +100,35 @@ extension MemoryLibrary {
         object.machine.exit(space)
         return call.refuse(refusal)
       }
-      call.returns(LuaHandle("guest", object, index: space))
+      guard let hashOrder else {
+        return call.returns(LuaHandle("guest", object, index: space))
+      }
+      let starts = try makeHashTable(object, space: space, order: hashOrder, &call) { call in
+        call.returns(LuaHandle("guest", object, index: space))
+      }
+      if !starts { object.machine.exit(space) }
     }
+  }
+
+  private static func hashTableOrder(
+    _ call: inout LuaCall, _ object: MachineObject, ram: Int
+  ) throws(LuaFailure) -> Int? {
+    guard call.isGiven(9), call.value(9).boolean != false else { return nil }
+    try checkHashTables(object, "bad field 'hpt' in 'guest'")
+    if call.value(9).boolean == true { return HashPageTable.order(forRAM: ram) }
+    guard let order = call.value(9).integer else {
+      throw LuaFailure(
+        "bad field 'hpt' in 'guest' (expected true or an order from 18 to 46, got "
+          + "\(ByteSize.describe(call.value(9))))")
+    }
+    return Int(order)
   }
 
   private static func checkBacking(
     _ call: inout LuaCall, _ configuration: inout GuestConfiguration, _ object: MachineObject
   ) throws(LuaFailure) {
     let backing = configuration.backing
+    try checkHugetlb(backing, object, "guest")
     if call.isGiven(4), backing != .shared, backing != .memfd {
       throw LuaFailure(
         "bad field 'shmem_thp' in 'guest' (backing \"\(backing.rawValue)\" is no shmem; use "
@@ -131,6 +154,15 @@ extension MemoryLibrary {
         "bad field 'placement' in 'guest' (only anonymous RAM can be shuffled, not "
           + "\"\(backing.rawValue)\")")
     }
+  }
+
+  static func checkHugetlb(
+    _ backing: GuestBacking, _ object: MachineObject, _ function: String
+  ) throws(LuaFailure) {
+    guard backing == .hugetlb, object.machine.geometry != .x86_64 else { return }
+    throw LuaFailure(
+      "bad field 'backing' in '\(function)' (hugetlb pages are mapped on x86_64 only in this version)"
+    )
   }
 
   private static func guestNode(_ node: Int, _ object: MachineObject) throws(LuaFailure) -> Int {

@@ -19,13 +19,15 @@ extension MemoryLibrary {
           "x86_64 has 4 KiB pages and 2 MiB pageblocks, ppc64 64 KiB and 16 MiB."),
         LuaParameter(
           "cma", .any, optional: true,
-          "A CMA area as `cma=` makes it: a size, or a list of { name, size, base }, base a pfn."),
+          "A CMA area as `cma=` makes it: a size or \"N%\" of memory, or a list of { name, size, base, "
+            + "order_per_bit }, base a pfn, order_per_bit how many pages a bit of its map stands for, as an order."
+        ),
         LuaParameter(
           "kernelcore", .any, optional: true, "Size or \"N%\" that is kept out of ZONE_MOVABLE."),
         LuaParameter("movablecore", .any, optional: true, "Size or \"N%\" of ZONE_MOVABLE."),
         LuaParameter(
-          "kernel", .choice(Kernel.presets.map(\.name)), optional: true,
-          "Whose rules apply; see kernels()."),
+          "kernel", .any, optional: true,
+          "Whose rules apply: a kernel, or the name of one; see kernels()."),
         LuaParameter(
           "thp", .choice(["always", "madvise", "never"]), default: "always",
           "transparent_hugepage/enabled. Huge pages raise the watermarks; below 512 MiB they are off."
@@ -41,8 +43,21 @@ extension MemoryLibrary {
           "hugepages", .any, optional: true,
           "Huge pages that boot takes, as `hugepages=`: a count, or a list with one for each node."),
         LuaParameter(
+          "hugetlb_cma", .any, optional: true,
+          "CMA areas hugetlb0, hugetlb1, … for gigantic pages, as `hugetlb_cma=`: a size, spread over "
+            + "the nodes, or a list with one for each node."),
+        LuaParameter(
           "from", .file, optional: true,
           "A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`."),
+        LuaParameter(
+          "kvm_cma_resv_ratio", .integer(1...99), optional: true,
+          "Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page "
+            + "tables; the kernel's default is 5."),
+        LuaParameter(
+          "proposals", .table, optional: true,
+          "Patches that were never merged: nomovable = true knows MADV_NOMOVABLE and MADV_PINNABLE; "
+            + "might_pin = N follows MADV_MIGHT_PIN for N of 100 pages; no_cma_borrowing = true keeps "
+            + "CMA free for cma_alloc."),
       ],
       returns: [LuaResult(.object("machine"))],
       doc: """
@@ -50,13 +65,16 @@ extension MemoryLibrary {
 
         Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 \
         would leave after boot. With `from`, the machine is in the state that was recorded or \
-        captured, and only `kernel` may be given besides.
+        captured, and only `kernel` and `proposals` may be given besides.
         """,
       kernel: ["free_area_init", "memblock_free_all", "init_per_zone_wmark_min"],
       rules: ["A1.1", "A1.9", "A1.16", "A1.26"],
       example: "m = machine{ ram = \"1G\", cma = \"256M\" }\nm:zone(\"DMA32\").cma_pages --> 65536"
     ) { call throws(LuaFailure) in
-      let object = context.object(try MachineOptions(context).machine(&call))
+      let kernel =
+        call.isGiven(7) ? try KernelArgument.object(call.value(7), "kernel", of: "machine") : nil
+      let object = context.object(try MachineOptions(context).machine(&call, kernel?.kernel))
+      object.kernel = kernel
       call.hintMemory(bytes: 1 << 20)
       call.returns(LuaHandle("machine", object))
     }
@@ -69,12 +87,13 @@ struct MachineOptions {
 
   init(_ context: MemoryContext) { self.context = context }
 
-  func machine(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
-    if call.isGiven(13) { return try restored(&call) }
+  func machine(_ call: inout LuaCall, _ kernel: Kernel?) throws(LuaFailure) -> Machine {
+    if call.isGiven(14) { return try restored(&call, kernel) }
     var configuration = MachineConfiguration()
     configuration.geometry = Geometry.all[call.integer(3, default: 0)]
-    configuration.kernel =
-      call.isGiven(7) ? Kernel.presets[call.integer(7)] : context.kernel
+    configuration.kernel = kernel ?? context.kernel
+    configuration.kernel.proposals = try proposals(call.value(16))
+    if call.isGiven(15) { configuration.hashTableReserve = call.integer(15) }
     configuration.transparentHugePages = call.integer(8, default: 0) != 2
     configuration.hugePagesOnlyAdvised = call.integer(8, default: 0) == 1
     configuration.hasCMA = call.boolean(10, default: true)
@@ -97,11 +116,12 @@ struct MachineOptions {
       let cpus = call.integer(2, default: 1)
       configuration.cpuNodes = (0..<cpus).map { $0 * sizes.count / cpus }
       let page = configuration.geometry.pageSize
-      configuration.cmaAreas = try cmaAreas(call.value(4), page)
+      configuration.cmaAreas = try cmaAreas(call.value(4), page, total(configuration))
       configuration.kernelcore = try movableSize(call.value(5), "kernelcore", page)
       configuration.movablecore = try movableSize(call.value(6), "movablecore", page)
       if call.isGiven(11) { configuration.distances = try distances(call.value(11)) }
       configuration.hugePages = try hugePages(call.value(12), nodes: sizes.count)
+      configuration.hugetlbCMA = try hugetlbCMA(call.value(13), page)
       return try Machine.boot(configuration)
     } catch let error as MemoryError {
       throw LuaFailure("machine: \(error.message)")
@@ -112,31 +132,39 @@ struct MachineOptions {
     }
   }
 
-  private func restored(_ call: inout LuaCall) throws(LuaFailure) -> Machine {
-    for position in 0..<13 where position != 7 && call.isGiven(position) {
+  private func restored(
+    _ call: inout LuaCall, _ kernel: Kernel?
+  ) throws(LuaFailure) -> Machine {
+    for position in 0..<16 where position != 7 && position != 14 && call.isGiven(position) {
       throw LuaFailure(
-        "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
+        "machine: 'from' brings the whole machine; only 'kernel' and 'proposals' may stand beside it"
+      )
     }
-    guard !call.string(13).isEmpty else {
+    guard !call.string(14).isEmpty else {
       throw LuaFailure("bad field 'from' in 'machine' (expected the name of a file, got \"\")")
     }
+    let proposals = try proposals(call.value(16))
     do {
       var text = ""
-      var machine = try MachineFile.load(call.string(13)) { text = $0.text }
+      var machine = try MachineFile.load(call.string(14)) { text = $0.text }
       call.write(text)
-      if call.isGiven(7) { machine.setKernel(Kernel.presets[call.integer(7)]) }
+      var kernel = kernel ?? machine.kernel
+      kernel.proposals = proposals
+      machine.setKernel(kernel)
       return machine
     } catch {
       throw LuaFailure("machine: \(error.message)")
     }
   }
 
+  private static let cmaFields = ["name", "size", "base", "order_per_bit"]
+
   private func cmaAreas(
-    _ value: LuaValue, _ page: Int
+    _ value: LuaValue, _ page: Int, _ total: Int
   ) throws(LuaFailure) -> [MachineConfiguration.CMARequest] {
     if value.isNil { return [] }
     guard let table = value.table else {
-      let pages = try cmaPages(value, "cma", page)
+      let pages = try cmaPages(value, "cma", page, total)
       return pages == 0 ? [] : [.init(name: "reserved", pages: pages)]
     }
     guard !table.elements.isEmpty, table.fields.isEmpty else {
@@ -147,10 +175,12 @@ struct MachineOptions {
     for element in table.elements {
       guard let fields = element.table, let size = fields["size"] else {
         throw LuaFailure(
-          "bad field 'cma[\(areas.count + 1)]' (expected { name = …, size = …, base = … })")
+          "bad field 'cma[\(areas.count + 1)]' (expected { name = …, size = … })")
       }
-      for (name, _) in fields.fields where !["name", "size", "base"].contains(name) {
-        throw LuaFailure("cma[\(areas.count + 1)] has no field '\(name)'; use name, size, base")
+      for (name, _) in fields.fields where !Self.cmaFields.contains(name) {
+        throw LuaFailure(
+          "cma[\(areas.count + 1)] has no field '\(name)'; use "
+            + Self.cmaFields.joined(separator: ", "))
       }
       let field = "cma[\(areas.count + 1)]"
       if let name = fields["name"], name.string == nil {
@@ -161,19 +191,63 @@ struct MachineOptions {
         throw LuaFailure(
           "bad field '\(field).base' (expected a pfn, got \(ByteSize.describe(base)))")
       }
+      let order = fields["order_per_bit"] ?? .integer(0)
+      guard let orderPerBit = order.integer, (0...30).contains(orderPerBit) else {
+        throw LuaFailure(
+          "bad field '\(field).order_per_bit' (expected an order from 0 to 30, got "
+            + "\(ByteSize.describe(order)))")
+      }
       areas.append(
         .init(
           name: fields["name"]?.string ?? "cma\(areas.count)",
-          pages: try cmaPages(size, "\(field).size", page),
-          base: fields["base"]?.integer.map { Int($0) }))
+          pages: try cmaPages(size, "\(field).size", page, total),
+          base: fields["base"]?.integer.map { Int($0) }, orderPerBit: Int(orderPerBit)))
     }
     return areas
   }
 
-  /// Whole pages, rounded up as `cma_declare_contiguous()` does.
+  /// Pages of memory.
+  private func total(_ configuration: MachineConfiguration) -> Int {
+    configuration.nodes.reduce(0) { $0 + $1.memory.reduce(0) { $0 + $1.count } }
+  }
+
+  private static let proposalNames = ["nomovable", "might_pin", "no_cma_borrowing"]
+
+  private func proposals(_ value: LuaValue) throws(LuaFailure) -> Proposals {
+    var proposals = Proposals()
+    for (name, value) in value.table?.fields ?? [] {
+      switch (name, value) {
+      case ("nomovable", .boolean(let flag)): proposals.hasMovableAdvice = flag
+      case ("no_cma_borrowing", .boolean(let flag)): proposals.disablesCMABorrowing = flag
+      case ("might_pin", .integer(0...100)):
+        proposals.mightPinPercent = value.integer.map { Int($0) }
+      default:
+        guard Self.proposalNames.contains(name) else {
+          throw LuaFailure(
+            "machine: there is no proposal '\(name)'; use "
+              + Self.proposalNames.joined(separator: ", "))
+        }
+        throw LuaFailure(
+          "bad field 'proposals.\(name)' (expected "
+            + (name == "might_pin" ? "a number from 0 to 100" : "a boolean")
+            + ", got \(ByteSize.describe(value)))")
+      }
+    }
+    return proposals
+  }
+
+  /// Whole pages, rounded up as `cma_declare_contiguous()` does; of a share whole pages as
+  /// `cma_early_percent_memory()` has them.
   private func cmaPages(
-    _ value: LuaValue, _ field: String, _ page: Int
+    _ value: LuaValue, _ field: String, _ page: Int, _ total: Int? = nil
   ) throws(LuaFailure) -> Int {
+    if let total, case .string(let text) = value, text.hasSuffix("%") {
+      guard let percent = Int(text.dropLast()), (1...99).contains(percent) else {
+        throw LuaFailure(
+          "bad field '\(field)' (expected a size or \"1%\" to \"99%\", got \"\(text)\")")
+      }
+      return total * percent / 100
+    }
     let bytes = try ByteSize.bytes(value, field)
     return bytes / page + (bytes % page == 0 ? 0 : 1)
   }
@@ -216,6 +290,25 @@ struct MachineOptions {
       requests.append(.init(pages: Int(pages), node: node))
     }
     return requests
+  }
+
+  private func hugetlbCMA(
+    _ value: LuaValue, _ page: Int
+  ) throws(LuaFailure) -> MachineConfiguration.HugetlbCMA {
+    if value.isNil { return .total(0) }
+    guard let table = value.table else {
+      return .total(try cmaPages(value, "hugetlb_cma", page))
+    }
+    guard !table.elements.isEmpty, table.fields.isEmpty else {
+      throw LuaFailure(
+        "bad field 'hugetlb_cma' (expected a size, or a list with a size for each node, node 0 "
+          + "first, such as { \"1G\", 0 })")
+    }
+    var pages: [Int] = []
+    for element in table.elements {
+      pages.append(try cmaPages(element, "hugetlb_cma[\(pages.count + 1)]", page))
+    }
+    return .perNode(pages)
   }
 
   private func distances(_ value: LuaValue) throws(LuaFailure) -> [[Int]] {

@@ -34,7 +34,7 @@ extension MemoryLibrary {
     }
   }
 
-  private static func area(_ name: String?, _ object: MachineObject) throws(LuaFailure) -> Int {
+  static func area(_ name: String?, _ object: MachineObject) throws(LuaFailure) -> Int {
     guard !object.machine.cmaAreas.isEmpty else {
       throw LuaFailure(
         "this machine has no CMA area; boot it with one, such as machine{ cma = \"64M\" }")
@@ -82,30 +82,25 @@ extension MemoryLibrary {
       let pages = try pages(call.value(0), object.machine.geometry.pageSize)
       let options = try Options(call.isGiven(1) ? call.value(1).table : nil)
       let index = try area(options.area, object)
-      var allocation: CMAAllocation
-      do throws(MemoryError) {
-        allocation = try object.machine.cmaAllocation(
-          area: index, pages: pages, alignment: options.align, noWarn: options.noWarn)
-      } catch {
-        throw LuaFailure("cma_alloc: \(error.message)")
-      }
-      var outcome: CMAAllocation.Outcome?
-      while outcome == nil {
-        // As a killed task: the call gives back what it holds before it ends.
-        if call.shouldStop() {
-          allocation.interrupt(&object.machine)
-        } else if case .waiting(let wait) = allocation.advance(&object.machine, .slice) {
-          allocation.interrupt(&object.machine)
-          throw LuaFailure("cma_alloc: it would wait for \(wait.description)")
+      let (allocation, waited) = try OperationRunner.call(
+        object, call, "cma_alloc", countsOperation: false
+      ) { () throws(LuaFailure) in
+        do throws(MemoryError) {
+          return try object.machine.cmaAllocation(
+            area: index, pages: pages, alignment: options.align, noWarn: options.noWarn)
+        } catch {
+          throw LuaFailure("cma_alloc: \(error.message)")
         }
-        outcome = allocation.outcome
       }
-      switch outcome!.result {
+      guard let outcome = allocation.outcome else {
+        throw LuaFailure("cma_alloc: \(waited ?? "it has no end")")
+      }
+      switch outcome.result {
       case .page(let pfn):
         call.returns(
           LuaHandle("cma_buffer", CMABufferObject(object, area: index, pfn: pfn, pages: pages)))
       case .refused(let refusal):
-        guard let last = outcome!.last, refusal.errno == .EBUSY else {
+        guard let last = outcome.last, refusal.errno == .EBUSY else {
           return call.refuse(
             errno: refusal.errno.name, message: refusal.message, rule: refusal.rule)
         }

@@ -73,21 +73,17 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let start = try blockStart(call, object)
       let limit = call.isGiven(1) ? call.integer(1) : 1000
-      var found: (call: MemoryOffline?, refusal: Refusal?)
-      do throws(MemoryError) {
-        found = try object.machine.memoryOffline(at: start)
-      } catch {
-        throw LuaFailure("offline: \(error.message)")
-      }
-      var refusal = found.refusal
-      if var operation = found.call {
-        while operation.outcome == nil {
-          if operation.rounds >= limit || call.shouldStop() { operation.hasSignal = true }
-          _ = operation.advance(&object.machine, .slice)
+      let (operation, waited) = try OperationRunner.call(
+        object, call, "offline", countsOperation: false
+      ) { () throws(LuaFailure) in
+        do throws(MemoryError) {
+          return try OfflineCall(object.machine.memoryOffline(at: start), rounds: limit)
+        } catch {
+          throw LuaFailure("offline: \(error.message)")
         }
-        refusal = operation.outcome?.refusal
       }
-      guard let refusal else { return call.returns(true) }
+      if let waited, operation.outcome == nil { throw LuaFailure("offline: \(waited)") }
+      guard let refusal = operation.outcome?.refusal else { return call.returns(true) }
       let range = PFNRange(start.index, start.index + object.machine.geometry.memoryBlockPages)
       call.refuse(
         errno: refusal.errno.name,

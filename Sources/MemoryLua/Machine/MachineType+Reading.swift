@@ -1,5 +1,6 @@
 internal import LuaBridge
 internal import MemoryModel
+internal import MemoryOperations
 internal import MemoryRender
 
 extension MemoryLibrary {
@@ -127,20 +128,66 @@ extension MemoryLibrary {
         LuaParameter("columns", .integer(20...1000), default: "the terminal's width"),
         LuaParameter("color", .boolean, default: "as the prompt"),
         LuaParameter("legend", .boolean, default: "true"),
+        LuaParameter(
+          "pfn", .integer(0...Int64.max), optional: true, "Draw memory from this frame on."),
+        LuaParameter("pages", .integer(1...Int64.max), optional: true, "Draw so many pages."),
+        LuaParameter("area", .string, optional: true, "Draw the CMA area of this name."),
+        LuaParameter(
+          "blockers", .choice(["none", "cma_alloc", "offline", "alloc_contig"]), default: "none",
+          "Point at the pages that such a call could not move away, and say whose they are."),
       ],
       returns: [LuaResult(.string, "The drawing.")],
       doc: """
         Draws physical memory: each zone a strip of cells, how full they are and what their \
         pageblocks are for.
         """,
-      example: "print(machine{ ram = \"64M\" }:map{ columns = 60, color = false })"
-    ) { call in
-      let map = MemoryMap(
+      kernel: ["has_unmovable_pages", "isolate_migratepages_block"], rules: ["P5.12", "P6.1"],
+      example: """
+        m = machine{ ram = "64M", cma = "16M" }
+        print(m:map{ columns = 60, color = false })
+        print(m:map{ area = "reserved", blockers = "cma_alloc", color = false, legend = false })
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      var map = MemoryMap(
         columns: call.isGiven(0) ? call.integer(0) : context.columns(),
         color: call.boolean(1, default: context.color), unicode: context.unicode,
         legend: call.boolean(2, default: true))
-      call.returns(map.text(call.object(as: MachineObject.self).machine))
+      map.range = try mapRange(&call, object)
+      guard call.isGiven(6), call.integer(6) > 0 else {
+        return call.returns(map.text(object.machine))
+      }
+      let mode = [IsolationMode.cmaAllocation, .memoryOffline, .contiguousPages][
+        call.integer(6) - 1]
+      let range = map.range ?? PFNRange(0, object.machine.frames.count)
+      map.blocked = object.machine.blockers(in: range, for: mode).flatMap { $0.pages.map(\.pfn) }
+      call.returns(
+        map.text(object.machine) + blockersText(range, mode, object).dropFirst().description
+          + (map.blocked.isEmpty ? "" : "\n"))
     }
+  }
+
+  /// The frames that the fields pfn, pages and area of `map` mean; nil for all.
+  private static func mapRange(
+    _ call: inout LuaCall, _ object: MachineObject
+  ) throws(LuaFailure) -> PFNRange? {
+    let all = PFNRange(0, object.machine.frames.count)
+    if call.isGiven(5) {
+      guard !call.isGiven(3), !call.isGiven(4) else {
+        throw LuaFailure("map: give either an area, or pfn and pages")
+      }
+      return object.machine.cmaAreas[try area(call.string(5), object)].range
+    }
+    guard call.isGiven(3) || call.isGiven(4) else { return nil }
+    let start = call.integer(3, default: 0)
+    let pages = call.integer(4, default: all.end)
+    let range = PFNRange(start, start + min(pages, all.end)).intersection(all)
+    guard object.machine.memory.pages(in: range) > 0 else {
+      throw LuaFailure(
+        "map: there is no memory from pfn 0x\(String(start, radix: 16)) on; it ends at "
+          + "0x\(String(all.end, radix: 16))")
+    }
+    return range
   }
 
   private static var vmstat: LuaFunction {

@@ -3,7 +3,7 @@ internal import MemoryModel
 
 extension MemoryLibrary {
   static func stateMethods(_ context: MemoryContext) -> [LuaFunction] {
-    [fork(context), sysctl, thp]
+    [fork(context), machineKernel(), sysctl, thp, protection]
   }
 
   private static func fork(_ context: MemoryContext) -> LuaFunction {
@@ -24,7 +24,9 @@ extension MemoryLibrary {
       do throws(MemoryError) {
         let copy = try call.object(as: MachineObject.self).machine.fork()
         call.hintMemory(bytes: 1 << 20)
-        call.returns(LuaHandle("machine", context.object(copy)))
+        let fork = context.object(copy)
+        fork.kernel = call.object(as: MachineObject.self).kernel
+        call.returns(LuaHandle("machine", fork))
       } catch {
         throw LuaFailure("fork: \(error.message)")
       }
@@ -69,6 +71,40 @@ extension MemoryLibrary {
     let numbers = value.table?.elements.compactMap(\.integer)
     guard let numbers, !numbers.isEmpty else { return nil }
     return numbers.map { "\($0)" }.joined(separator: "\t")
+  }
+
+  private static var protection: LuaFunction {
+    LuaFunction(
+      "protection", .positional,
+      [
+        LuaParameter("name", .choice(Protections.Name.allCases.map(\.rawValue)), "What protects."),
+        LuaParameter(
+          "on", .boolean, optional: true, "Whether the kernel has it; only read without."),
+      ],
+      returns: [LuaResult(.boolean, "Whether it has it now.")],
+      doc: """
+        Takes one of the kernel's protections against races out, to see what breaks without it.
+
+        test_and_clear_lru: isolation tests and clears the LRU flag in one step. reread_entry: the fast \
+        walk reads an entry again after it took the page. fork_sequence: it gives all back when a fork \
+        came in between. compare_references: migration compares a folio's references.
+        """,
+      kernel: ["folio_isolate_lru", "gup_fast_pte_range", "folio_migrate_mapping"],
+      rules: ["P10.1", "P10.2", "P10.3"],
+      example: """
+        m = machine{ ram = "64M" }
+        m:protection("reread_entry", false) --> false
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      let name = Protections.Name.allCases[call.integer(0)]
+      if call.isGiven(1) {
+        var kernel = object.machine.kernel
+        kernel.protections[name] = call.boolean(1)
+        object.machine.setKernel(kernel)
+      }
+      call.returns(object.machine.kernel.protections[name])
+    }
   }
 
   private static var thp: LuaFunction {

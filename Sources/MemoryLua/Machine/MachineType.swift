@@ -9,7 +9,7 @@ extension MemoryLibrary {
       doc: "A modelled machine: nodes, zones, per-CPU lists, and the pages in them.",
       properties: machineProperties,
       methods: allocationMethods + hugePageMethods + areaMethods + hotplugMethods + guestMethods
-        + folioMethods
+        + folioMethods + machineDeviceMethods + [hashTable]
         + readingMethods(context) + stateMethods(context),
       display: { handle in
         describe(handle.owner(as: MachineObject.self))
@@ -30,9 +30,6 @@ extension MemoryLibrary {
 
   private static var machineProperties: [LuaProperty] {
     [
-      LuaProperty("kernel", .string, "The kernel whose rules apply.") { call in
-        call.returns(call.object(as: MachineObject.self).machine.kernel.name)
-      },
       LuaProperty("arch", .string, "x86_64 or ppc64.") { call in
         call.returns(call.object(as: MachineObject.self).machine.geometry.name)
       },

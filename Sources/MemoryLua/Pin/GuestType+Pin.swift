@@ -32,6 +32,9 @@ extension MemoryLibrary {
         LuaParameter(
           "holder", .string, default: "its number", "Who holds it, for why: \"vm0's NIC\"."),
         LuaParameter(
+          "max_rounds", .integer(1...1_000_000), default: "1000",
+          "After so many rounds of pin and migrate it is killed and called a livelock."),
+        LuaParameter(
           "watch", .function, optional: true,
           "Called before each atomic step with its name, the kernel function and what it does; it may "
             + "do to the machine what another CPU could do just then."),
@@ -43,7 +46,9 @@ extension MemoryLibrary {
         LuaErrno("EFAULT", "nothing is mapped there, or its memory may not be pinned so"),
         LuaErrno("ENOMEM", "a page that may not stay could not be moved: err.stuck has the folios"),
         LuaErrno("EINVAL", "flags that exclude each other"),
-        LuaErrno("EINTR", "it spun, because somebody keeps a page isolated (rule P3.43)"),
+        LuaErrno(
+          "EINTR", "it spun, because somebody keeps a page isolated (rule P3.43), or moved pages for "
+            + "max_rounds rounds: err.livelock (rule P4.41)"),
       ],
       doc: """
         Pins a range: its pages stay where they are until unpin.
@@ -68,18 +73,29 @@ extension MemoryLibrary {
       let request = PinRequest(
         space: space, startPage: pages.lowerBound, pages: pages.count, flags: flags(call),
         entryPoint: try entryPoint(call), holder: call.string(11, default: ""))
-      var pin = Pin(request)
+      let limit = call.integer(12, default: 1000)
       let spin: (Pin) -> String? = { pin in
-        pin.idleRounds > OperationRunner.idleRoundLimit
+        if pin.costs.rounds > limit {
+          return "LIVELOCK: in \(limit) rounds it moved \(pin.costs.migratedPages) pages, and each "
+            + "time found pages that may not stay (rule P4.41)"
+        }
+        return pin.idleRounds > OperationRunner.idleRoundLimit
           ? "it pinned, found pages that may not stay, and could isolate none of them, "
             + "\(pin.idleRounds) times: somebody else has them isolated (see why)"
           : nil
       }
-      let waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        if call.isGiven(12) {
-          return try OperationRunner.watch(&pin, object, call, call.callback(12), spin: spin)
+      var pin: Pin
+      let waited: String?
+      if call.isGiven(13) {
+        pin = Pin(request)
+        waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+          try OperationRunner.watch(&pin, object, call, call.callback(13), spin: spin)
         }
-        return OperationRunner.run(&pin, object, call, spin: spin)
+      } else {
+        let name = object.machine.spaces[space].name + ":pin"
+        (pin, waited) = try OperationRunner.call(object, call, name, space: space, spin: spin) {
+          Pin(request)
+        }
       }
       guard let outcome = pin.outcome else {
         return call.refuse(Refusal(.EINTR, waited ?? "killed", rule: "P3.20"))
@@ -93,7 +109,8 @@ extension MemoryLibrary {
       let refusal = outcome.refusal ?? Refusal(.EINVAL, "nothing was pinned", rule: "P3.11")
       call.refuse(
         waited.map { Refusal(.EINTR, "the pin was killed: \($0)", rule: "P3.43") } ?? refusal,
-        fields: details(outcome))
+        fields: details(outcome)
+          + (outcome.costs.rounds > limit ? [("livelock", .boolean(true))] : []))
     }
   }
 

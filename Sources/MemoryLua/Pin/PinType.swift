@@ -23,6 +23,7 @@ extension MemoryLibrary {
   private static func describe(_ pin: PinRecord, _ object: MachineObject) -> String {
     let shift = object.machine.geometry.pageShift
     let guest = object.machine.spaces[pin.space]
+    if let file = pin.file { return describe(pin, of: object.machine.files[file].name, shift) }
     var range = "0x" + String(pin.startPage << shift, radix: 16)
     if guest.ram.contains(pin.startPage) {
       let start = (pin.startPage - guest.ram.lowerBound) << shift
@@ -48,6 +49,19 @@ extension MemoryLibrary {
     {
       text += ", kept as \(output.words) in \(formatSize(size.allocated))"
     }
+    if pin.holder != "pin #\(pin.id)" { text += ", held by \(pin.holder)" }
+    return text
+  }
+
+  /// A pin of folios of a file, which has no address.
+  private static func describe(_ pin: PinRecord, of file: String, _ shift: Int) -> String {
+    let start = pin.startPage << shift
+    let range =
+      "[\(start == 0 ? "0" : formatSize(start)), \(formatSize(start + pin.requested << shift)))"
+    var text = "pin #\(pin.id) \(file) \(range) longterm: \(pin.pages) folios"
+    let rounds = pin.costs.rounds
+    text += " in \(rounds) round\(rounds == 1 ? "" : "s")"
+    if pin.costs.migratedPages > 0 { text += ", \(pin.costs.migratedPages) pages moved" }
     if pin.holder != "pin #\(pin.id)" { text += ", held by \(pin.holder)" }
     return text
   }
@@ -79,7 +93,7 @@ extension MemoryLibrary {
   private static var pinProperties: [LuaProperty] {
     [
       integer("id", "Its number, counted from boot.") { $0.id },
-      integer("pages", "Pages that are pinned.") { $0.pages },
+      integer("pages", "Pages that are pinned; of a file, folios.") { $0.pages },
       integer("requested", "Pages that were asked for.") { $0.requested },
       integer("rounds", "Rounds of pin, check and migrate; 0 when nothing was checked.") {
         $0.costs.rounds
@@ -87,6 +101,9 @@ extension MemoryLibrary {
       integer("migrated", "Pages of 4 KiB that were moved before.") { $0.costs.migratedPages },
       integer("operation", "The operation that took it; why says \"since operation N\".") {
         $0.operation
+      },
+      integer("offset", "Of a file: bytes from the start of the first folio to the first byte.") {
+        $0.offset
       },
       boolean("longterm", "Taken with FOLL_LONGTERM.") { $0.isLongTerm },
       boolean("write", "Taken with FOLL_WRITE.") { $0.isWrite },
@@ -158,11 +175,16 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      let pin = try record(call)
-      object.machine.beginOperation()
-      var operation = UnpinOperation(pin: pin, dirty: call.boolean(0))
-      _ = OperationRunner.run(&operation, object, call)
-      call.returns(pin.pages)
+      let dirty = call.boolean(0)
+      let id = call.index
+      let (operation, _) = try OperationRunner.call(object, call, "pin #\(id):unpin") {
+        () throws(LuaFailure) in
+        guard let pin = object.machine.pin(id) else {
+          throw LuaFailure("pin #\(id) was given back")
+        }
+        return UnpinOperation(pin: pin, dirty: dirty)
+      }
+      call.returns(operation.pages)
     }
   }
 
@@ -247,7 +269,7 @@ extension MemoryLibrary {
           run?.pages += pages
         } else {
           close()
-          run = (first.index, pages, offset << 12)
+          run = (first.index, pages, offset << object.machine.geometry.pageShift)
         }
         offset += pages
       }

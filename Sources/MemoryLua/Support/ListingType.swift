@@ -19,14 +19,15 @@ final class ListingObject {
     rows.append(LuaTable(fields: fields))
   }
 
-  static let shownLines = 32
+  /// Lines that are printed; the rows are all there.
+  var shownLines = 32
 
   var text: String {
     if lines.isEmpty { return empty }
     var shown = header.isEmpty ? [] : [header]
-    shown += lines.prefix(Self.shownLines)
+    shown += lines.prefix(shownLines)
     let all = total ?? lines.count
-    if all > Self.shownLines { shown.append("… \(all) in all") }
+    if all > shownLines { shown.append("… \(all) in all") }
     return shown.joined(separator: "\n")
   }
 }

@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 internal import MemoryOperations
 
@@ -72,6 +73,51 @@ enum OperationRunner {
         return "the script was stopped"
       }
     }
+  }
+
+  /// Makes a call of the machine: at once, or, inside a task, step by step as others choose.
+  ///
+  /// Inside a task the body is left in the middle and entered again when the call has come to its end:
+  /// what stands before this is done twice, `make` once.
+  ///
+  /// - Parameter name: How the call is written, "vm0:pin".
+  /// - Parameter make: The operation, not begun.
+  /// - Returns: The finished operation, and what it waited for when it was killed.
+  static func call<O: ExplorableOperation>(
+    _ object: MachineObject, _ call: borrowing LuaCall, _ name: String, space: Int? = nil,
+    countsOperation: Bool = true, spin: (O) -> String? = { _ in nil },
+    _ make: () throws(LuaFailure) -> O
+  ) throws(LuaFailure) -> (operation: O, waited: String?) {
+    if let pending = call.continuation(as: PendingCall.self) {
+      guard let finished = pending.operation as? O else {
+        preconditionFailure("another call's operation")
+      }
+      return (finished, pending.waited)
+    }
+    if let task = object.tasks.current, call.canYield, call.isInside(task.coroutine) {
+      let pending = PendingCall(try make(), object, name)
+      task.pending = pending
+      call.yieldAgain(pending)
+      throw .yielding
+    }
+    var operation = try make()
+    if !countsOperation {
+      let waited = run(&operation, object, call, spin: spin)
+      return (operation, waited)
+    }
+    let waited = try perform(object, space: space) { () throws(LuaFailure) in
+      run(&operation, object, call, spin: spin)
+    }
+    return (operation, waited)
+  }
+
+  /// ``call(_:_:_:space:spin:_:)`` for what the kernel does in one atomic step.
+  static func atomic(
+    _ object: MachineObject, _ call: borrowing LuaCall, _ name: String, _ step: Step,
+    space: Int? = nil, _ work: @escaping AtomicCall.Work
+  ) throws(LuaFailure) -> AtomicCall.Outcome {
+    try self.call(object, call, name, space: space) { AtomicCall(step, work) }.operation.outcome
+      ?? .refused(Refusal(.EINTR, "killed", rule: "P2.13"))
   }
 
   /// Counts one operation, and runs `body` on a CPU of the process's home node; then the threads run

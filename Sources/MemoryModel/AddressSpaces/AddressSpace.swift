@@ -9,6 +9,12 @@ public struct AddressSpace: Sendable, Equatable {
   /// The top table, or 0 once the process is gone.
   var root: Int
   public package(set) var isAlive = true
+  /// The OOM killer has sent it SIGKILL.
+  public package(set) var isKilled = false
+  /// A fork still makes it: it is on no list of processes yet.
+  package var isStarting = false
+  /// Operations of its task that have begun and not ended.
+  package var operations = 0
   /// A pin was ever taken, so fork looks for pinned pages (rule P2.20).
   ///
   /// Kernel: `MMF_HAS_PINNED`.
@@ -32,6 +38,8 @@ public struct AddressSpace: Sendable, Equatable {
   public package(set) var pinnedPages = 0
   /// What the OOM killer adds to its score, in thousandths.
   public var oomScoreAdjustment = 0
+  /// The hash page table of a powerpc guest (rule P5.20).
+  public package(set) var hashTable: HashPageTable?
   /// The exe's limit for locked memory in bytes, or nil for none.
   public var memlockLimit: Int?
 

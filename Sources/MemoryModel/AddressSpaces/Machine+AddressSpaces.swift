@@ -28,6 +28,11 @@ extension Machine {
 
   package func root(_ space: Int) -> Int { spaces[space].root }
 
+  /// Whether a frame holds the top table of a process that lives.
+  package func isTopTable(_ pfn: PFN) -> Bool {
+    spaces.contains { $0.isAlive && pageTables.frames[$0.root] == pfn.rawValue }
+  }
+
   // MARK: Tables
 
   /// Allocates a frame for a table, and the table; nil when either is not to be had.

@@ -28,13 +28,15 @@ extension Machine {
       guard start >= 0, start & (hugetlbUnit(backing) - 1) == 0 else {
         return .failure(
           Refusal(
-            .EINVAL, "address 0x\(hex(start << 12)) is not aligned to the pages of the mapping",
+            .EINVAL,
+            "address 0x\(hex(start << geometry.pageShift)) is not aligned to the pages of the mapping",
             rule: "P2.2"))
       }
       guard start + pages <= AddressSpace.endPage else {
         return .failure(
           Refusal(
-            .ENOMEM, "0x\(hex(start << 12)) + \(pages) pages ends behind user space",
+            .ENOMEM,
+            "0x\(hex(start << geometry.pageShift)) + \(pages) pages ends behind user space",
             rule: "P2.1"))
       }
       let next = spaces[space].firstArea(endingAfter: start)
@@ -43,7 +45,7 @@ extension Machine {
           return .failure(
             Refusal(
               .EEXIST,
-              "0x\(hex(spaces[space].areas[next].start << 12)) is mapped already; munmap it first",
+              "0x\(hex(spaces[space].areas[next].start << geometry.pageShift)) is mapped already; munmap it first",
               rule: "P2.2"))
         }
         if case .failure(let refusal) = unmap(space, start..<start + pages) {
@@ -154,7 +156,9 @@ extension Machine {
       let unit = 1 << files[file].hugeOrder
       if page & (unit - 1) != 0 {
         return Refusal(
-          .EINVAL, "0x\(hex(page << 12)) lies inside a hugetlb page of \(unit) pages", rule: "P2.2")
+          .EINVAL,
+          "0x\(hex(page << geometry.pageShift)) lies inside a hugetlb page of \(unit) pages",
+          rule: "P2.2")
       }
       files[file].users += 1
       if let reservation = area.reservation { hugeReservations[reservation].areas += 1 }

@@ -14,7 +14,7 @@ public enum MemoryAdvice: String, Sendable, CaseIterable {
   case noMovable = "nomovable"
   /// The same under another name (rule P9.22).
   case pinnable
-  /// A hint without effect in the model (rule P9.22).
+  /// The same as a hint, which the kernel follows for a share of the pages (rule P9.22).
   case mightPin = "might_pin"
 }
 
@@ -35,15 +35,14 @@ extension Machine {
     case .noHugePage: return changeFlags(space, pages, insert: .noHugePage, remove: .hugePage)
     case .dontFork: return changeFlags(space, pages, insert: .dontCopy)
     case .doFork: return changeFlags(space, pages, remove: .dontCopy)
-    case .noMovable, .pinnable: return changeFlags(space, pages, insert: .noMovable)
-    case .mightPin: return changeFlags(space, pages, insert: .mightPin)
+    case .noMovable, .pinnable, .mightPin: return advisePlacement(space, pages, advice)
     }
   }
 
   /// Changes flags of the areas in a range; holes are passed over and reported at the end.
   ///
   /// Kernel: `madvise_walk_vmas()`.
-  private mutating func changeFlags(
+  mutating func changeFlags(
     _ space: Int, _ pages: Range<Int>, insert: MemoryArea.Flags = [], remove: MemoryArea.Flags = []
   ) -> Result<Void, Refusal> {
     let hole = firstHole(space, pages)
@@ -56,7 +55,7 @@ extension Machine {
   }
 
   func notMapped(_ page: Int) -> Refusal {
-    Refusal(.ENOMEM, "nothing is mapped at 0x\(hex(page << 12))", rule: "P2.13")
+    Refusal(.ENOMEM, "nothing is mapped at 0x\(hex(page << geometry.pageShift))", rule: "P2.13")
   }
 
   /// Applies a change to every area in a range, cut at its ends and joined again.
@@ -105,7 +104,8 @@ extension Machine {
       if !area.flags.isDisjoint(with: [.locked, .pfnMap]) {
         return .failure(
           Refusal(
-            .EINVAL, "MADV_DONTNEED of locked or device memory at 0x\(hex(range.lowerBound << 12))",
+            .EINVAL,
+            "MADV_DONTNEED of locked or device memory at 0x\(hex(range.lowerBound << geometry.pageShift))",
             rule: "P2.23"))
       }
       if let file = area.file {
@@ -141,7 +141,8 @@ extension Machine {
       {
         return .failure(
           Refusal(
-            .EINVAL, "MADV_COLD of locked, device or hugetlb memory at 0x\(hex(page << 12))",
+            .EINVAL,
+            "MADV_COLD of locked, device or hugetlb memory at 0x\(hex(page << geometry.pageShift))",
             rule: "P1.27"))
       }
       let (entry, slot, level) = pageTables.leaf(spaces[space].root, page: page)

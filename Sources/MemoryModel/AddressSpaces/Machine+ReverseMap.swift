@@ -18,12 +18,27 @@ extension Machine {
     return found
   }
 
-  package func forEachMapping(of folio: Folio, _ body: (Mapping) -> Void) {
+  /// The migration entries for pages of `source`, whose identity `owner` has by now.
+  ///
+  /// They are looked for anew, because meanwhile a process may have unmapped the page, ended, or been
+  /// copied with its entries. Kernel: `remove_migration_ptes()`, mm/migrate.c.
+  package func migrationEntries(of source: Folio, owner: Folio) -> [Mapping] {
+    var found: [Mapping] = []
+    forEachMapping(of: owner, shown: source) {
+      if PageTableEntry(rawValue: pageTables.entries[$0.slot]).isMigration { found.append($0) }
+    }
+    return found
+  }
+
+  package func forEachMapping(
+    of folio: Folio, shown: Folio? = nil, _ body: (Mapping) -> Void
+  ) {
+    let shown = shown ?? folio
     let (mapping, index) = folios.owner(folio)
     if let region = mapping.region {
       let page = regions[region].base + index
       for space in regions[region].spaces {
-        collect(folio, space, page..<page + folio.pages, body)
+        collect(shown, space, page..<page + folio.pages, body)
       }
     } else if let file = mapping.fileIndex {
       for space in files[file].spaces {
@@ -33,7 +48,7 @@ extension Machine {
           let first = area.start + index - area.filePage(area.start)
           let start = max(first, area.start)
           let end = min(first + folio.pages, area.end)
-          if start < end { collect(folio, space, start..<end, body) }
+          if start < end { collect(shown, space, start..<end, body) }
         }
       }
     }

@@ -140,6 +140,8 @@ extension Machine {
     if frame != 0 { freeFolio(Folio(PFN(frame), order: 0)) }
     spaces[space].root = 0
     spaces[space].isAlive = false
+    // Its files are closed last, among them that of the VM.
+    freeHashTable(of: space)
   }
 
   /// Gathers the tables of about `pages` pages.

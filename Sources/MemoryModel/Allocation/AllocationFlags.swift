@@ -7,6 +7,7 @@ struct AllocationFlags: OptionSet, BitwiseCopyable {
   /// The low two bits select the watermark: 0 min, 1 low, 2 high.
   static let watermarkMin = AllocationFlags([])
   static let watermarkLow = AllocationFlags(rawValue: 1)
+  static let watermarkHigh = AllocationFlags(rawValue: 2)
   static let noWatermarks = AllocationFlags(rawValue: 4)
   static let oom = AllocationFlags(rawValue: 8)
   static let nonBlock = AllocationFlags(rawValue: 0x10)
@@ -15,6 +16,8 @@ struct AllocationFlags: OptionSet, BitwiseCopyable {
   static let cma = AllocationFlags(rawValue: 0x80)
   static let noFragment = AllocationFlags(rawValue: 0x100)
   static let highAtomic = AllocationFlags(rawValue: 0x200)
+  /// ALLOC_HARDER of kernels up to 6.2, beside `nonBlock` (rule A9.8).
+  static let harder = AllocationFlags(rawValue: 0x400)
   static let kswapd = AllocationFlags(rawValue: 0x800)
   static let reserves: AllocationFlags = [.nonBlock, .minReserve, .highAtomic, .oom]
 

@@ -8,6 +8,8 @@ struct AllocationRequest {
   var type: MigrateType
   /// The position in the zonelist of the first zone that may serve the request (rule A1.13).
   var preferred: Int
+  /// The task may have no CMA pages, though its pages can move (PF_MEMALLOC_NOCMA of 5.9 to 5.12).
+  var avoidsCMA = false
 }
 
 /// What came of a request.

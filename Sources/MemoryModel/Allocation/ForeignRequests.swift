@@ -9,11 +9,27 @@ package struct ForeignRequest: Sendable, Equatable {
   package enum Kind: Sendable, Equatable {
     case allocate(GFPFlags)
     case free(PFN)
+    /// A kernel thread gets to run, for one round of its loop. What it allocates and frees counts among the operation's events.
+    ///
+    /// Pages of the kernel that its shrinkers give back are told beforehand.
+    case thread(BackgroundThread, shrunk: [ShrunkPages])
+    /// The nap of a node's kswapd is over.
+    case endNap(node: Int)
+  }
+
+  package struct ShrunkPages: Sendable, Equatable {
+    let pfn: PFN
+    let order: Int
+
+    package init(_ pfn: PFN, order: Int) {
+      self.pfn = pfn
+      self.order = order
+    }
   }
 
   /// How many allocations and frees of the operation come before it.
   package let position: Int
-  package let kind: Kind
+  package var kind: Kind
   package let order: Int
 
   package init(position: Int, _ kind: Kind, order: Int) {
@@ -28,12 +44,21 @@ struct ForeignRequests: Sendable {
   var requests: [ForeignRequest] = []
   var next = 0
   var countdown = 0
+  /// What the shrinkers will give back next.
+  var shrunk: [ForeignRequest.ShrunkPages] = []
+  /// What shrinkers will give back in each direct reclaim of the operation, the next one first.
+  var reclaims: [[ForeignRequest.ShrunkPages]] = []
 }
 
 extension Machine {
   /// Announces the foreign requests of the operation that is about to run.
-  package mutating func expectForeign(_ requests: [ForeignRequest]) {
+  ///
+  /// - Parameter reclaims: What shrinkers give back in the operation's direct reclaims, one by one.
+  package mutating func expectForeign(
+    _ requests: [ForeignRequest], reclaims: [[ForeignRequest.ShrunkPages]] = []
+  ) {
     foreign = ForeignRequests(requests: requests)
+    foreign.reclaims = reclaims
     foreign.countdown = requests.first.map { $0.position + 1 } ?? 0
   }
 
@@ -65,6 +90,10 @@ extension Machine {
     {
       let request = foreign.requests[foreign.next]
       foreign.next += 1
+      if case .thread(let thread, let shrunk) = request.kind {
+        foreign.shrunk = shrunk
+        return serve(thread, at: position)
+      }
       // Its own events are not the operation's.
       foreign.countdown = 0
       serve(request)
@@ -74,8 +103,51 @@ extension Machine {
       ? foreign.requests[foreign.next].position - position : 0
   }
 
+  /// What shrinkers give back in the next direct reclaim is known now.
+  mutating func beginShrinkers() {
+    foreign.shrunk = foreign.reclaims.isEmpty ? [] : foreign.reclaims.removeFirst()
+  }
+
+  /// Frees what the kernel's shrinkers give back, of which only a replay knows: in recordings, the five
+  /// pages that RCU has in stock, once.
+  ///
+  /// They do not count as reclaimed, as they are no slab pages.
+  /// Kernel: `shrink_slab()`, `kfree_rcu_shrink_scan()`.
+  mutating func runShrinkers() {
+    if foreign.shrunk.isEmpty { return }
+    let pages = foreign.shrunk
+    let countdown = foreign.countdown
+    foreign.shrunk = []
+    foreign.countdown = 0
+    for block in pages { try? freePages(block.pfn, order: block.order) }
+    foreign.countdown = countdown
+  }
+
+  /// Takes back that an allocation was counted: what it frees and allocates on its way comes before it.
+  ///
+  /// - Returns: Whether it must be counted again when it is done.
+  mutating func postponeForeign() -> Bool {
+    guard foreign.next < foreign.requests.count else { return false }
+    foreign.countdown += 1
+    return true
+  }
+
+  /// Lets a thread run, and goes on serving behind what it did.
+  private mutating func serve(_ thread: BackgroundThread, at position: Int) {
+    // The event that is about to happen comes behind those of the thread.
+    foreign.countdown =
+      foreign.next < foreign.requests.count
+      ? foreign.requests[foreign.next].position - position + 1 : 0
+    _ = step(thread)
+    serveForeign()
+  }
+
   private mutating func serve(_ request: ForeignRequest) {
     switch request.kind {
+    case .thread(let thread, let shrunk):
+      foreign.shrunk = shrunk
+      _ = step(thread)
+    case .endNap(let node): endNap(node: node)
     case .allocate(let gfp): _ = allocatePages(order: request.order, gfp: gfp)
     case .free(let pfn): try? freePages(pfn, order: request.order)
     }

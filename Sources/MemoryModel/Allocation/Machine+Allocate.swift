@@ -17,14 +17,15 @@ extension Machine {
           .ENOMEM, "order \(order) is above the largest block, order \(geometry.maxOrder)",
           rule: "A4.1"))
     }
-    let filtered = inPinScope ? gfp.subtracting(.movable) : gfp
+    let filtered = scoped(gfp, inPinScope, isSlow: false)
     let home = node ?? cpuNodes[currentCPU]
-    guard let request = request(order: order, gfp: filtered, node: home) else {
+    guard var request = request(order: order, gfp: filtered, node: home) else {
       return finish(
         nil, order, filtered,
         Refusal(.ENOMEM, "no zone of node \(home) may serve \(filtered.description)", rule: "A1.13")
       )
     }
+    request.avoidsCMA = inPinScope && kernel.pinning.scope == .noCMA
     if failAllocation > 0 {
       failAllocation -= 1
       if failAllocation == 0 {
@@ -35,15 +36,39 @@ extension Machine {
     if let pfn = allocateFromFreeLists(request, firstFlags(request)) {
       return finish(pfn, order, filtered, nil)
     }
+    if inPinScope, kernel.pinning.scope == .noCMASlowPath,
+      let slow = self.request(
+        order: order, gfp: scoped(gfp, inPinScope, isSlow: true), node: home)
+    {
+      request = slow
+    }
     let slow = allocateSlowPath(request)
     return finish(slow.pfn, order, filtered, slow.refusal)
+  }
+
+  /// What is left of a request's flags inside a long-term pin (rules P2.33, P2.34): 5.1 to 5.8 looked
+  /// at them in the slow path alone, and 5.9 to 5.12 only kept CMA away.
+  ///
+  /// Kernel: `current_gfp_context()`, include/linux/sched/mm.h.
+  func scoped(_ gfp: GFPFlags, _ inPinScope: Bool, isSlow: Bool) -> GFPFlags {
+    guard inPinScope else { return gfp }
+    switch kernel.pinning.scope {
+    case .none, .noCMA: return gfp
+    case .noCMASlowPath: return isSlow ? gfp.subtracting(.movable) : gfp
+    case .pin: return gfp.subtracting(.movable)
+    }
+  }
+
+  /// Whether a request may take blocks of CMA pageblocks (rule P2.30).
+  func mayUseCMA(_ request: AllocationRequest) -> Bool {
+    request.type == .movable && borrowsFromCMA && !request.avoidsCMA
   }
 
   /// The flags of the first attempt (rules A2.8, A2.9).
   func firstFlags(_ request: AllocationRequest) -> AllocationFlags {
     var flags: AllocationFlags = [.watermarkLow]
     if request.gfp.contains(.kswapdReclaim) { flags.insert(.kswapd) }
-    if request.type == .movable && hasCMA { flags.insert(.cma) }
+    if mayUseCMA(request) { flags.insert(.cma) }
     if avoidsFragmentation(request) { flags.insert(.noFragment) }
     return flags
   }

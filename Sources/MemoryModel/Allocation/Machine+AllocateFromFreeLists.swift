@@ -65,7 +65,8 @@ extension Machine {
     _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
   ) -> PFN? {
     var pfn: PFN?
-    if isPerCPUOrder(request.order) {
+    // Movable lists hold CMA pages, which a request without CMA may not have (rule A5.30).
+    if isPerCPUOrder(request.order), !request.avoidsCMA || request.type != .movable {
       pfn = takePerCPU(zone, order: request.order, request.type, flags)
     }
     if pfn == nil { pfn = takeBuddy(zone, order: request.order, request.type, flags) }
@@ -83,9 +84,11 @@ extension Machine {
       countNUMA(
         zone, preferred: zonelists[request.node][request.preferred], blocks: pages >> request.order)
     }
-    if flags.contains(.kswapd), zoneTable[zone].flags.contains(.boostedWatermark) {
+    if flags.contains(.kswapd) || kernel.wakesWithoutBoost && pages > 0,
+      zoneTable[zone].flags.contains(.boostedWatermark)
+    {
       zoneTable[zone].flags.remove(.boostedWatermark)
-      kswapdWakeups += 1
+      wakeKswapd(zone, order: 0, highest: zoneTable[zone].index, gfp: [])
     }
   }
 

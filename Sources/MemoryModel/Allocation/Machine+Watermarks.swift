@@ -4,7 +4,8 @@ extension Machine {
   /// Kernel: `__zone_watermark_unusable_free()`.
   private func unusableFree(_ zone: Int, order: Int, _ flags: AllocationFlags) -> Int {
     var unusable = 1 << order - 1
-    if flags.isDisjoint(with: .reserves) {
+    // Up to 6.2 `__GFP_HIGH` alone lowers the mark and no more.
+    if flags.isDisjoint(with: kernel.hasHarder ? [.harder, .oom] : .reserves) {
       unusable +=
         kernel.countsFreeHighAtomic
         ? zoneTable[zone].freeHighAtomic : zoneTable[zone].reservedHighAtomic
@@ -23,8 +24,9 @@ extension Machine {
     var minimum = mark
     if flags.contains(.minReserve) {
       minimum -= minimum / 2
-      if flags.contains(.nonBlock) { minimum -= minimum / 4 }
+      if flags.contains(.nonBlock) && !flags.contains(.harder) { minimum -= minimum / 4 }
     }
+    if flags.contains(.harder) { minimum -= minimum / 4 }
     if flags.contains(.oom) { minimum -= minimum / 2 }
     if usable <= minimum + zoneTable[zone].lowmemReserve[highest.rawValue] { return false }
     if order == 0 { return true }
@@ -56,6 +58,8 @@ extension Machine {
     if order == 0 {
       let usable = free - min(free, unusableFree(zone, order: 0, flags))
       if usable > mark + zoneTable[zone].lowmemReserve[highest.rawValue] { return true }
+      // Row v: the marks have no sign, and so the comparison has none.
+      if kernel.comparesUnsigned, free < unusableFree(zone, order: 0, flags) { return true }
     }
     if isWatermarkOK(zone, order: order, mark: mark, highest: highest, flags, free: free) {
       return true

@@ -66,17 +66,26 @@ extension Machine {
   ///
   /// It runs on a CPU of its node: the current one, if it is.
   package mutating func run(_ thread: BackgroundThread) {
+    while !step(thread) {}
+  }
+
+  /// Runs one thread for one round of its loop.
+  ///
+  /// - Returns: Whether it sleeps.
+  package mutating func step(_ thread: BackgroundThread) -> Bool {
     background.pending.removeAll { $0 == thread }
     let (before, cpu) = (background.running, currentCPU)
     background.running = thread
     if cpuNodes[cpu] != thread.node, let own = cpuNodes.firstIndex(of: thread.node) {
       currentCPU = own
     }
-    switch thread {
-    case .kswapd(let node): runKswapd(node: node)
-    case .kcompactd(let node): runKcompactd(node: node)
+    defer {
+      currentCPU = cpu
+      background.running = before
     }
-    currentCPU = cpu
-    background.running = before
+    switch thread {
+    case .kswapd(let node): return stepKswapd(node: node)
+    case .kcompactd(let node): return stepKcompactd(node: node)
+    }
   }
 }

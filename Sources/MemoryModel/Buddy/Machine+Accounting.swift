@@ -119,5 +119,5 @@ extension Machine {
     return max(free, 0)
   }
 
-  mutating func count(_ event: VMEvent, _ amount: Int) { events[event.rawValue] += amount }
+  package mutating func count(_ event: VMEvent, _ amount: Int) { events[event.rawValue] += amount }
 }

@@ -18,7 +18,7 @@ extension Machine {
   ) -> PFN? {
     lastTaken = .cma
     // The half rule, before every single block: the reads lag, the division truncates.
-    if flags.contains(.cma),
+    if flags.contains(.cma), kernel.takesCMAFirst,
       zoneTable[zone].visibleFreeCMA > zoneTable[zone].visibleFree / 2,
       let pfn = takeSmallest(zone, order: order, .cma)
     {
@@ -125,9 +125,7 @@ extension Machine {
       account(zone, (1 << blockOrder) - (1 << order), type)
       return block
     }
-    if boostWatermark(zone), flags.contains(.kswapd) {
-      zoneTable[zone].flags.insert(.boostedWatermark)
-    }
+    noteBoost(zone, flags)
     guard let pageblock = wholePageblock(zone, block) else { return nil }
     guard isWorthClaiming(pageblock, from: blockType, for: type) else { return nil }
     moveFreePages(zone, pageblock, from: blockType, to: type)
@@ -250,9 +248,7 @@ extension Machine {
       setPageblockTypes(block, order: blockOrder, type)
       return moveToList(zone, block, order: blockOrder, type)
     }
-    if boostWatermark(zone), flags.contains(.kswapd) {
-      zoneTable[zone].flags.insert(.boostedWatermark)
-    }
+    noteBoost(zone, flags)
     guard claimable, let pageblock = wholePageblock(zone, block) else {
       return moveToList(zone, block, order: blockOrder, type)
     }
@@ -271,11 +267,18 @@ extension Machine {
       {
         return pfn
       }
-    } else if boostWatermark(zone), flags.contains(.kswapd) {
-      zoneTable[zone].flags.insert(.boostedWatermark)
+    } else {
+      noteBoost(zone, flags)
     }
     takeAndExpand(zone, block, from: blockOrder, to: order, listed: fallback.type)
     return block
+  }
+
+  /// Boosts the marks, and has kswapd woken after the allocation (row q).
+  private mutating func noteBoost(_ zone: Int, _ flags: AllocationFlags) {
+    if boostWatermark(zone) || kernel.wakesWithoutBoost, flags.contains(.kswapd) {
+      zoneTable[zone].flags.insert(.boostedWatermark)
+    }
   }
 
   /// Raises the zone's marks by a pageblock, so that kswapd clears room (rule A3.26).

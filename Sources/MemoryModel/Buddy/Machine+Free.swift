@@ -21,12 +21,13 @@ extension Machine {
     var pfn = start
     var order = startOrder
     while order < geometry.maxOrder {
+      if order == capture.order, isCaptured(zone, pfn, order: order, type) { return }
       let buddy = pfn.buddy(order)
       guard isFreeBuddy(buddy, order: order, of: pfn) else { break }
       var buddyType = type
       if order >= geometry.pageblockOrder {
         buddyType = frames.migrateType(buddy)
-        if buddyType != type && !(type.isMergeable && buddyType.isMergeable) { break }
+        if buddyType != type && !mayMerge(type, buddyType) { break }
       }
       removeFree(zone, buddy, order: order)
       if buddyType != type && kernel.typesFollowPageblocks { setPageblockType(buddy, type) }
@@ -36,6 +37,16 @@ extension Machine {
     insertFree(
       zone, pfn, order: order, type,
       atTail: atTail || (order < geometry.maxOrder - 1 && isMergeLikely(pfn, order: order)))
+  }
+
+  /// Whether whole pageblocks of two types may become one block (row p).
+  ///
+  /// Where only isolated ones may not, CMA areas began and ended at the largest block's border, so that
+  /// none could merge with its neighbour.
+  private func mayMerge(_ type: MigrateType, _ other: MigrateType) -> Bool {
+    kernel.mergesAcrossTypes
+      ? type != .isolate && other != .isolate && type != .cma && other != .cma
+      : type.isMergeable && other.isMergeable
   }
 
   /// Whether the buddy of the parent block is free, so that the parent may soon be whole and this

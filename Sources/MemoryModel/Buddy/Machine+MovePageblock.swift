@@ -28,7 +28,7 @@ extension Machine {
         continue
       }
       removeFree(zone, pfn, order: state.order)
-      insertFree(zone, pfn, order: state.order, new, atTail: true)
+      insertFree(zone, pfn, order: state.order, new, atTail: movesToTail)
       account(zone, -(1 << state.order), old)
       account(zone, 1 << state.order, new)
       at += 1 << state.order
@@ -42,8 +42,12 @@ extension Machine {
   /// Kernel: `move_to_free_list()` up to 6.9.
   mutating func moveToList(_ zone: Int, _ pfn: PFN, order: Int, _ type: MigrateType) {
     removeFree(zone, pfn, order: order)
-    insertFree(zone, pfn, order: order, type, atTail: true)
+    insertFree(zone, pfn, order: order, type, atTail: movesToTail)
   }
+
+  /// Whether blocks that are handed over at boot, moved or put back go to the tail of a list (5.10
+  /// and later, row a).
+  var movesToTail: Bool { !kernel.insertsAtHead }
 
   /// Moves every free block of a pageblock to another type's lists, whatever lists they were on.
   mutating func moveAllToLists(_ zone: Int, _ pageblock: PFNRange, _ type: MigrateType) {

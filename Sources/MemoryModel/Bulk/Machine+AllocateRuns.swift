@@ -41,9 +41,9 @@ extension Machine {
     into runs: inout [PFNRun]
   ) -> Refusal? {
     let first = runs.count
-    let filtered = inPinScope ? gfp.subtracting(.movable) : gfp
+    let filtered = scoped(gfp, inPinScope, isSlow: false)
     let request =
-      handlesRuns ? request(order: 0, gfp: filtered, node: node ?? cpuNodes[currentCPU]) : nil
+      handlesRuns && isPlainScope(inPinScope) ? request(order: 0, gfp: filtered, node: node ?? cpuNodes[currentCPU]) : nil
     var left = count
     while left > 0 {
       // The injected failure counts calls.
@@ -71,8 +71,8 @@ extension Machine {
   mutating func allocatePlainRuns(
     count: Int, gfp: GFPFlags, inPinScope: Bool = false, into runs: inout [PFNRun]
   ) -> Int {
-    let filtered = inPinScope ? gfp.subtracting(.movable) : gfp
-    guard handlesRuns, failAllocation == 0,
+    let filtered = scoped(gfp, inPinScope, isSlow: false)
+    guard handlesRuns, isPlainScope(inPinScope), failAllocation == 0,
       let request = request(order: 0, gfp: filtered, node: cpuNodes[currentCPU])
     else { return 0 }
     let flags = firstFlags(request)
@@ -109,6 +109,11 @@ extension Machine {
   /// Whether runs are known to be the same as single calls: the kernels up to 6.9 account a refill
   /// as a whole and size it otherwise (rules A9.6, A9.7).
   var handlesRuns: Bool { kernel.typesFollowPageblocks && kernel.perCPULists == .autoTuned }
+
+  /// Whether the scope of a long-term pin shows in a request's flags alone.
+  private func isPlainScope(_ inPinScope: Bool) -> Bool {
+    !inPinScope || kernel.pinning.scope == .pin || kernel.pinning.scope == .none
+  }
 
   /// Takes pages that one list hands out before anything else happens: what is on it, or else one
   /// refill.
@@ -190,7 +195,8 @@ extension Machine {
     lastTaken = .cma
     while left > 0 {
       let prefersCMA =
-        mayUseCMA && zoneTable[zone].visibleFreeCMA > zoneTable[zone].visibleFree / 2
+        mayUseCMA && kernel.takesCMAFirst
+        && zoneTable[zone].visibleFreeCMA > zoneTable[zone].visibleFree / 2
       var source = MigrateType.cma
       if prefersCMA && open(&cma, zone, .cma) {
         // Before the stages, which it leaves alone.

@@ -10,6 +10,8 @@ public struct OperationCosts: Sendable, Hashable {
   /// Atomic operations on folio counts to pin or to get.
   public var pinAtomics = 0
   public var arrayWrites = 0
+  /// Records of a scatter list, where the walker writes one.
+  public var records = 0
   /// Entries of the output looked at again by the long-term check.
   public var rescanReads = 0
   /// Folios whose pageblock and zone were looked up.
@@ -31,6 +33,7 @@ public struct OperationCosts: Sendable, Hashable {
     lhs.entryReads += rhs.entryReads
     lhs.pinAtomics += rhs.pinAtomics
     lhs.arrayWrites += rhs.arrayWrites
+    lhs.records += rhs.records
     lhs.rescanReads += rhs.rescanReads
     lhs.lookups += rhs.lookups
     lhs.unpinAtomics += rhs.unpinAtomics
@@ -45,7 +48,7 @@ public struct OperationCosts: Sendable, Hashable {
   public var rows: [(name: String, count: Int)] {
     [
       ("calls", calls), ("walks", walks), ("entry_reads", entryReads),
-      ("pin_atomics", pinAtomics), ("array_writes", arrayWrites), ("rescan_reads", rescanReads),
+      ("pin_atomics", pinAtomics), ("array_writes", arrayWrites), ("records", records), ("rescan_reads", rescanReads),
       ("lookups", lookups), ("unpin_atomics", unpinAtomics), ("local_drains", localDrains),
       ("full_drains", fullDrains), ("rounds", rounds), ("faults", faults),
       ("migrated_pages", migratedPages),

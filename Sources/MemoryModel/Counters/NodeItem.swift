@@ -11,6 +11,7 @@ public enum NodeItem: Int, Sendable {
   case shmemPMDMapped = 25
   case filePMDMapped = 27
   case anonTHPs = 28
+  case immediateReclaim = 30
   case pinAcquired = 35
   case pinReleased = 36
   case pageTable = 38

@@ -63,11 +63,27 @@ public enum VMStatNames {
 /// The events that the model counts, as indices into ``VMStatNames/events``.
 public enum VMEvent: Int, Sendable {
   case pgallocDMA = 4
+  case allocstallDMA = 9
   case pgfree = 19
   case pgactivate = 20
+  case pgdeactivate = 21
   case pgfault = 23
   case pgmajfault = 24
+  case refill = 26
   case pgreuse = 27
+  case stealKswapd = 28
+  case stealDirect = 29
+  case scanKswapd = 31
+  case scanDirect = 32
+  case scanDirectThrottle = 34
+  case scanFile = 36
+  case stealFile = 38
+  case kswapdLowQuickly = 44
+  case kswapdHighQuickly = 45
+  case pageOutRun = 46
+  case pgrotated = 47
+  case dropPageCache = 48
+  case dropSlab = 49
   case oomKill = 50
   case migrateSuccess = 51
   case migrateFail = 52
@@ -93,7 +109,15 @@ public enum VMEvent: Int, Sendable {
   case thpSplitPMD = 89
   case thpZeroPageAlloc = 94
   case thpZeroPageAllocFailed = 95
+  case compactMigrateScanned = 56
+  case compactFreeScanned = 57
   case compactIsolated = 58
+  case compactStall = 59
+  case compactFail = 60
+  case compactSuccess = 61
+  case compactDaemonWake = 62
+  case compactDaemonMigrateScanned = 63
+  case compactDaemonFreeScanned = 64
   case cmaAllocSuccess = 67
   case cmaAllocFail = 68
 }

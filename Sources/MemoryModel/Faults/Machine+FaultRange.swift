@@ -157,7 +157,9 @@ extension Machine {
     let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.add.rawValue
     var limit = min(pages.count, 512 - pages.lowerBound & 511)
     limit = min(limit, lruBatchCapacity - lruBatches[batch].count)
-    let scoped = inPinScope || area.flags.contains(.noMovable)
+    // The hint is followed page by page, so no run has one answer.
+    if area.flags.contains(.mightPin), !inPinScope { return 0 }
+    let scoped = inPinScope || isAdvisedScope(area, page: pages.lowerBound)
     let base = regions[region].base
     var state = FrameState(.allocated, order: 0)
     state.owner = UInt8(ascii: "A")

@@ -228,7 +228,8 @@ extension Machine {
       return .failure(
         Refusal(.ENOMEM, "no memory for page \(page) of \(files[file].name)", rule: "P2.12"))
     }
-    if files[file].kind == .regular { count(.pgmajfault, 1) }
+    // read() is no fault.
+    if files[file].kind == .regular, area != nil { count(.pgmajfault, 1) }
     guard addFilePage(Folio(pfn, order: 0), file, page, isActive: area != nil) else {
       return .failure(cacheIsFull)
     }

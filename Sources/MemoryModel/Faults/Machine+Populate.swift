@@ -50,7 +50,8 @@ extension Machine {
       {
         return .failure(
           Refusal(
-            .EINVAL, "0x\(hex(page << 12)) is device memory, or not open for \(access)s",
+            .EINVAL,
+            "0x\(hex(page << geometry.pageShift)) is device memory, or not open for \(access)s",
             rule: "P2.13"))
       }
       let end = min(area.end, pages.upperBound)

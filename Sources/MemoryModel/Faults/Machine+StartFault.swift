@@ -29,10 +29,10 @@ extension Machine {
     return fault.phase == .done ? .finished : .running
   }
 
-  /// Whether the task's allocations for this area may not be movable: in a pin, or under the
-  /// proposals MADV_NOMOVABLE and MADV_PINNABLE (rules P2.33, P9.20).
+  /// Whether the task's allocations for this area may not be movable: in a pin, or by the advice of
+  /// the proposals (rules P2.33, P9.20, P9.22).
   func isScoped(_ fault: PageFault, _ area: MemoryArea) -> Bool {
-    fault.inPinScope || area.flags.contains(.noMovable)
+    fault.inPinScope || isAdvisedScope(area, page: fault.page)
   }
 
   // MARK: Nothing there

@@ -125,7 +125,7 @@ extension Machine {
   mutating func refuse(_ fault: inout PageFault, _ errno: Errno, _ text: String, _ rule: String) {
     finish(
       &fault,
-      .refused(Refusal(errno, "0x\(hex(fault.page << 12)): " + text, rule: rule)))
+      .refused(Refusal(errno, "0x\(hex(fault.page << geometry.pageShift)): " + text, rule: rule)))
   }
 
   /// VM_FAULT_OOM: GUP reports it as ENOMEM; for a user access the OOM killer runs.

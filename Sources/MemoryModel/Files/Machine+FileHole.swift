@@ -30,9 +30,17 @@ extension Machine {
     return .success(pfn)
   }
 
-  /// Says that a record holds one pin a folio.
-  package mutating func markPerFolio(_ pin: Int) {
-    if let index = pinIndex(pin) { pins[index].isPerFolio = true }
+  /// Says that a record holds one pin a folio of a file.
+  package mutating func markPerFolio(_ pin: Int, file: Int) {
+    if let index = pinIndex(pin) { pins[index].file = file }
+  }
+
+  /// Notes what came of the call that pinned folios of a file.
+  package mutating func describeFilePin(
+    _ pin: Int, requested: Int, offset: Int, _ costs: OperationCosts
+  ) {
+    describePin(pin, requested: requested, isFast: false, costs, shortfall: nil)
+    if let index = pinIndex(pin) { pins[index].offset = offset }
   }
 
   /// Pins a folio once, and writes it down by its head.

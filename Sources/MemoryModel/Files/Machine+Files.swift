@@ -137,7 +137,7 @@ extension Machine {
   }
 
   /// Takes a folio that leaves a cache out of the counters.
-  private mutating func uncountCached(_ folio: Folio) {
+  mutating func uncountCached(_ folio: Folio) {
     let flags = frames.head(folio.head).flags
     count(.filePages, -folio.pages, at: folio.head)
     if flags.contains(.swapBacked) {

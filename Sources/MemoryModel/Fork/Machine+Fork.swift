@@ -49,7 +49,7 @@ extension Machine {
   ///
   /// - Returns: The page to go on at.
   package mutating func copyEntries(
-    _ parent: Int, _ child: Int, _ area: MemoryArea, from start: Int, limit: Int
+    _ parent: Int, _ child: Int, _ area: MemoryArea, from start: Int, limit: Int, isPinned: Bool? = nil
   ) -> Result<Int, Refusal> {
     if isHugetlb(area) {
       return copyHugetlbEntries(parent, child, area, from: start, limit: limit)
@@ -69,7 +69,7 @@ extension Machine {
         continue
       }
       if level > .pte {
-        switch copyLeaf(parent, child, area, entry, slot, level, table: table) {
+        switch copyLeaf(parent, child, area, entry, slot, level, table: table, isPinned) {
         case .success(true):
           page = next
           continue
@@ -84,7 +84,7 @@ extension Machine {
         table = lower
         for index in 0..<512 {
           let target = table * PageTables.entriesPerTable + index
-          if let refusal = copyEntry(parent, child, area, page + index, source + index, target) {
+          if let refusal = copyEntry(parent, child, area, page + index, source + index, target, nil) {
             return .failure(refusal)
           }
         }
@@ -92,7 +92,7 @@ extension Machine {
         continue
       }
       let target = table * PageTables.entriesPerTable + page & 511
-      if let refusal = copyEntry(parent, child, area, page, slot, target) {
+      if let refusal = copyEntry(parent, child, area, page, slot, target, isPinned) {
         return .failure(refusal)
       }
       page += 1
@@ -108,7 +108,8 @@ extension Machine {
   ///
   /// Kernel: `copy_present_ptes()`, `copy_nonpresent_pte()`.
   private mutating func copyEntry(
-    _ parent: Int, _ child: Int, _ area: MemoryArea, _ page: Int, _ slot: Int, _ target: Int
+    _ parent: Int, _ child: Int, _ area: MemoryArea, _ page: Int, _ slot: Int, _ target: Int,
+    _ isPinned: Bool?
   ) -> Refusal? {
     let entry = pageTables[slot]
     if entry.isNone { return nil }
@@ -122,7 +123,7 @@ extension Machine {
       return nil
     }
     let isAnonymous = folios.owner(folio).mapping.isAnonymous
-    if entry.isPresent, isAnonymous, mustCopy(parent, folio, entry) {
+    if entry.isPresent, isAnonymous, isPinned ?? mustCopy(parent, folio, entry) {
       guard let copy = allocateUserPage(isZeroed: false, inPinScope: false) else {
         return Refusal(.ENOMEM, "no memory for the child's copy of a pinned page", rule: "P2.20")
       }
@@ -140,6 +141,15 @@ extension Machine {
     }
     countResident(child, folio, 1)
     return nil
+  }
+
+  /// Whether a fork would copy what a page shows instead of sharing it; nil where that is no question.
+  package func needsCopy(_ parent: Int, _ area: MemoryArea, page: Int) -> Bool? {
+    let entry = pageTables.leaf(spaces[parent].root, page: page).entry
+    guard area.isCopyOnWrite, entry.isPresent, !entry.flags.contains(.special),
+      let folio = folio(of: entry.pfn), folios.owner(folio).mapping.isAnonymous
+    else { return nil }
+    return mustCopy(parent, folio, entry)
   }
 
   /// Kernel: `folio_try_dup_anon_rmap_pte()`, `folio_needs_cow_for_dma()`.
@@ -171,7 +181,7 @@ extension Machine {
   private mutating func copyLeaf(
     _ parent: Int, _ child: Int, _ area: MemoryArea, _ entry: PageTableEntry, _ slot: Int,
     _ level: PageTableLevel,
-    table: Int
+    table: Int, _ isPinned: Bool?
   ) -> Result<Bool, Refusal> {
     let target = table * PageTables.entriesPerTable + slot % PageTables.entriesPerTable
     var flags = entry.flags
@@ -184,7 +194,7 @@ extension Machine {
     guard area.backing == .anonymous else { return .success(true) }
     guard let deposit = allocateTableFrame() else { return .failure(forkNeedsMemory) }
     if !flags.contains(.special), let folio = folio(of: entry.pfn) {
-      if entry.isPresent, mustCopy(parent, folio, entry) {
+      if entry.isPresent, isPinned ?? mustCopy(parent, folio, entry) {
         freeTableFrame(deposit)
         return .success(false)
       }

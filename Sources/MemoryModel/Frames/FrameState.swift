@@ -87,6 +87,8 @@ public struct FrameState: BitwiseCopyable, Sendable, Equatable {
     public static let unevictable = Flags(rawValue: 1 << 29)
     /// Its content was written by its owner; a split keeps such pages (rule P4.21).
     public static let written = Flags(rawValue: 1 << 30)
+    /// On the active list of files, in the second youngest generation; nowhere else.
+    public static let aged = Flags(rawValue: 1 << 31)
   }
 
   public var flags: Flags {

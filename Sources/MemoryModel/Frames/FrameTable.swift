@@ -16,6 +16,8 @@ public struct FrameTable: ~Copyable {
   private var blockLinks: Arena<Links>
   private var blockTypes: Arena<UInt8>
   private var blockZones: Arena<UInt8>
+  /// Skip hints of compaction, untouched in pageblocks that it has not seen.
+  private var blockHints: Arena<UInt8>
   /// What ``expectDenseUse(of:)`` was last asked for.
   private var lastDense = PFNRange(0, 0)
   /// As in ``Machine``: reading methods get the address and not a copy of the table's fields.
@@ -36,6 +38,7 @@ public struct FrameTable: ~Copyable {
     let blockLinks = try Arena<Links>(count: blocks)
     let blockTypes = try Arena<UInt8>(count: blocks)
     let blockZones = try Arena<UInt8>(count: blocks)
+    let blockHints = try Arena<UInt8>(count: blocks)
     self.count = rounded
     pageblockOrder = geometry.pageblockOrder
     self.frameState = frameState
@@ -44,6 +47,7 @@ public struct FrameTable: ~Copyable {
     self.blockLinks = blockLinks
     self.blockTypes = blockTypes
     self.blockZones = blockZones
+    self.blockHints = blockHints
   }
 
   mutating func assign(from other: borrowing FrameTable) {
@@ -53,6 +57,7 @@ public struct FrameTable: ~Copyable {
     blockLinks.assign(from: other.blockLinks)
     blockTypes.assign(from: other.blockTypes)
     blockZones.assign(from: other.blockZones)
+    blockHints.assign(from: other.blockHints)
   }
 
   mutating func note(in journal: Journal?) {
@@ -62,6 +67,7 @@ public struct FrameTable: ~Copyable {
     blockLinks.note(in: journal)
     blockTypes.note(in: journal)
     blockZones.note(in: journal)
+    blockHints.note(in: journal)
   }
 
   public var pageblockCount: Int { blockTypes.count }
@@ -71,6 +77,7 @@ public struct FrameTable: ~Copyable {
     frameState.isEqual(to: other.frameState) && frameLinks.isEqual(to: other.frameLinks)
       && blockState.isEqual(to: other.blockState) && blockLinks.isEqual(to: other.blockLinks)
       && blockTypes.isEqual(to: other.blockTypes) && blockZones.isEqual(to: other.blockZones)
+      && blockHints.isEqual(to: other.blockHints)
   }
 
   /// Prepares for most frames of `range` becoming single pages.
@@ -168,6 +175,15 @@ public struct FrameTable: ~Copyable {
     blockZones[one.index >> pageblockOrder] == blockZones[other.index >> pageblockOrder]
   }
 
+  /// Whether compaction found nothing in the pageblock of `pfn` when it last looked.
+  ///
+  /// Kernel: `get_pageblock_skip()`.
+  public func skipHint(_ pfn: PFN) -> Bool { blockHints[pfn.index >> pageblockOrder] != 0 }
+
+  mutating func setSkipHint(_ pfn: PFN, _ skip: Bool) {
+    blockHints[pfn.index >> pageblockOrder] = skip ? 1 : 0
+  }
+
   // MARK: Lists
 
   /// The first of the links that name a pageblock; frames have smaller ones (2³¹ and some).
@@ -254,6 +270,35 @@ public struct FrameTable: ~Copyable {
 
   /// The block behind a block of `order` on its list.
   public func next(_ pfn: PFN, order: Int) -> PFN? { block(links(link(pfn, order: order)).next) }
+
+  /// The block before `pfn` on its list.
+  func previous(_ pfn: PFN, order: Int) -> PFN? {
+    block(links(link(pfn, order: order)).previous)
+  }
+
+  /// Turns a list so that `pfn`, which is on it, comes first: what was before it follows behind the
+  /// tail, in the same order.
+  ///
+  /// Kernel: `move_freelist_head()`.
+  mutating func rotate(_ list: inout FrameList, before pfn: PFN, order: Int) {
+    let link = link(pfn, order: order)
+    let last = links(link).previous
+    if last == 0 { return }
+    let (head, tail) = (list.head, list.tail)
+    setNext(tail, &list, head)
+    setPrevious(head, &list, tail)
+    setPrevious(link, &list, 0)
+    setNext(last, &list, 0)
+    list.head = link
+    list.tail = last
+  }
+
+  /// Turns a list so that `pfn`, which is on it, comes last.
+  ///
+  /// Kernel: `move_freelist_tail()`.
+  mutating func rotate(_ list: inout FrameList, behind pfn: PFN, order: Int) {
+    if let next = next(pfn, order: order) { rotate(&list, before: next, order: order) }
+  }
 
   /// The blocks of a list, head to tail.
   public func blocks(_ list: FrameList) -> [PFN] {

@@ -100,7 +100,9 @@ package struct FastGrab: Hashable, Sendable {
     _ costs: inout OperationCosts
   ) {
     guard let folio else { return }
-    let mapping = machine.folios.owner(folio).mapping
+    var mapping = machine.folios.owner(folio).mapping
+    // What migrated away meanwhile stays PageAnon until it is freed; its entry said so.
+    if mapping == .none, entry.flags.contains(.exclusive) { mapping = .unknownAnonymous }
     let mustUnshare =
       mapping.isAnonymous && !flags.contains(.write) && flags.contains(.pin)
       && !entry.flags.contains(.exclusive)

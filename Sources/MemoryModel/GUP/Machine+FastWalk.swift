@@ -15,6 +15,8 @@ extension Machine {
     var page = pages.lowerBound
     // Upper levels are read once per table and call (rule P8.2).
     costs.entryReads += 2
+    // A pin is a reference and then the rest of its bias; a plain reference is one update.
+    let atomics = flags.contains(.pin) ? 2 : 1
     let root = spaces[space].root
     while page < pages.upperBound {
       let (entry, slot, level) = pageTables.leaf(root, page: page)
@@ -35,7 +37,7 @@ extension Machine {
             fastCheck(flags), flags, accessed: true, &out)
           if done > 0 {
             costs.entryReads += 2 * done
-            costs.pinAtomics += 2 * done
+            costs.pinAtomics += atomics * done
             costs.lookups += flags.contains(.longTerm) ? done : 0
             costs.arrayWrites += done << 9
             page += done << 9
@@ -46,7 +48,7 @@ extension Machine {
         let first = entry.pfn + page & ((1 << level.order) - 1)
         guard grabFast(first, pagesHere, entry, flags, &out) else { return page }
         costs.entryReads += 2
-        costs.pinAtomics += 2
+        costs.pinAtomics += atomics
         costs.lookups += flags.contains(.longTerm) ? 1 : 0
         costs.arrayWrites += pagesHere
         page += pagesHere
@@ -82,9 +84,11 @@ extension Machine {
     _ costs: inout OperationCosts
   ) -> Int {
     let wantsWrite = flags.contains(.write)
+    let atomics = flags.contains(.pin) ? 2 : 1
     let access = wantsWrite ? PageTableEntry.Flags([.present, .write]) : .present
     // A read pin wants anonymous pages to be exclusive; the long way tells.
-    let wantedOfAnonymous = access.union(wantsWrite || flags.contains(.get) ? [] : .exclusive)
+    let wantsExclusive = !wantsWrite && !flags.contains(.get) && unshares(anonymous: true)
+    let wantedOfAnonymous = access.union(wantsExclusive ? .exclusive : [])
     var wanted = wantedOfAnonymous
     var looked = wanted.union(.notPlain)
     var owner = PinOwner.anonymous
@@ -95,7 +99,7 @@ extension Machine {
         table + page & 511, last - page, looked: looked, wanted: wanted,
         check, owner, flags, accessed: true, &out)
       costs.entryReads += 3 * done
-      costs.pinAtomics += 2 * done
+      costs.pinAtomics += atomics * done
       costs.arrayWrites += done
       if flags.contains(.longTerm) { costs.lookups += done }
       page += done
@@ -105,7 +109,7 @@ extension Machine {
       guard isAccessible(entry, flags, fast: true), grabFast(entry.pfn, 1, entry, flags, &out)
       else { break }
       costs.entryReads += 3
-      costs.pinAtomics += 2
+      costs.pinAtomics += atomics
       costs.arrayWrites += 1
       if flags.contains(.longTerm) { costs.lookups += 1 }
       page += 1
@@ -232,10 +236,12 @@ extension Machine {
     guard let file = mapping.fileIndex else { return false }
     if !flags.contains(.write) {
       // A long-term read of a page-cache page may need a copy, which only the area tells.
-      return (!flags.isSuperset(of: [.longTerm, .pin]) || entry.flags.contains(.write))
+      return (!unshares(anonymous: false) || !flags.isSuperset(of: [.longTerm, .pin])
+        || entry.flags.contains(.write))
         && files[file].kind != .secret
     }
     return !flags.contains(.longTerm) || files[file].isMemory
+      || mayWriteForLong(files[file].kind)
   }
 
   /// Takes pages of one folio at once.
@@ -246,7 +252,9 @@ extension Machine {
     if fastRefusals(flags) >> frames.pinClass(folio.head) & 1 != 0 { return false }
     let mapping = folios.owner(folio).mapping
     if mapping.isAnonymous {
-      if !flags.contains(.write) && flags.contains(.pin) && !entry.flags.contains(.exclusive) {
+      if !flags.contains(.write) && flags.contains(.pin) && !entry.flags.contains(.exclusive),
+        unshares(anonymous: true)
+      {
         return false
       }
     } else if !mayPinFast(mapping, entry, flags) {

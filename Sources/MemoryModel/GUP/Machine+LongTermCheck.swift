@@ -26,8 +26,11 @@ extension Machine {
 
   /// Why not, in words with the rule, or nil when it may.
   public func unpinnableReason(_ head: PFN) -> (reason: String, rule: String)? {
+    if head == zeroPage {
+      return kernel.pinning.zeroPageUnpinnable
+        ? ("it is the page of zeros, which this kernel forgot", "P3.5") : nil
+    }
     guard refusals(kernel.pinning.check) >> frames.pinClass(head) & 1 != 0 else { return nil }
-    if head == zeroPage { return nil }
     if hasCMA {
       switch frames.migrateType(head) {
       case .cma: return ("its pageblock is CMA", "P3.1")
@@ -44,7 +47,9 @@ extension Machine {
 extension Machine {
   /// How many words from `position` on are pages of order 0 that may stay pinned.
   package mutating func countPinnable(at position: Int, count: Int) -> Int {
-    PinLoop.countAllowed(
+    // The page of zeros lies in an ordinary pageblock.
+    if kernel.pinning.zeroPageUnpinnable { return 0 }
+    return PinLoop.countAllowed(
       pinWords.words.view(), at: position, count: count, pinClasses(kernel.pinning.check))
   }
 

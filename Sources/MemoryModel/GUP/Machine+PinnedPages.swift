@@ -40,6 +40,18 @@ extension Machine {
     )
   }
 
+  /// How many runs of neighbouring frames some words hold: records of a scatter list without a limit for
+  /// the length of one.
+  package func scatterRecords(_ words: Range<Int>) -> Int {
+    var records = 0
+    var end = -1
+    forEachRun(words) { first, pages in
+      if first.index != end { records += 1 }
+      end = first.index + pages
+    }
+    return records
+  }
+
   /// The pins that hold a folio, with how many of its pages each holds.
   public func pinsHolding(_ folio: Folio) -> [(pin: PinRecord, pages: Int)] {
     pins.compactMap { record in
@@ -158,6 +170,20 @@ extension Machine {
 }
 
 extension Machine {
+  /// Drops pins of a folio beside its record, for one that keeps a pin a folio.
+  package mutating func dropPins(of folio: Folio, _ pages: Int) { drop(folio, pages, .pin) }
+
+  /// From now on each run of a record stands for one pin.
+  package mutating func keepOnePinAFolio(_ id: Int) {
+    if let index = pinIndex(id) { pins[index].keepsOnePinAFolio = true }
+  }
+
+  /// Pins that were taken and given back at once.
+  package mutating func countForgottenPins(_ count: Int, at pfn: PFN) {
+    self.count(.pinAcquired, count, at: pfn)
+    self.count(.pinReleased, count, at: pfn)
+  }
+
   package func pinWords(_ id: Int) -> Range<Int> { pin(id)?.words ?? 0..<0 }
 
   /// Kernel: `mm_set_has_pinned_flag()`.

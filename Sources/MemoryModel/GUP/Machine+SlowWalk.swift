@@ -34,8 +34,9 @@ extension Machine {
           if done > 0 {
             costs.walks += done
             costs.entryReads += 4 * done
-            costs.pinAtomics += 4 * done
-            costs.arrayWrites += done << 9
+            let isScatter = kernel.pinning.output == .scatter
+            costs.pinAtomics += (isScatter ? 2 : 4) * done
+            costs.arrayWrites += isScatter ? 0 : done << 9
             page += done << 9
             continue
           }
@@ -86,8 +87,29 @@ extension Machine {
     if flags.contains(.write) || !flags.contains(.pin) || entry.flags.contains(.write) {
       return false
     }
-    if !mapping.isAnonymous { return flags.contains(.longTerm) && area.isCopyOnWrite }
-    return !entry.flags.contains(.exclusive)
+    if !mapping.isAnonymous {
+      return unshares(anonymous: false) && flags.contains(.longTerm) && area.isCopyOnWrite
+    }
+    return unshares(anonymous: true) && !entry.flags.contains(.exclusive)
+  }
+
+  /// Whether this kernel makes a private copy before a read pin: of anonymous memory that is not
+  /// exclusive (5.19), and of what private mappings of files show (6.2).
+  ///
+  /// Kernel: `gup_must_unshare()`, mm/internal.h.
+  func unshares(anonymous: Bool) -> Bool {
+    switch kernel.pinning.unsharing {
+    case .none: false
+    case .anonymous: anonymous
+    case .all: true
+    }
+  }
+
+  /// Whether a long-term pin may write a shared file that is not memory: from 6.5 on not (rule P3.13).
+  ///
+  /// Kernel: `writable_file_mapping_allowed()`, mm/gup.c.
+  package func mayWriteForLong(_ kind: MemoryFile.Kind) -> Bool {
+    kind != .regular || !kernel.pinning.refusesDirtyTracking
   }
 
   private mutating func walkSlowTable(
@@ -108,7 +130,7 @@ extension Machine {
       costs.walks += done
       costs.entryReads += 4 * done
       costs.pinAtomics += done
-      costs.arrayWrites += done
+      costs.arrayWrites += kernel.pinning.output == .scatter ? 0 : done
       page += done
       if page == last { break }
       let entry = pageTables[table + page & 511]
@@ -158,7 +180,8 @@ extension Machine {
           return .grabRefused
         }
         guard grab(folio, pages - 1, flags) else { return .overflow }
-        costs.pinAtomics += perGrab
+        // A walker that writes a scatter list grabs all of a leaf at once (rule P3.60).
+        if kernel.pinning.output == .pages { costs.pinAtomics += perGrab }
       } else {
         guard grab(folio, pages - 1, flags) else { return .overflow }
         // A walk of its own for each page.
@@ -174,7 +197,7 @@ extension Machine {
       }
     }
     write(folio, first, pages, &out)
-    costs.arrayWrites += pages
+    if kernel.pinning.output == .pages { costs.arrayWrites += pages }
     return nil
   }
 

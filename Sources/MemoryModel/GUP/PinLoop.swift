@@ -121,6 +121,22 @@ enum PinLoop {
     return done
   }
 
+  /// How many entries from `slot` on are exactly as wanted, in pageblocks that are not refused.
+  @inline(never)
+  static func countPlain(
+    _ entries: ArenaView<UInt64>, from slot: Int, count: Int, looked: UInt64, wanted: UInt64,
+    _ classes: PinClasses
+  ) -> Int {
+    let part = entries.slice(slot, count)
+    var done = 0
+    while done < count {
+      let raw = part[done]
+      if raw & looked != wanted || classes.refuses(Int(raw >> 32)) { return done }
+      done &+= 1
+    }
+    return done
+  }
+
   /// Adds references to order-0 folios of one owner.
   ///
   /// - Parameter accessed: ``FolioTable/referencedBit``, or 0.

@@ -11,8 +11,16 @@ public struct PinRecord: Sendable, Hashable {
   public var isWrite: Bool
   /// Taken with FOLL_GET: a plain reference a page instead of a pin.
   public var isGet: Bool
-  /// A pin a folio instead of a page, as memfd_pin_folios takes (rule P3.70).
-  public var isPerFolio = false
+  /// The file whose folios are pinned, one pin a folio, as memfd_pin_folios takes them (rule P3.70).
+  ///
+  /// Then ``startPage`` counts from the start of the file, and ``pages`` counts folios.
+  public package(set) var file: Int?
+  /// Bytes from the start of the first folio to the first byte that was asked for.
+  public package(set) var offset = 0
+  /// Each run stands for one pin: those of a file's folios, and of one that keeps a pin a folio
+  /// (io_uring, rule P7.30).
+  public var isPerFolio: Bool { file != nil || keepsOnePinAFolio }
+  package var keepsOnePinAFolio = false
   /// What holds it, in words: "pin #1", "vm0's VFIO container".
   public var holder: String
   /// The operation that took it, counted from boot.

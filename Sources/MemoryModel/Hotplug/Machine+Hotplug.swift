@@ -126,7 +126,7 @@ extension Machine {
     for pfn in stride(from: range.start, to: range.end, by: geometry.maxBlockPages) {
       zoneTable[zone].managed += geometry.maxBlockPages
       trace.append(TraceEvent(.pageFree, PFN(pfn), order: geometry.maxOrder))
-      freeOnePage(zone, PFN(pfn), order: geometry.maxOrder, atTail: true)
+      freeOnePage(zone, PFN(pfn), order: geometry.maxOrder, atTail: movesToTail)
     }
     zoneTable[zone].present += range.count
     if isNew {

@@ -2,32 +2,49 @@
 // hugetlb_cma= reserved on their node, or out of the middle of a zone.
 
 extension MachineConfiguration {
-  /// The CMA areas that hugetlb_cma= asks for: as much as possible on the first nodes.
+  /// The CMA areas that hugetlb_cma= asks for: those of the nodes that it names, or as much as
+  /// possible on the first nodes.
   ///
   /// Kernel: `hugetlb_cma_reserve()`; areas are named hugetlb0, hugetlb1 and so on.
   func hugetlbCMARequests() throws(MemoryError) -> [CMARequest] {
-    if hugetlbCMA == 0 { return [] }
     let unit = 1 << geometry.giganticOrder
-    guard hugetlbCMA >= unit, hasCMA else {
-      throw MemoryError(
-        .configuration,
-        "hugetlb_cma = \(hugetlbCMA) pages: give one gigantic page of \(unit) pages or more, and a "
-          + "kernel with CONFIG_CMA")
-    }
     func roundedUp(_ pages: Int) -> Int { (pages + unit - 1) / unit * unit }
-    let perNode = roundedUp((hugetlbCMA + nodes.count - 1) / nodes.count)
-    var requests: [CMARequest] = []
-    var left = hugetlbCMA
-    for node in nodes.indices where left > 0 {
-      let pages = roundedUp(min(perNode, left))
+    var sizes: [Int] = []
+    switch hugetlbCMA {
+    case .total(let pages):
+      if pages > 0 { try checkHugetlbCMA(pages) }
+      let perNode = roundedUp((pages + nodes.count - 1) / nodes.count)
+      var left = pages
+      for _ in nodes {
+        sizes.append(roundedUp(max(0, min(perNode, left))))
+        left -= perNode
+      }
+    case .perNode(let pages):
+      guard pages.count <= nodes.count else {
+        throw MemoryError(
+          .configuration,
+          "hugetlb_cma names node \(pages.count - 1); this machine has 0 to \(nodes.count - 1)")
+      }
+      for size in pages where size > 0 { try checkHugetlbCMA(size) }
+      sizes = pages.map(roundedUp)
+    }
+    return sizes.enumerated().filter { $0.element > 0 }.map { node, pages in
       var request = CMARequest(
         name: "hugetlb\(node)", pages: pages, orderPerBit: geometry.hugeOrder)
       request.alignment = unit
       request.node = node
-      requests.append(request)
-      left -= pages
+      return request
     }
-    return requests
+  }
+
+  private func checkHugetlbCMA(_ pages: Int) throws(MemoryError) {
+    let unit = 1 << geometry.giganticOrder
+    guard pages >= unit, pages <= 1 << 31, hasCMA else {
+      throw MemoryError(
+        .configuration,
+        "hugetlb_cma = \(pages) pages: give one gigantic page of \(unit) pages or more, and a "
+          + "kernel with CONFIG_CMA")
+    }
   }
 }
 
@@ -44,9 +61,10 @@ extension Machine {
     let others = gfp.contains(.thisNode) ? [] : nodesWithMemory.filter { $0 != node }
     for home in [node] + others {
       guard !isCMAMutexHeld, let area = hugetlbArea(node: home) else { continue }
-      let result = takeIdleCMA(
+      var call = CMAAllocation(
         area: area, pages: 1 << order, alignment: order, noWarn: gfp.contains(.noWarn))
-      if let pfn = result.pfn {
+      if call.run(&self) == nil { call.interrupt(&self) }
+      if let pfn = call.outcome?.pfn {
         joinPages(pfn, order: order)
         return .page(pfn)
       }
@@ -78,10 +96,12 @@ extension Machine {
       while start + pages <= span.end {
         let range = PFNRange(start, start + pages)
         start += pages
-        guard mayBecomeGigantic(range, zone),
-          takeIdle(range, .contiguousPages, owner: UInt8(ascii: "K")) == nil
-        else { continue }
-        return PFN(range.start)
+        guard mayBecomeGigantic(range, zone) else { continue }
+        var call = ContiguousAllocation(
+          range, .contiguousPages, owner: UInt8(ascii: "K"), noWarn: gfp.contains(.noWarn))
+        // It waits only for folios that somebody has isolated, and that is a page in use, too.
+        if call.run(&self) == nil { call.interrupt(&self) }
+        if call.outcome?.refusal == nil { return PFN(range.start) }
       }
     }
     return nil

@@ -19,12 +19,15 @@ extension Machine {
 
   /// Whether more than a sixteenth of a node's LRU pages are isolated already.
   ///
-  /// Kernel: `too_many_isolated()`, mm/compaction.c, for a caller that may enter filesystems.
-  package func hasTooManyIsolated(_ zone: Int) -> Bool {
+  /// A caller that must not enter filesystems may isolate half of them.
+  ///
+  /// Kernel: `too_many_isolated()`, mm/compaction.c.
+  package func hasTooManyIsolated(_ zone: Int, mayEnterFilesystems: Bool = true) -> Bool {
     let base = zoneTable[zone].node * VMStatNames.nodeItems.count
     func pages(_ list: LRUList) -> Int { nodeItems[base + list.rawValue] }
-    let inactive = (pages(.inactiveAnon) + pages(.inactiveFile)) >> 3
-    let active = (pages(.activeAnon) + pages(.activeFile)) >> 3
+    let share = mayEnterFilesystems ? 3 : 0
+    let inactive = (pages(.inactiveAnon) + pages(.inactiveFile)) >> share
+    let active = (pages(.activeAnon) + pages(.activeFile)) >> share
     let isolated =
       nodeItems[base + NodeItem.isolatedAnon.rawValue]
       + nodeItems[base + NodeItem.isolatedFile.rawValue]

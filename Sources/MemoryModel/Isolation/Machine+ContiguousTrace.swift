@@ -1,6 +1,15 @@
 // What scans of a range report.
 
 extension Machine {
+  /// The line of kernels up to 5.13 for a range with a page that is in use (rule P5.16).
+  ///
+  /// The kernel prints ten of them in five seconds; the model has no clock and prints all.
+  /// Kernel: `alloc_contig_range()`, mm/page_alloc.c; the commit that dropped it is in 5.14.
+  mutating func logBusyRange(_ range: PFNRange) {
+    guard kernel.logsBusyRanges else { return }
+    log.append("alloc_contig_range: [\(hex(range.start)), \(hex(range.end))) PFNs busy")
+  }
+
   /// Kernel: `trace_mm_compaction_isolate_migratepages()`,
   /// `trace_mm_compaction_isolate_freepages()`.
   mutating func traceScan(_ kind: TraceEvent.Kind, _ range: PFNRange, scanned: Int, taken: Int) {

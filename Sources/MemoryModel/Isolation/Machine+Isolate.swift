@@ -56,7 +56,7 @@ extension Machine {
     {
       removeFree(zone, pageblock, order: state.order)
       setPageblockType(pageblock, type)
-      freeBlock(zone, pageblock, order: state.order, type, atTail: true)
+      freeBlock(zone, pageblock, order: state.order, type, atTail: movesToTail)
     } else {
       // Isolating it has succeeded, so the zone spans it.
       _ = moveFreePagesIsolating(zone, pageblock, to: type)

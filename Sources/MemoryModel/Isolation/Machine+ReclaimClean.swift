@@ -31,30 +31,49 @@ extension Machine {
   /// Unmaps a clean folio, takes it out of its file and frees it; false when somebody is in the way.
   private mutating func reclaim(_ folio: Folio) -> Bool {
     if !frames.head(folio.head).flags.isDisjoint(with: [.locked, .writeback]) { return false }
-    var isLocked = false
-    for place in mappings(of: folio) {
-      if spaces[place.space].area(place.page)?.flags.contains(.locked) == true {
-        mlock(folio)
-        isLocked = true
-        break
-      }
-      unmap(place, folio)
-    }
-    if isLocked || folios.mappings(folio) > 0 || frames.head(folio.head).flags.contains(.dirty) {
+    switch releaseClean(folio) {
+    case .freed:
+      count(.isolatedFile, -folio.pages, at: folio.head)
+      return true
+    case .mapped:
       setFlags(folio.head, insert: .active)
       count(.pgactivate, folio.pages)
       return false
+    case .held: return false
+    }
+  }
+
+  enum CleanRelease {
+    case freed
+    /// Somebody has more references than the file and the caller.
+    case held
+    /// A mapping stays, or dirtied it.
+    case mapped
+  }
+
+  /// Frees a folio of a file that the caller has taken off the LRU, if nobody is in the way.
+  ///
+  /// Kernel: `try_to_unmap()` and `__remove_mapping()`, as `shrink_folio_list()` calls them.
+  mutating func releaseClean(_ folio: Folio) -> CleanRelease {
+    for place in mappings(of: folio) {
+      if spaces[place.space].area(place.page)?.flags.contains(.locked) == true {
+        mlock(folio)
+        return .mapped
+      }
+      unmap(place, folio)
+    }
+    if folios.mappings(folio) > 0 || frames.head(folio.head).flags.contains(.dirty) {
+      return .mapped
     }
     let (mapping, index) = folios.owner(folio)
     guard let file = mapping.fileIndex, folios.references(folio) == folio.pages + 1 else {
-      return false
+      return .held
     }
     count(.filePages, -folio.pages, at: folio.head)
     removeFromCache(folio, file, page: index)
     setFlags(folio.head, remove: .isolated)
-    count(.isolatedFile, -folio.pages, at: folio.head)
     putReferences(folio, 1)
-    return true
+    return .freed
   }
 
   /// Kernel: `try_to_unmap_one()`, mm/rmap.c, for a page of a file.

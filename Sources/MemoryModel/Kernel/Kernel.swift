@@ -1,5 +1,5 @@
 // Invariant: every switch is read at exactly one place, whose comment names the rule. Nothing
-// compares version numbers.
+// compares version numbers. KernelSwitch.all names them, KernelPreset.all gives them values.
 
 /// The behaviour of one kernel, as named switches (rule A9.2).
 public struct Kernel: Sendable, Equatable {
@@ -21,8 +21,24 @@ public struct Kernel: Sendable, Equatable {
   ///
   /// Before, pages remember the list they came from (rule A9.6).
   public var typesFollowPageblocks = true
-  /// Whether all pageblock-sized blocks share one per-CPU list (6.0 to 6.9, row k, rule A5.3).
-  public var sharesHugeList = false
+  /// Per-CPU lists for pageblock-sized blocks (row k, rules A5.3, P2.35): none up to 5.13, one that all
+  /// types share in 6.0 to 6.9 (5d0a661d808f), two from 6.10 on (bf14ed81f571).
+  public var hugeLists = 2
+  /// Whether blocks of order 1 to 3 go through the per-CPU lists (5.14 and later, row j).
+  public var cachesHighOrders = true
+  /// Whether movable requests take CMA first while more than half of what is free is CMA (5.8 and
+  /// later, row g, 16867664936e).
+  public var takesCMAFirst = true
+  /// Whether blocks that are moved or put back go to the head of a list (up to 5.9, row a).
+  public var insertsAtHead = false
+  /// Whether whole pageblocks merge across types, but for isolated ones (up to 5.17, row p).
+  public var mergesAcrossTypes = false
+  /// Whether a fallback wakes kswapd even when nothing was boosted (up to 5.9, row q).
+  public var wakesWithoutBoost = false
+  /// Whether `__GFP_ATOMIC` stands for ALLOC_HARDER (up to 6.2, row t, rule A9.8).
+  public var hasHarder = false
+  /// Whether a negative number of usable pages passes the first test of order 0 (5.9 to 5.19, row v).
+  public var comparesUnsigned = false
   /// Whether non-blocking requests may take HighAtomic blocks last (6.11 and later, rule A3.28).
   public var nonBlockingTakesHighAtomic = true
   /// Whether only free HighAtomic pages are held back, and not all reserved ones (6.12, A4.11).
@@ -40,12 +56,20 @@ public struct Kernel: Sendable, Equatable {
   /// 6.1.192 has the later rules for everything else.
   public var hasAtomicBit = false
 
+  /// Whether a contiguous allocation whose last test fails says so in the log (up to 5.13, rule P5.16).
+  public var logsBusyRanges = false
+  /// Patches that no released kernel has.
+  public var proposals = Proposals()
+
   /// How it pins for long, and migrates.
   public var pinning = PinningRules()
   /// What keeps tasks from harming each other.
   public var protections = Protections()
 
-  public enum PerCPURegime: Sendable, Equatable {
+  public enum PerCPURegime: String, Sendable, CaseIterable {
+    /// Up to 5.13: `high` is six batches, a flush frees one batch from the lists in turn (rule
+    /// A5.29).
+    case fixed
     /// 5.14 to 6.6: `high` follows the low watermark, flushes double while pages are only freed
     /// (rule A9.7).
     case lowWatermark
@@ -53,7 +77,7 @@ public struct Kernel: Sendable, Equatable {
     case autoTuned
   }
 
-  public enum FallbackRegime: Sendable, Equatable {
+  public enum FallbackRegime: String, Sendable, CaseIterable {
     /// F4, 5.0 to 6.9: move blocks to the request's lists and look again, rule A9.5.
     case moveAndRetry
     /// F5, 6.10 to 6.14 and 6.12.0 to 6.12.28: one search, rule A3.25.
@@ -68,26 +92,19 @@ public struct Kernel: Sendable, Equatable {
     highAtomicNeedsHigh: true, decaysInBatches: true)
 
   /// The first 6.12, before the fallback was split in stable.
-  public static let v6_12_0 = Kernel(
-    name: "6.12.0", release: "6.12.0", fallback: .single, emptyZoneDropsReserve: true,
-    highAtomicNeedsHigh: false, decaysInBatches: false)
+  public static let v6_12_0 = KernelPreset.kernel("6.12.0")
 
   /// The last kernel with one list for all huge blocks: seed 002's defect is real here.
-  public static let v6_9 = Kernel(
-    name: "6.9", release: "6.9.0", fallback: .moveAndRetry, emptyZoneDropsReserve: false,
-    highAtomicNeedsHigh: false, decaysInBatches: false, typesFollowPageblocks: false,
-    sharesHugeList: true, nonBlockingTakesHighAtomic: false, countsFreeHighAtomic: false)
+  public static let v6_9 = KernelPreset.kernel("6.9")
 
   /// The long-term kernel of Debian 12, with its stable fixes up to 6.1.192.
-  public static let v6_1 = Kernel(
-    name: "6.1", release: "6.1.192", fallback: .moveAndRetry, emptyZoneDropsReserve: false,
-    highAtomicNeedsHigh: true, decaysInBatches: false, typesFollowPageblocks: false,
-    nonBlockingTakesHighAtomic: true, countsFreeHighAtomic: false, perCPULists: .lowWatermark,
-    limitsHighAtomicStrictly: false, hasAtomicBit: true)
+  public static let v6_1 = KernelPreset.kernel("6.1")
 
-  public static let presets: [Kernel] = [.v6_12, .v6_12_0, .v6_9, .v6_1]
+  /// Every kernel that has a name, oldest first.
+  public static let presets: [Kernel] = KernelPreset.all.map(\.kernel)
 
+  /// The kernel of a name, or of the release that it was checked against.
   public static func named(_ name: some StringProtocol) -> Kernel? {
-    presets.first { $0.name == name || $0.release == name }
+    presets.first { $0.name == name } ?? presets.first { $0.release == name }
   }
 }

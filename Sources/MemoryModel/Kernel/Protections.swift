@@ -18,10 +18,6 @@ public struct Protections: Sendable, Equatable {
   ///
   /// Kernel: `folio_migrate_mapping()`.
   public var comparesReferences = true
-  /// A page that may be pinned keeps its entry when it is exclusive (m4, race R3).
-  ///
-  /// Kernel: `folio_try_share_anon_rmap_pte()`.
-  public var refusesPinnedEntries = true
 
   public init() {}
 
@@ -31,7 +27,6 @@ public struct Protections: Sendable, Equatable {
     case rereadEntry = "reread_entry"
     case forkSequence = "fork_sequence"
     case compareReferences = "compare_references"
-    case pinnedEntries = "pinned_entries"
   }
 
   public subscript(name: Name) -> Bool {
@@ -45,7 +40,6 @@ public struct Protections: Sendable, Equatable {
     case .rereadEntry: \.rereadsEntry
     case .forkSequence: \.checksForkSequence
     case .compareReferences: \.comparesReferences
-    case .pinnedEntries: \.refusesPinnedEntries
     }
   }
 }

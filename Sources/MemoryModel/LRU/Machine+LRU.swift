@@ -10,6 +10,13 @@ extension Machine {
   /// Queues a folio in one of this CPU's batches, with a reference for the batch.
   package mutating func queue(_ folio: Folio, _ kind: LRUBatchKind, isUnlock: Bool = false) {
     let batch = currentCPU * LRUBatchKind.count + kind.rawValue
+    if clearsFlag(kind) {
+      // 6.11 to 6.16: a folio is in at most one batch, and cannot be isolated meanwhile.
+      var state = frames.head(folio.head)
+      guard state.isLRU else { return }
+      state.isLRU = false
+      frames.setHead(folio.head, state)
+    }
     addReferences(folio, 1)
     let count = lruBatches[batch].count
     lruBatches[batch].pages[count] = folio.head
@@ -20,7 +27,16 @@ extension Machine {
     }
   }
 
-  var lruBatchCapacity: Int { LRUBatch.capacity }
+  /// Whether a folio that waits in a batch of this kind loses its LRU flag, though it stays on its list
+  /// (rule P1.26).
+  ///
+  /// Kernel: `folio_batch_add_and_move()`, 6.11 to 6.16.
+  private func clearsFlag(_ kind: LRUBatchKind) -> Bool {
+    kernel.pinning.clearsFlagOnQueue && kind != .add && kind != .mlock
+  }
+
+  /// PAGEVEC_SIZE: 31 since 6.9, 15 and 14 before (rule P1.20).
+  var lruBatchCapacity: Int { kernel.pinning.lruBatchSize }
 
   /// Whether a folio waits in a batch of any CPU.
   public func batchesHolding(_ pfn: PFN) -> [(cpu: Int, kind: LRUBatchKind)] {
@@ -110,8 +126,14 @@ extension Machine {
       linkLRU(folio, state)
       return
     }
+    if clearsFlag(kind) {
+      state.isLRU = true
+      frames.setHead(pfn, state)
+    }
     guard state.isLRU, !state.flags.contains(.unevictable) else { return }
+    if kind == .deactivateFile { return deactivateFile(folio, state) }
     unlinkLRU(folio, state)
+    state.flags.remove(.aged)
     switch kind {
     case .activate: state.flags.insert(.active)
     case .deactivate, .deactivateFile: state.flags.subtract([.active, .referenced])
@@ -120,6 +142,33 @@ extension Machine {
     }
     frames.setHead(pfn, state)
     linkLRU(folio, state, atTail: kind == .moveTail)
+  }
+
+  /// Queues a folio that drop_caches could not free, to be the first that reclaim looks at (rule P1.27).
+  ///
+  /// Kernel: `deactivate_file_folio()`.
+  package mutating func deactivateFile(_ folio: Folio) {
+    let state = frames.head(folio.head)
+    guard state.isLRU, !state.flags.contains(.unevictable) else { return }
+    queue(folio, .deactivateFile)
+  }
+
+  /// Makes a folio that drop_caches could not free the first to be reclaimed (rule P1.27).
+  ///
+  /// Kernel: `lru_deactivate_file()`; a dirty one goes to the head, because it has to be written first.
+  private mutating func deactivateFile(_ folio: Folio, _ state: FrameState) {
+    if folios.mappings(folio) > 0 { return }
+    var state = state
+    let isActive = state.flags.contains(.active)
+    unlinkLRU(folio, state)
+    state.flags.subtract([.active, .aged])
+    frames.setHead(folio.head, state)
+    clearReferenced(folio)
+    let waits = !state.flags.isDisjoint(with: [.dirty, .writeback])
+    linkLRU(folio, frames.head(folio.head), atTail: !waits)
+    if !waits { count(.pgrotated, folio.pages) }
+    // Under MGLRU a folio on a list has no PG_active, so nothing counts as deactivated.
+    if isActive, !settings.usesGenerations { count(.pgdeactivate, folio.pages) }
   }
 
   /// Links a folio into the list that its state names; folios of all orders share the lists.
@@ -293,6 +342,7 @@ extension Machine {
     unlinkLRU(folio, state)
     state.isLRU = false
     state.flags.insert(.isolated)
+    state.flags.remove(.aged)
     frames.setHead(folio.head, state)
     folios.addReferences(folio, 1)
     return true

@@ -23,7 +23,8 @@ extension Machine {
     let layout = ZoneLayout(configuration)
     machine.setUpZones(layout)
     try machine.placeCMAAreas(
-      configuration.cmaAreas + configuration.hugetlbCMARequests(), configuration.nodes)
+      configuration.cmaAreas + configuration.hugetlbCMARequests()
+        + configuration.hashTableRequests(), configuration.nodes)
     machine.buildZonelists()
     machine.handOver()
     for zone in 0..<machine.zoneCount { machine.setPerCPUHighAndBatch(zone) }
@@ -162,10 +163,10 @@ extension Machine {
         if order == geometry.maxOrder {
           let type = frames.migrateType(pfn)
           account(zone, 1 << order, type)
-          insertFree(zone, pfn, order: order, type, atTail: true)
+          insertFree(zone, pfn, order: order, type, atTail: movesToTail)
           count(.pgfree, 1 << order)
         } else {
-          freeOnePage(zone, pfn, order: order, atTail: true)
+          freeOnePage(zone, pfn, order: order, atTail: movesToTail)
         }
         at += 1 << order
       }

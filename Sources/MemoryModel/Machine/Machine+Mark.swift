@@ -21,6 +21,12 @@ extension Machine {
     var currentCPU: Int
     var kswapdWakeups: Int
     var background: BackgroundQueue
+    var kswapds: [Kswapd]
+    var currentSpace: Int?
+    var kcompactd: [Kcompactd]
+    var compacting: CompactControl?
+    var capture: Capture
+    var reclaimDepth: Int
     var failAllocation: Int
     var foreign: ForeignRequests
     var hugePools: [HugePool]
@@ -31,7 +37,10 @@ extension Machine {
     var files: [MemoryFile]
     var pins: [PinRecord]
     var temporaryReferences: [TemporaryReference]
+    var devices: DeviceTable
     var operation: Int
+    var pressures: [PressureRecord]
+    var lastPressure: Int
     var lastPin: Int
     var lastTemporaryReference: Int
     var zeroPage: PFN?
@@ -53,10 +62,13 @@ extension Machine {
         isCMAMutexHeld: isCMAMutexHeld, operationsInProgress: operationsInProgress, log: log,
         isMobilityGroupingDisabled: isMobilityGroupingDisabled, totalReserve: totalReserve,
         currentCPU: currentCPU, kswapdWakeups: kswapdWakeups,
-        background: background, failAllocation: failAllocation,
+        background: background, kswapds: kswapds, currentSpace: currentSpace, kcompactd: kcompactd,
+        compacting: compacting, capture: capture, reclaimDepth: reclaimDepth,
+        failAllocation: failAllocation,
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
-        pins: pins, temporaryReferences: temporaryReferences, operation: operation,
+        pins: pins, temporaryReferences: temporaryReferences, devices: devices,
+        operation: operation, pressures: pressures, lastPressure: lastPressure,
         lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
         hugeZeroPage: hugeZeroPage, deferredSplits: deferredSplits, lastTaken: lastTaken,
         violations: violations,
@@ -79,6 +91,12 @@ extension Machine {
       currentCPU = newValue.currentCPU
       kswapdWakeups = newValue.kswapdWakeups
       background = newValue.background
+      kswapds = newValue.kswapds
+      currentSpace = newValue.currentSpace
+      kcompactd = newValue.kcompactd
+      compacting = newValue.compacting
+      capture = newValue.capture
+      reclaimDepth = newValue.reclaimDepth
       failAllocation = newValue.failAllocation
       foreign = newValue.foreign
       hugePools = newValue.hugePools
@@ -89,7 +107,10 @@ extension Machine {
       files = newValue.files
       pins = newValue.pins
       temporaryReferences = newValue.temporaryReferences
+      devices = newValue.devices
       operation = newValue.operation
+      pressures = newValue.pressures
+      lastPressure = newValue.lastPressure
       lastPin = newValue.lastPin
       lastTemporaryReference = newValue.lastTemporaryReference
       zeroPage = newValue.zeroPage

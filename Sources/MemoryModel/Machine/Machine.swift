@@ -64,10 +64,14 @@ public struct Machine: ~Copyable {
   public package(set) var spaces: [AddressSpace] = []
   public package(set) var regions: [AnonymousRegion] = []
   public package(set) var files: [MemoryFile] = []
+  /// What devices hold.
+  public package(set) var devices = DeviceTable()
   public package(set) var pins: [PinRecord] = []
   public package(set) var temporaryReferences: [TemporaryReference] = []
   /// Operations begun since boot; holders say since which one they hold.
   public package(set) var operation = 0
+  public package(set) var pressures: [PressureRecord] = []
+  package var lastPressure = 0
   package var lastPin = 0
   package var lastTemporaryReference = 0
   /// The frames of the zero pages: 4 KiB, and 2 MiB once it is used.
@@ -88,10 +92,27 @@ public struct Machine: ~Copyable {
   var drainsRuns = true
   /// What the kernel has printed since boot, as far as the model says it.
   public internal(set) var log = KernelLog()
+  /// One a node.
+  public package(set) var kswapds: [Kswapd]
+  /// The process whose task runs the operation; nil for a kernel thread or a script of the machine.
+  ///
+  /// Kernel: `current->mm`.
+  public package(set) var currentSpace: Int?
   /// How often a node's kswapd was woken.
   public internal(set) var kswapdWakeups = 0
   /// Woken threads that wait for their turn.
   public package(set) var background = BackgroundQueue()
+  /// What each node's kcompactd was asked for.
+  var kcompactd: [Kcompactd]
+  /// The compaction whose migration runs now: its targets come from it.
+  var compacting: CompactControl?
+  /// The block that the compacting task waits for.
+  var capture = Capture()
+  /// Reclaim and compaction that run now, one inside the other: a request from in there may use the
+  /// reserves, and must not reclaim again.
+  ///
+  /// Kernel: `PF_MEMALLOC`.
+  var reclaimDepth = 0
   /// Gigantic pages first.
   package var hugePools: [HugePool]
   /// One a pageblock, ``HugePageFlags``.
@@ -123,6 +144,12 @@ public struct Machine: ~Copyable {
     /// `use_zero_page`: a read of empty memory may map the huge zero page (rule P2.11).
     public var usesHugeZeroPage = true
     public var freeHighBatch = true
+    /// Multi-generational LRU, on in Debian's kernels: an access only sets a flag (rule P1.27).
+    ///
+    /// Kernel: `lru_gen_enabled()`, /sys/kernel/mm/lru_gen/enabled.
+    public var usesGenerations = true
+    /// vm.compaction_proactiveness, from 0 (off) to 100.
+    public var compactionProactiveness = 20
 
     public init() {}
   }
@@ -160,6 +187,7 @@ public struct Machine: ~Copyable {
     self.settings = settings
     cpuCount = cpuNodes.count
     zonelists = Array(repeating: [], count: nodeCount)
+    kcompactd = Array(repeating: Kcompactd(), count: nodeCount)
     self.frames = frames
     self.zoneTable = zoneTable
     self.perCPU = perCPU
@@ -176,6 +204,7 @@ public struct Machine: ~Copyable {
     hugePools = [geometry.giganticOrder, geometry.hugeOrder].map {
       HugePool(order: $0, nodeCount: nodeCount)
     }
+    kswapds = Array(repeating: Kswapd(), count: nodeCount)
     self.hugeFlags = hugeFlags
     self.trace = trace
     self.cmaBitmap = cmaBitmap
@@ -251,9 +280,6 @@ public struct Machine: ~Copyable {
 
   /// The populated zones in the order in which a request from `node` tries them (rule A1.13).
   public func zonelist(node: Int) -> [Int] { zonelists[node] }
-
-  /// Changes the rules from here on; the state stays as it is.
-  public mutating func setKernel(_ kernel: Kernel) { self.kernel = kernel }
 
   public mutating func clearTrace() { trace.clear() }
 

@@ -13,8 +13,11 @@ public struct MachineConfiguration: Sendable {
   public var kernelcore: MovableSize?
   public var movablecore: MovableSize?
   public var cmaAreas: [CMARequest] = []
-  /// `hugetlb_cma=`: pages that CMA areas keep for gigantic pages; 0 for none (rule P5.30).
-  public var hugetlbCMA = 0
+  /// `hugetlb_cma=`: pages that CMA areas keep for gigantic pages (rule P5.30).
+  public var hugetlbCMA = HugetlbCMA.total(0)
+  /// `kvm_cma_resv_ratio`: per cent of the memory that a powerpc host in HV mode sets aside for the
+  /// hash page tables of its guests; nil for none (rule P5.20).
+  public var hashTableReserve: Int?
   /// Huge pages that boot takes for hugetlbfs.
   public var hugePages: [HugePageRequest] = []
   /// CONFIG_CMA.
@@ -43,6 +46,12 @@ public struct MachineConfiguration: Sendable {
   public enum MovableSize: Sendable, Equatable {
     case pages(Int)
     case percent(Int)
+  }
+
+  /// `hugetlb_cma=`: pages in all, or pages of each node, node 0 first.
+  public enum HugetlbCMA: Sendable, Equatable {
+    case total(Int)
+    case perNode([Int])
   }
 
   public struct CMARequest: Sendable, Equatable {

@@ -67,6 +67,9 @@ public struct MachineImage {
     public var freeLists: [[MigrateType: [Int]]] = []
     public var perCPU: [PerCPUImage] = []
     public var pageblocks: [(start: Int, count: Int, type: MigrateType)] = []
+    public var compaction = ZoneCompaction()
+    /// Pageblocks that compaction skips.
+    public var skippedPageblocks: [(start: Int, count: Int)] = []
 
     public init(_ index: ZoneIndex) { self.index = index }
   }
@@ -138,7 +141,7 @@ extension Machine {
       for run in runs { machine.restoreReserved(run, area) }
     }
     for (cpu, pages) in image.lruAddBatches.enumerated() where cpu < machine.cpuCount {
-      for pfn in pages.prefix(LRUBatch.capacity - 1) {
+      for pfn in pages.prefix(machine.lruBatchCapacity - 1) {
         guard pfn < machine.frames.count, machine.frames.head(PFN(pfn)).kind == .allocated else {
           throw MemoryError(
             .configuration, "\(PFN(pfn)) waits for the LRU lists, but is not an allocated page")
@@ -214,6 +217,7 @@ extension Machine {
     zoneTable[id].highMax = image.highMax
     zoneTable[id].batch = image.batch
     zoneTable[id].statThreshold = image.statThreshold
+    zoneTable[id].compaction = image.compaction
     if image.spanned == 0 { return }
     guard image.start >= 0, image.spanned > 0, image.start + image.spanned <= frames.count else {
       throw MemoryError(
@@ -230,6 +234,12 @@ extension Machine {
         throw MemoryError(.configuration, "pageblock at 0x\(hex(run.start)) is outside memory")
       }
       frames.fillMigrateTypes(first..<first + run.count, run.type)
+    }
+    for run in image.skippedPageblocks {
+      for block in run.start >> order..<run.start >> order + run.count
+      where block >= 0 && block < frames.pageblockCount {
+        frames.setSkipHint(PFN(block << order), true)
+      }
     }
     for (order, lists) in image.freeLists.enumerated() {
       for type in MigrateType.allCases {

@@ -104,11 +104,15 @@ extension FolioMove {
   /// Restores the source as it was, and frees the destination (`migrate_folio_undo_src()`,
   /// `migrate_folio_undo_dst()`).
   mutating func undo(_ machine: inout Machine, isLocked: Bool = true) {
-    for place in places { machine.endMigrationEntry(place, from: source, to: source) }
+    if !places.isEmpty {
+      for place in machine.migrationEntries(of: source, owner: source) {
+        machine.endMigrationEntry(place, from: source, to: source)
+      }
+    }
     if isLocked { machine.setFlags(source.head, remove: .locked) }
     if let destination {
       machine.setFlags(destination.head, remove: .locked)
-      machine.putReferences(destination, 1)
+      machine.returnTarget(destination)
     }
     places = []
     destination = nil
@@ -140,8 +144,16 @@ extension FolioMove {
     case .install(let index):
       if index < places.count {
         machine.endMigrationEntry(places[index], from: source, to: destination)
+      }
+      if index + 1 < places.count {
         stage = .install(index + 1)
       } else {
+        // A fork may have copied an entry meanwhile.
+        places = machine.migrationEntries(of: source, owner: destination)
+        if !places.isEmpty {
+          stage = .install(0)
+          return .running
+        }
         machine.moveUnknownMappings(from: source, to: destination)
         stage = .unlock
       }
@@ -177,8 +189,10 @@ extension FolioMove {
     case .clear(let index):
       Step(
         "m3", "try_to_migrate_one",
-        "clear mapping \(index + 1) of \(places.count) of \(name), refuse if it is pinned, "
-          + "install a migration entry")
+        index < places.count
+          ? "clear mapping \(index + 1) of \(places.count) of \(name), refuse if it is pinned, "
+            + "install a migration entry"
+          : "look whether \(name) is mapped elsewhere")
     case .compare:
       Step(
         "m6", "migrate_folio",
@@ -193,7 +207,9 @@ extension FolioMove {
     case .install(let index):
       Step(
         "m11", "remove_migration_pte",
-        "show the new folio at mapping \(index + 1) of \(places.count)")
+        places.isEmpty
+          ? "no mapping is left to show the new folio"
+          : "show the new folio at mapping \(index + 1) of \(places.count)")
     case .unlock: Step("m12", "folio_unlock", "unlock both folios")
     case .free: Step("m13", "migrate_folio_done", "free \(name)")
     }

@@ -6,7 +6,7 @@
 /// Kernel: `unmap_and_move_huge_page()`, mm/migrate.c.
 struct HugeMove: Hashable, Sendable {
   enum Stage: Hashable, Sendable {
-    case allocate, lock, clear(Int), compare, copy, freeze, identity, install(Int), unlock, free
+    case allocate, lock, clear(Int), compare, copy, freeze, install(Int), unlock, free
   }
 
   enum Result: Sendable { case running, succeeded, again, noMemory }
@@ -67,15 +67,22 @@ struct HugeMove: Hashable, Sendable {
     case .copy: stage = .freeze
     case .freeze:
       guard machine.isReadyToMove(source) else { return giveUp(&machine) }
-      stage = .identity
-    case .identity:
+      // Frozen at 0, nobody can take a reference before m9 is done: one step for others.
       machine.moveIdentity(source, destination)
       stage = .install(0)
     case .install(let index):
       if index < places.count {
         machine.endMigrationEntry(places[index], from: source, to: destination)
+      }
+      if index + 1 < places.count {
         stage = .install(index + 1)
       } else {
+        // A fork may have copied an entry meanwhile.
+        places = machine.migrationEntries(of: source, owner: destination)
+        if !places.isEmpty {
+          stage = .install(0)
+          return .running
+        }
         machine.moveUnknownMappings(from: source, to: destination)
         stage = .unlock
       }
@@ -95,7 +102,11 @@ struct HugeMove: Hashable, Sendable {
 
   /// Shows the source again where it was, and returns the destination.
   private mutating func giveUp(_ machine: inout Machine) -> Result {
-    for place in places { machine.endMigrationEntry(place, from: source, to: source) }
+    if !places.isEmpty {
+      for place in machine.migrationEntries(of: source, owner: source) {
+        machine.endMigrationEntry(place, from: source, to: source)
+      }
+    }
     places = []
     machine.setFlags(source.head, remove: .locked)
     returnDestination(&machine)
@@ -127,11 +138,12 @@ struct HugeMove: Hashable, Sendable {
           + "\(machine.expectedReferences(source) + 1)")
     case .copy: Step("m7", "folio_mc_copy", "copy \(name) to \(destination?.head ?? source.head)")
     case .freeze: Step("m8", "folio_ref_freeze", "freeze the references of \(name)")
-    case .identity:
-      Step("m9", "migrate_huge_page_move_mapping", "give the mapping of \(name) to its new frame")
     case .install(let index):
       Step(
-        "m11", "remove_migration_pte", "show the new page at leaf \(index + 1) of \(places.count)")
+        "m11", "remove_migration_pte",
+        places.isEmpty
+          ? "no mapping is left to show the new page"
+          : "show the new page at leaf \(index + 1) of \(places.count)")
     case .unlock:
       Step("m12", "move_hugetlb_state", "swap the temporary flags and unlock both pages")
     case .free: Step("m13", "folio_putback_active_hugetlb", "return \(name) to pool or buddy")

@@ -6,6 +6,7 @@ extension Machine {
   ///
   /// Kernel: `alloc_migration_target()`, mm/migrate.c.
   package mutating func allocateTarget(for source: Folio, _ target: MigrationTarget) -> Folio? {
+    if target.reason == .compaction { return takeCompactionTarget(for: source) }
     var gfp = target.gfp
     if source.order > 0 { gfp = gfp.subtracting(.reclaim).union(.transHuge) }
     if let zone = frames.zone(of: source.head), zoneTable[zone].index == .movable {
@@ -34,6 +35,17 @@ extension Machine {
     return destination
   }
 
+  /// Frees a destination that was not used.
+  ///
+  /// Kernel: `migrate_folio_undo_dst()`.
+  mutating func returnTarget(_ destination: Folio) {
+    if compacting != nil {
+      returnCompactionTarget(destination)
+    } else {
+      putReferences(destination, 1)
+    }
+  }
+
   /// The other nodes with memory, in the order in which requests of `node` try them.
   func otherNodes(_ node: Int) -> [Int] {
     var nodes: [Int] = []
@@ -49,12 +61,10 @@ extension Machine {
   /// Kernel: `try_to_migrate_one()`, mm/rmap.c: m3 to m5 of rule P10.3.
   package mutating func beginMigrationEntry(_ mapping: Mapping, of folio: Folio) -> Bool {
     var entry = pageTables[mapping.slot]
+    // Unmapped since the mappings were looked up.
+    guard entry.isPresent, folio.contains(entry.pfn) else { return true }
     let isAnonymous = folios.owner(folio).mapping.isAnonymous
-    if isAnonymous && entry.flags.contains(.exclusive) && folios.pins(folio) > 0,
-      kernel.protections.refusesPinnedEntries
-    {
-      return false
-    }
+    if isAnonymous && entry.flags.contains(.exclusive) && folios.pins(folio) > 0 { return false }
     if entry.flags.contains(.dirty) { setFlags(folio.head, insert: .dirty) }
     entry.flags = entry.flags.subtracting(.present).union(.migration)
     pageTables[mapping.slot] = entry
@@ -77,6 +87,8 @@ extension Machine {
   /// Kernel: `remove_migration_pte()`, mm/migrate.c: m11 of rule P10.3.
   package mutating func endMigrationEntry(_ mapping: Mapping, from old: Folio, to new: Folio) {
     var entry = pageTables[mapping.slot]
+    // Unmapped meanwhile, with the process or without.
+    guard entry.isMigration, old.contains(entry.pfn) else { return }
     let page = new.head + (entry.pfn.index - old.head.index)
     entry = PageTableEntry(page, entry.flags.subtracting(.migration).union(.present))
     pageTables[mapping.slot] = entry

@@ -34,7 +34,7 @@ extension Machine {
   package mutating func moveBatch(
     _ list: [PFN], _ range: Range<Int>, _ target: MigrationTarget
   ) -> BatchMove {
-    guard handlesRuns, failAllocation == 0, mayQueueRuns,
+    guard handlesRuns, failAllocation == 0, target.reason != .compaction, mayQueueRuns,
       let segments = plainSegments(list, range)
     else { return .notPlain }
     guard let destinations = allocateTargets(list, range, target) else { return .notPlain }

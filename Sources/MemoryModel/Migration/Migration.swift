@@ -17,7 +17,7 @@ public struct Migration: ExplorableOperation {
   let target: MigrationTarget
   let mode: MigrateMode
 
-  private enum Phase: Sendable { case start, hugetlb, gather, async, each, split, finish, done }
+  private enum Phase: Sendable { case start, hugetlb, gather, async, each, split, classic, finish, done }
 
   private var phase = Phase.start
   private var counts = MigrationCounts()
@@ -28,6 +28,7 @@ public struct Migration: ExplorableOperation {
   private var leftover: [PFN] = []
   private var batch: MigrationBatch?
   private var huge: HugetlbMigration?
+  private var classic: ClassicMigration?
   private var gathered = 0
   private let hasHugetlb: Bool
   /// Folios at the front of `remaining` that are taken: cutting them off each time would move the
@@ -59,7 +60,9 @@ public struct Migration: ExplorableOperation {
     var left = pace == .step ? 1 : Self.sliceWork
     while left > 0 {
       if phase == .done { return .finished }
-      if pace == .slice, phase == .gather, moveWhole(&machine) {
+      if pace == .slice, phase == .gather, machine.kernel.pinning.migrationMode == .batched,
+        moveWhole(&machine)
+      {
         left -= Self.batchPages
       } else {
         step(&machine)
@@ -97,10 +100,19 @@ public struct Migration: ExplorableOperation {
       if hasHugetlb { huge = HugetlbMigration(remaining, machine) }
       phase = .hugetlb
     case .hugetlb: stepHugetlb(&machine)
-    case .gather: gather(machine)
+    case .gather:
+      switch machine.kernel.pinning.migrationMode {
+      case .batched: gather(machine)
+      case .classic:
+        classic = ClassicMigration(Array(remaining[taken...]), mode)
+        remaining = []
+        taken = 0
+        phase = .classic
+      }
     case .async: stepAsync(&machine)
     case .each: stepEach(&machine)
     case .split: stepSplit(&machine)
+    case .classic: stepClassic(&machine)
     case .finish: finish(&machine)
     case .done: break
     }
@@ -260,6 +272,16 @@ public struct Migration: ExplorableOperation {
     phase = remaining.isEmpty ? .finish : .gather
   }
 
+  /// 6.2 and before (rule P4.2).
+  private mutating func stepClassic(_ machine: inout Machine) {
+    classic?.step(&machine, target, &counts)
+    guard let done = classic, done.isDone else { return }
+    classic = nil
+    failed += done.remaining
+    gathered = done.hasNoMemory ? -Errno.ENOMEM.rawValue : gathered + done.failures
+    phase = .finish
+  }
+
   private mutating func finish(_ machine: inout Machine) {
     remaining = failed + remaining[taken...]
     taken = 0
@@ -275,6 +297,7 @@ public struct Migration: ExplorableOperation {
 
   public func nextStep(_ machine: borrowing Machine) -> Step {
     if let huge { return huge.nextStep(machine) }
+    if let classic { return classic.nextStep(machine) }
     guard let batch else {
       return Step("m0", "migrate_pages", "go on with \(remaining.count - taken) folios")
     }

@@ -4,6 +4,7 @@ extension Machine {
   ///
   /// Kernel: `free_pcppages_bulk()`, mm/page_alloc.c.
   mutating func drain(_ zone: Int, _ local: Int, pages: Int, from first: Int) {
+    if kernel.perCPULists == .fixed { return drainInTurn(zone, local, pages: pages) }
     var left = min(pages, perCPU[local].count)
     var index = first
     while left > 0 {
@@ -12,7 +13,8 @@ extension Machine {
         continue
       }
       let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
-      if order == 0 && kernel.typesFollowPageblocks && drainsRuns {
+      // A task that waits for a block must see each of them come to be.
+      if order == 0 && kernel.typesFollowPageblocks && drainsRuns && capture.order < 0 {
         let run = frames.takeTail(&perCPU[local].lists[index], upTo: left)
         left -= run.count
         perCPU[local].count -= run.count
@@ -32,6 +34,43 @@ extension Machine {
         trace.append(TraceEvent(.pagePcpuDrain, pfn, order: order, UInt32(type.rawValue)))
       }
       index = (index + 1) % PerCPUPages.listCount
+    }
+  }
+
+  /// The flush up to 5.13: the lists take turns, and a list gets one page more for each empty one
+  /// before it (rule A5.29).
+  ///
+  /// Kernel: `free_pcppages_bulk()` up to 5.13.
+  private mutating func drainInTurn(_ zone: Int, _ local: Int, pages: Int) {
+    // With more orders there are more lists (5.14 to 5.17).
+    let lists =
+      kernel.cachesHighOrders || kernel.hugeLists > 0
+      ? PerCPUPages.listCount : 3
+    var left = min(pages, perCPU[local].count)
+    var taken: [(pfn: PFN, order: Int, type: MigrateType)] = []
+    var index = 0
+    while left > 0 {
+      var share = 0
+      repeat {
+        share += 1
+        index = (index + 1) % lists
+      } while perCPU[local].lists[index].isEmpty
+      if share == lists { share = left }
+      let order = PerCPUList.order(index, pageblockOrder: geometry.pageblockOrder)
+      while left > 0, share > 0, let pfn = frames.last(perCPU[local].lists[index]) {
+        taken.append((pfn, order, frames.head(pfn).listedType))
+        frames.remove(&perCPU[local].lists[index], pfn, order: order)
+        frames.clearHead(pfn, order: order)
+        perCPU[local].count -= 1 << order
+        left -= 1 << order
+        share -= 1
+      }
+    }
+    let readsPageblock = zoneTable[zone].isolatedPageblocks > 0
+    for (pfn, order, remembered) in taken {
+      let type = readsPageblock ? frames.migrateType(pfn) : remembered
+      freeBlock(zone, pfn, order: order, type)
+      trace.append(TraceEvent(.pagePcpuDrain, pfn, order: order, UInt32(type.rawValue)))
     }
   }
 

@@ -49,7 +49,11 @@ extension Machine {
   /// Kernel: `nr_pcp_alloc()`.
   mutating func refillSize(_ zone: Int, _ local: Int, order: Int) -> Int {
     let batch = perCPU[local].batch
-    if kernel.perCPULists == .lowWatermark { return batch > 1 ? max(batch >> order, 2) : batch }
+    switch kernel.perCPULists {
+    case .fixed: return batch
+    case .lowWatermark: return batch > 1 ? max(batch >> order, 2) : batch
+    case .autoTuned: break
+    }
     let highMin = perCPU[local].highMin
     let highMax = perCPU[local].highMax
     var high = clamp(perCPU[local].high, highMin, highMax)
@@ -75,7 +79,7 @@ extension Machine {
   ///
   /// Kernel: `order_to_pindex()`.
   func perCPUIndex(_ type: MigrateType, order: Int) -> Int {
-    order > 3 && kernel.sharesHugeList ? 12 : PerCPUList.index(type, order: order)
+    order > 3 && kernel.hugeLists == 1 ? 12 : PerCPUList.index(type, order: order)
   }
 
   /// CONFIG_PCP_BATCH_SCALE_MAX.

@@ -5,7 +5,9 @@ extension Machine {
   mutating func freePerCPU(_ zone: Int, _ pfn: PFN, order: Int) {
     guard isPerCPUOrder(order) else { return freeOnePage(zone, pfn, order: order) }
     let pageblock = frames.migrateType(pfn)
-    if pageblock == .isolate { return freeOnePage(zone, pfn, order: order) }
+    if pageblock == .isolate || pageblock == .cma && !borrowsFromCMA {
+      return freeOnePage(zone, pfn, order: order)
+    }
     let type = pageblock.isMergeable ? pageblock : .movable
 
     let local = zone * cpuCount + currentCPU
@@ -15,8 +17,14 @@ extension Machine {
     frames.pushHead(&perCPU[local].lists[index], pfn, order: order)
     frames.setHead(pfn, FrameState(.perCPU, order: order, listed: pageblock))
     perCPU[local].count += 1 << order
-    if kernel.perCPULists == .lowWatermark {
-      return flushByFactor(zone, local, index, order: order)
+    switch kernel.perCPULists {
+    case .fixed:
+      if perCPU[local].count >= perCPU[local].high {
+        drain(zone, local, pages: perCPU[local].batch, from: 0)
+      }
+      return
+    case .lowWatermark: return flushByFactor(zone, local, index, order: order)
+    case .autoTuned: break
     }
 
     let batch = perCPU[local].batch

@@ -37,6 +37,8 @@ public struct Refusal: Error, Sendable, Hashable {
 
 /// The error numbers that the modelled kernel returns (rule P0.2).
 public enum Errno: Int, Sendable {
+  case EPERM = 1
+  case ENOENT = 2
   case EINTR = 4
   case EAGAIN = 11
   case ENOMEM = 12

@@ -41,6 +41,34 @@ public struct TraceEvent: BitwiseCopyable, Sendable {
     case contigMigrateRange
     /// The rest of the event before: pfn = pages migrated, argument0 = reclaimed, argument1 = mapped.
     case contigMigrateTotals
+    /// mm_vmscan_wakeup_kswapd: order, argument0 = node << 8 | highest zone, argument1 = gfp.
+    case wakeupKswapd
+    /// mm_vmscan_kswapd_wake: order, argument0 = node, argument1 = highest zone.
+    case kswapdWake
+    /// mm_vmscan_kswapd_sleep: argument0 = node.
+    case kswapdSleep
+    /// mm_vmscan_direct_reclaim_begin: order, argument0 = gfp.
+    case directReclaimBegin
+    /// mm_vmscan_direct_reclaim_end: argument0 = pages reclaimed.
+    case directReclaimEnd
+    /// mm_compaction_try_to_compact_pages: order, argument0 = gfp, argument1 = priority.
+    case tryToCompact
+    /// mm_compaction_begin: pfn = the zone's start, argument0 = migrate scanner, argument1 = free scanner.
+    /// `compactionRest` follows at once.
+    case compactionBegin
+    /// mm_compaction_end, with the same arguments. `compactionRest` follows at once.
+    case compactionEnd
+    /// The rest of the event before: pfn = the zone's end, order wanted, 255 for -1, argument0 = 0 for
+    /// an asynchronous compaction, argument1 = result, ``CompactResult``, at the end.
+    case compactionRest
+    /// mm_compaction_migratepages: argument0 = pages, argument1 = those of them that moved.
+    case compactionMigrate
+    /// mm_compaction_fast_isolate_freepages, with the arguments of `isolateFreePages`.
+    case fastIsolateFreePages
+    /// mm_compaction_wakeup_kcompactd: pfn = node, order, argument0 = highest zone.
+    case wakeupKcompactd
+    /// mm_compaction_kcompactd_wake, with the same arguments.
+    case kcompactdWake
   }
 
   /// No frame at all: the pfn of a `cma_alloc()` that found no candidate.

@@ -53,7 +53,7 @@ extension [PFNRun] {
   /// Appends a run, joined to the last one where it goes on as that does.
   ///
   /// - Parameter start: Runs before this index are left alone.
-  mutating func append(joining run: PFNRun, from start: Int = 0) {
+  package mutating func append(joining run: PFNRun, from start: Int = 0) {
     if count > start, let joined = self[count - 1].joined(with: run) {
       self[count - 1] = joined
     } else {

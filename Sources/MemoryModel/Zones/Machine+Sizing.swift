@@ -105,10 +105,7 @@ extension Machine {
   /// Kernel: `refresh_zone_stat_thresholds()`, mm/vmstat.c.
   mutating func refreshStatThresholds(withCMA: Bool = true) {
     for zone in 0..<zoneCount where zoneTable[zone].isPopulated {
-      let pages = zoneTable[zone].managed - (withCMA ? 0 : zoneTable[zone].cmaPages)
-      // In units of 128 MiB.
-      let memory = pages >> (27 - geometry.pageShift)
-      let threshold = min(125, 2 * bitLength(cpuCount) * (1 + bitLength(memory)))
+      let threshold = normalStatThreshold(zone, withCMA: withCMA)
       zoneTable[zone].statThreshold = threshold
       let tolerated = zoneTable[zone].watermark(1) - zoneTable[zone].watermark(0)
       let drift = cpuCount * threshold
@@ -117,6 +114,14 @@ extension Machine {
         zoneTable[zone].percpuDriftMark = zoneTable[zone].watermark(2) + drift
       }
     }
+  }
+
+  /// Kernel: `calculate_normal_threshold()`.
+  func normalStatThreshold(_ zone: Int, withCMA: Bool = true) -> Int {
+    let pages = zoneTable[zone].managed - (withCMA ? 0 : zoneTable[zone].cmaPages)
+    // In units of 128 MiB.
+    let memory = pages >> (27 - geometry.pageShift)
+    return min(125, 2 * bitLength(cpuCount) * (1 + bitLength(memory)))
   }
 
   /// Kernel: `fls()`.
@@ -135,7 +140,11 @@ extension Machine {
     let fraction = settings.percpuPagelistHighFraction
     let highMin: Int
     let highMax: Int
-    if fraction > 0 {
+    if kernel.perCPULists == .fixed {
+      // Six batches (row l).
+      highMin = 6 * batch
+      highMax = highMin
+    } else if fraction > 0 {
       highMin = max(managed / fraction / cpus, 4 * batch)
       highMax = highMin
     } else {

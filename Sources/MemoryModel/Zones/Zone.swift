@@ -35,6 +35,9 @@ public struct Zone: BitwiseCopyable {
   public internal(set) var batch: Int
   public internal(set) var statThreshold: Int
 
+  /// Where compaction stands.
+  public internal(set) var compaction: ZoneCompaction
+
   /// The global part of NR_FREE_PAGES, which lags behind (rule A0.4).
   public internal(set) var freePages: Int
   /// The global part of NR_FREE_CMA_PAGES.

@@ -53,7 +53,8 @@ public struct UnmapOperation: ExplorableOperation {
     switch unmapping.phase {
     case .zap(let page):
       return Step(
-        "e2", "unmap_page_range", "take 0x\(String(page << 12, radix: 16)) out of the tables")
+        "e2", "unmap_page_range",
+        "take 0x\(String(page << machine.geometry.pageShift, radix: 16)) out of the tables")
     case .tables: return Step("e3", "free_pgtables", "gather the tables that nobody needs")
     case .finish, .forget:
       return Step("e4", "tlb_finish_mmu", "let \(unmapping.gather.count) entries go")

@@ -6,6 +6,8 @@ public import MemoryModel
 public struct FaultOperation: ExplorableOperation {
   public private(set) var outcome: FaultResult?
   private var fault: PageFault
+  /// The process knows of it, and does not leave before its end.
+  private var isCounted = false
 
   /// A fault of a process at a page.
   ///
@@ -18,14 +20,19 @@ public struct FaultOperation: ExplorableOperation {
   }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    let outer = machine.enterTask(fault.space)
+    defer { machine.leaveTask(outer) }
     if fault.phase == .start, machine.spaces[fault.space].mmapLock < 0 {
       return .waiting(.mmapLock(fault.space))
     }
+    if !isCounted { machine.countOperation(fault.space, 1) }
+    isCounted = true
     repeat {
       switch machine.advance(&fault) {
       case .running: continue
       case .waiting(let head): return .waiting(.folio(head))
       case .finished:
+        if outcome == nil { machine.countOperation(fault.space, -1) }
         outcome = fault.result
         return .finished
       }
@@ -34,7 +41,7 @@ public struct FaultOperation: ExplorableOperation {
   }
 
   public func nextStep(_ machine: borrowing Machine) -> Step {
-    let address = "0x" + String(fault.page << 12, radix: 16)
+    let address = "0x" + String(fault.page << machine.geometry.pageShift, radix: 16)
     switch fault.phase {
     case .start:
       return Step("t1", "handle_mm_fault", "look up \(address) and allocate for it")
@@ -60,6 +67,7 @@ public struct FaultOperation: ExplorableOperation {
   }
 
   public mutating func interrupt(_ machine: inout Machine) {
+    if outcome == nil, isCounted { machine.countOperation(fault.space, -1) }
     machine.abandon(&fault)
     outcome = fault.result
   }

@@ -39,6 +39,14 @@ public struct PopulateOperation: ExplorableOperation {
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
     if outcome != nil { return .finished }
+    let outer = machine.enterTask(space)
+    defer { machine.leaveTask(outer) }
+    if fault == nil, machine.isKilled(space) {
+      return finish(
+        &machine,
+        .failure(
+          Refusal(.EINTR, "a fatal signal came: the OOM killer chose the process", rule: "A7.40")))
+    }
     if pace == .slice, fault == nil {
       let end = min(page + Self.slicePages, pages.upperBound)
       let isLarge = pages.count >= Self.largePages

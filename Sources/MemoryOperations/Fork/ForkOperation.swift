@@ -16,6 +16,8 @@ public struct ForkOperation: ExplorableOperation {
   private var areas: [MemoryArea] = []
   private var index = 0
   private var page: Int?
+  /// What the test of the next page has found, between its two steps.
+  private var isPinned: Bool?
 
   static let sliceEntries = 1 << 16
 
@@ -29,6 +31,7 @@ public struct ForkOperation: ExplorableOperation {
     guard let child else { return begin(&machine) }
     guard index < areas.count else {
       machine.spaces[parent].mmapLock += 1
+      machine.spaces[child].isStarting = false
       outcome = .success(child)
       return .finished
     }
@@ -48,8 +51,17 @@ public struct ForkOperation: ExplorableOperation {
       index += 1
       return .running
     }
+    if pace == .step, isPinned == nil {
+      isPinned = machine.needsCopy(parent, area, page: page)
+      // Fast walks see the entry as it was until it is shared; the sequence tells them (rule P3.30).
+      if isPinned != nil { return .running }
+    }
     let limit = pace == .slice ? Self.sliceEntries : 1
-    switch machine.copyEntries(parent, child, area, from: page, limit: limit) {
+    let known = isPinned
+    isPinned = nil
+    switch machine.copyEntries(
+      parent, child, area, from: page, limit: known == nil ? limit : 1, isPinned: known)
+    {
     case .success(let next): self.page = next
     case .failure(let refusal):
       giveUp(&machine, refusal)
@@ -67,6 +79,7 @@ public struct ForkOperation: ExplorableOperation {
     switch machine.beginFork(parent, name: name) {
     case .success(let id):
       child = id
+      machine.spaces[id].isStarting = true
       areas = machine.spaces[parent].areas
       machine.spaces[parent].mmapLock = -1
       return .running
@@ -95,14 +108,20 @@ public struct ForkOperation: ExplorableOperation {
       return Step("k6", "dup_mmap", "unlock the parent's address space")
     }
     let area = areas[index]
-    let start = "0x" + String((page ?? area.start) << 12, radix: 16)
+    let start = "0x" + String((page ?? area.start) << machine.geometry.pageShift, radix: 16)
     guard let page else { return Step("k2", "dup_mmap", "give the child the area at \(start)") }
     if page >= area.end {
       return Step("k5", "copy_page_range", "make the sequence even again")
     }
     let entry = machine.entry(parent, page: page).entry
     if entry.isNone { return Step("k3", "copy_page_range", "pass over what is empty at \(start)") }
-    return Step("k4", "copy_present_ptes", "share or copy what \(start) shows")
+    if let isPinned {
+      return isPinned
+        ? Step("k4", "copy_present_page", "copy what \(start) shows for the child")
+        : Step("k4", "copy_present_ptes", "let parent and child share what \(start) shows")
+    }
+    return Step(
+      "k4", "folio_try_dup_anon_rmap_pte", "test whether what \(start) shows may be pinned")
   }
 
   public mutating func interrupt(_ machine: inout Machine) {

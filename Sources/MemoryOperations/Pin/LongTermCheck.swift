@@ -63,9 +63,7 @@ struct LongTermCheck: Hashable, Sendable {
       isolate(&machine, folio, &costs)
       phase = .collect
     case .unpin:
-      position = machine.unpin(
-        position..<words.upperBound, flags, limit: pace == .step ? 1 : 1 << 18, batched: false,
-        dirty: false, &costs)
+      position = unpinRound(&machine, pace == .step ? 1 : 1 << 18, &costs)
       if position == words.upperBound { endUnpin(machine) }
     case .migrate:
       guard var work = migration else { return }
@@ -150,7 +148,9 @@ struct LongTermCheck: Hashable, Sendable {
     _ machine: inout Machine, _ pace: Pace, limit: Int, _ costs: inout OperationCosts
   ) -> Int {
     let rules = machine.kernel.pinning
-    guard pace == .slice, rules.drain == .referencesLocalThenAll, !rules.isolateInverted else {
+    guard pace == .slice, rules.drain == .referencesLocalThenAll, !rules.isolateInverted,
+      rules.scan == .pfnRange, flags.contains(.pin)
+    else {
       return 0
     }
     // The list may become as long as the output; growing it by copies would stop a slice.
@@ -211,7 +211,7 @@ struct LongTermCheck: Hashable, Sendable {
     let folio = machine.folio(of: page) ?? Folio(page, order: 0)
     previous = folio
     if machine.isLongTermPinnable(folio) { return false }
-    if folio.order > 0 && !machine.kernel.pinning.movesCompound { return false }
+    if folio.order > 0 && machine.kernel.pinning.compound == .skip { return false }
     collected += 1
     phase = .isolate(folio)
     return true
@@ -256,9 +256,12 @@ struct LongTermCheck: Hashable, Sendable {
         costs.fullDrains += 1
         drained = 1
       }
-    case .referencesLocalThenAll:
+    case .refcountPlusOne, .referencesLocalThenAll:
       guard folio.order == 0 else { return }
-      let expected = machine.expectedReferences(folio) + FolioTable.pinBias
+      let expected =
+        machine.expectedReferences(folio)
+        + (machine.kernel.pinning.drain == .refcountPlusOne || !flags.contains(.pin)
+          ? 1 : FolioTable.pinBias)
       if drained == 0 && machine.references(folio) != expected {
         machine.drainLRU(cpu: machine.currentCPU)
         costs.localDrains += 1
@@ -270,6 +273,15 @@ struct LongTermCheck: Hashable, Sendable {
         drained = 2
       }
     }
+  }
+
+  /// Page by page, but for 5.13 to 6.0 (rule P8.3).
+  private func unpinRound(
+    _ machine: inout Machine, _ limit: Int, _ costs: inout OperationCosts
+  ) -> Int {
+    machine.unpin(
+      position..<words.upperBound, flags, limit: limit,
+      batched: machine.kernel.pinning.batchedRoundUnpin, dirty: false, &costs)
   }
 
   // MARK: After collecting
@@ -303,10 +315,15 @@ struct LongTermCheck: Hashable, Sendable {
     migration = Migration(
       list,
       MigrationTarget(
-        gfp: Self.destination(machine.kernel.pinning), reason: .longtermPin,
-        inPinScope: machine.kernel.pinning.scope == .pin), .sync, hasHugetlb: hasHugetlb)
+        gfp: Self.destination(machine.kernel.pinning), reason: reason(machine),
+        inPinScope: true), .sync, hasHugetlb: hasHugetlb)
     list = []
     phase = .migrate
+  }
+
+  /// Until the series of 2020 these migrations called themselves contig_range (rule P3.59).
+  private func reason(_ machine: borrowing Machine) -> MigrationReason {
+    machine.kernel.pinning.reason == .longtermPin ? .longtermPin : .contigRange
   }
 
   /// Rule P4.8.
@@ -337,8 +354,7 @@ struct LongTermCheck: Hashable, Sendable {
       unpinAll(&machine, &costs)
     case .unpin:
       machine.putBackMovable(list)
-      _ = machine.unpin(
-        position..<words.upperBound, flags, limit: .max >> 1, batched: false, dirty: false, &costs)
+      _ = unpinRound(&machine, .max >> 1, &costs)
     case .migrate, .putBack:
       migration?.interrupt(&machine)
       putBack(&machine, &costs)

@@ -47,7 +47,7 @@ public struct MemfdPinOutcome: Sendable, Equatable {
 /// Kernel: `memfd_pin_folios()`, mm/gup.c. The whole call is a long-term pin, so its pages are
 /// checked and moved as those of ``Pin``.
 public struct MemfdPin: Operation {
-  private enum Phase: Sendable { case begin, take, check, finish(Refusal?), done }
+  private enum Phase: Sendable { case begin, take, drain, check, finish(Refusal?), done }
 
   public let request: MemfdPinRequest
   public private(set) var outcome: MemfdPinOutcome?
@@ -62,6 +62,8 @@ public struct MemfdPin: Operation {
   private var page = 0
   private var offset = 0
   private var folios = 0
+  /// Whether this round has sent this CPU's batches to the LRU.
+  private var isDrained = false
   private var check: LongTermCheck?
   private var stuck: [PFN] = []
 
@@ -81,6 +83,12 @@ public struct MemfdPin: Operation {
         take(&machine)
         left -= 1
       }
+    case .drain:
+      // Found folios come in batches, and the first that is given back drains.
+      machine.drainLRU(cpu: machine.currentCPU)
+      costs.localDrains += 1
+      isDrained = true
+      phase = .take
     case .check: advanceCheck(&machine, pace)
     case .finish(let refusal): finish(&machine, refusal)
     case .done: return .finished
@@ -109,7 +117,7 @@ public struct MemfdPin: Operation {
       return
     }
     pin = id
-    machine.markPerFolio(id)
+    machine.markPerFolio(id, file: request.file)
     cursor = PinCursor(machine.pinWords(id))
     restart()
   }
@@ -135,6 +143,7 @@ public struct MemfdPin: Operation {
     cursor.position = cursor.start
     cursor.pages = 0
     folios = 0
+    isDrained = false
     page = request.start >> 12
     phase = .take
   }
@@ -151,7 +160,7 @@ public struct MemfdPin: Operation {
     let unit = 1 << machine.files[file].hugeOrder
     page &= ~(unit - 1)
     guard let pfn = machine.cachedFrame(file, page: page), let folio = machine.folio(of: pfn) else {
-      let inPinScope = machine.kernel.pinning.scope == .pin
+      let inPinScope = machine.kernel.pinning.users == .gup
       if case .failure(let refusal) = machine.fillHole(file, page: page, inPinScope: inPinScope) {
         giveBack(&machine)
         phase = .finish(refusal)
@@ -170,6 +179,7 @@ public struct MemfdPin: Operation {
     if folios == 0 { offset = request.start & (folio.pages << 12 - 1) }
     folios += 1
     page += folio.pages - (pfn.index - folio.head.index)
+    if !isDrained { phase = .drain }
   }
 
   /// Unpins what this round has pinned.
@@ -211,7 +221,12 @@ public struct MemfdPin: Operation {
   private mutating func finish(_ machine: inout Machine, _ refusal: Refusal?) {
     if pin != 0 {
       machine.closePin(pin, cursor)
-      if folios == 0 { machine.removePin(pin) }
+      if folios == 0 {
+        machine.removePin(pin)
+      } else {
+        machine.describeFilePin(
+          pin, requested: lastPage - request.start >> 12 + 1, offset: offset, costs)
+      }
     }
     outcome = MemfdPinOutcome(
       folios: folios, offset: offset, pin: folios > 0 ? pin : nil, refusal: refusal, stuck: stuck,
@@ -245,6 +260,8 @@ public struct MemfdPin: Operation {
       return machine.cachedFrame(request.file, page: page) == nil
         ? Step("g3", "memfd_alloc_folio", "fill page \(page) of the file")
         : Step("g2", "try_grab_folio", "pin the folio of page \(page) of the file")
+    case .drain:
+      return Step("g2", "__folio_batch_release", "send this CPU's batches to the LRU lists")
     case .check:
       return check?.nextStep(machine)
         ?? Step(

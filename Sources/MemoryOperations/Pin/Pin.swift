@@ -9,7 +9,7 @@ public import MemoryModel
 /// Kernel: `gup_fast_fallback()`, `__gup_longterm_locked()`, `__get_user_pages()`, mm/gup.c.
 public struct Pin: ExplorableOperation {
   private enum Phase: Hashable, Sendable {
-    case begin, fast, sequence, lock, walk, fault(unshare: Bool), check, finish(Refusal?), done
+    case begin, call, fast, sequence, lock, walk, fault(unshare: Bool), check, finish(Refusal?), done
   }
 
   public let request: PinRequest
@@ -24,9 +24,18 @@ public struct Pin: ExplorableOperation {
   }
 
   private var phase = Phase.begin
-  private let flags: GUPFlags
+  /// Set when it begins: they depend on the kernel.
+  private var flags: GUPFlags = []
   private var pin = 0
   private var cursor = PinCursor(0..<0)
+  /// Where the pages of the running call begin.
+  private var callCursor = PinCursor(0..<0)
+  private var callEnd = 0
+  /// What is behind the leaf that the integrated walker tests, and where that leaf begins.
+  private var leafCursor = PinCursor(0..<0)
+  /// Pages up to here were faulted in by this call, in its own scope: the integrated walker does not
+  /// test them.
+  private var faultedEnd = 0
   /// Where the slow path's part begins.
   private var slowCursor = PinCursor(0..<0)
   private var page: Int
@@ -39,6 +48,8 @@ public struct Pin: ExplorableOperation {
   private var grab: FastGrab?
   private var check: LongTermCheck?
   private var checksNoMore = false
+  /// Whether the check comes after the walk (rule P3.60).
+  private var isRescanning = true
   private var stuck: [PFN] = []
   private var isLocked = false
   /// The error that a short count hides.
@@ -49,18 +60,22 @@ public struct Pin: ExplorableOperation {
 
   public init(_ request: PinRequest) {
     self.request = request
-    flags = request.effectiveFlags
     page = request.startPage
   }
 
-  private var endPage: Int { request.startPage + request.pages }
+  /// The end of the running call.
+  private var endPage: Int { callEnd }
+  private var requestEnd: Int { request.startPage + request.pages }
   /// Where a slice ends: at the border of a PUD leaf, so that no leaf is taken in two parts.
   private var sliceEnd: Int { min(endPage, (page | (Self.slicePages - 1)) + 1) }
   private var isLongTerm: Bool { flags.contains(.longTerm) }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
     switch phase {
     case .begin: begin(&machine)
+    case .call: beginCall(&machine, pace)
     case .fast: if pace == .step { stepFast(&machine) } else { walkFast(&machine) }
     case .sequence: endFast(&machine)
     case .lock:
@@ -87,6 +102,8 @@ public struct Pin: ExplorableOperation {
       phase = .finish(refusal)
       return
     }
+    flags = request.effectiveFlags(machine.kernel)
+    isRescanning = machine.kernel.pinning.walker == .rescan
     guard request.pages > 0 else {
       phase = .finish(Refusal(.EINVAL, "zero pages are asked for", rule: "P3.11"))
       return
@@ -106,13 +123,78 @@ public struct Pin: ExplorableOperation {
       return
     }
     pin = id
+    machine.countOperation(request.space, 1)
     cursor = PinCursor(machine.pinWords(id))
     slowCursor = cursor
     if flags.contains(.pin) { machine.markPinned(request.space) }
-    costs.calls = 1
+    if needsAreas(machine), min(request.pages, request.callPages ?? .max) > Self.arrayLimit {
+      // 5.1 to 5.10: before anything is pinned.
+      machine.removePin(id)
+      pin = 0
+      phase = .finish(
+        Refusal(
+          .ENOMEM, "the array of VMAs is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+          rule: "P3.48"))
+      return
+    }
+    callEnd = page
+    phase = .call
+  }
+
+  /// The next call of the holder, or, when nobody watches, all those that find nothing to do but pin.
+  private mutating func beginCall(_ machine: inout Machine, _ pace: Pace) {
+    if isLocked {
+      machine.unlockAfterReading(request.space)
+      isLocked = false
+    }
     sequence = machine.spaces[request.space].writeProtectSequence
-    let isFast = request.entryPoint == .fast
-    phase = isFast && (sequence & 1 == 0 || !flags.contains(.pin)) ? .fast : .lock
+    let isFast =
+      request.entryPoint == .fast && (sequence & 1 == 0 || !flags.contains(.pin))
+    if pace == .slice, takePlainCalls(&machine, isFast: isFast) {
+      if page == requestEnd { phase = .finish(nil) }
+      return
+    }
+    callEnd = min(requestEnd, page + (request.callPages ?? request.pages))
+    callCursor = cursor
+    slowCursor = cursor
+    checksNoMore = false
+    area = nil
+    costs.calls += 1
+    phase = isFast ? .fast : .lock
+  }
+
+  /// Takes whole calls over pages that need no fault and no move; the same as one call after the
+  /// other, counts included.
+  ///
+  /// - Returns: False when the next call needs its steps.
+  private mutating func takePlainCalls(_ machine: inout Machine, isFast: Bool) -> Bool {
+    guard let callPages = request.callPages, callPages <= Self.slicePages / 2,
+      let area = machine.spaces[request.space].area(page),
+      Self.refusal(area, page, flags, machine) == nil,
+      isFast || machine.spaces[request.space].mmapLock >= 0
+    else { return false }
+    let limit = min(requestEnd, area.end, page + Self.slicePages)
+    var pages = machine.plainStretch(
+      request.space, page..<limit, flags, isFast: request.entryPoint == .fast)
+    if page + pages < requestEnd { pages -= pages % callPages }
+    guard pages > callPages else { return false }
+    let range = page..<page + pages
+    var scratch = OperationCosts()
+    let counts = machine.countStretch(request.space, range, callPages: callPages)
+    let reached: Int
+    if isFast {
+      reached = machine.walkFast(request.space, range, flags, &cursor, &scratch)
+    } else {
+      reached =
+        machine.walkSlow(
+          request.space, range, area, flags, single: false, &cursor, &scratch
+        ).page
+    }
+    costs += machine.stretchCosts(counts, flags, isFast: isFast)
+    page = reached
+    callEnd = reached
+    // A page that could not be had all the same: the call that meets it says why.
+    return reached > range.lowerBound
   }
 
   // MARK: The fast walk
@@ -153,11 +235,10 @@ public struct Pin: ExplorableOperation {
     {
       // A fork copied page tables meanwhile: all of it goes back.
       _ = machine.unpin(
-        cursor.start..<cursor.position, flags, limit: .max >> 1, batched: true, dirty: false,
-        &costs)
-      cursor.position = cursor.start
-      cursor.pages = 0
-      page = request.startPage
+        callCursor.position..<cursor.position, flags, limit: .max >> 1, batched: true,
+        dirty: false, &costs)
+      cursor = callCursor
+      page = request.startPage + cursor.pages
     }
     slowCursor = cursor
     if page == endPage || flags.contains(.fastOnly) {
@@ -170,8 +251,12 @@ public struct Pin: ExplorableOperation {
   // MARK: The slow walk
 
   private mutating func walkSlow(_ machine: inout Machine, _ pace: Pace) {
+    if machine.isKilled(request.space) {
+      return endWalk(
+        Refusal(.EINTR, "a fatal signal came: the OOM killer chose the process", rule: "P3.20"))
+    }
     guard page < endPage else {
-      phase = isLongTerm && !checksNoMore ? .check : .finish(nil)
+      phase = checksAfterwards ? .check : .finish(nil)
       return
     }
     if area == nil || !area!.contains(page) {
@@ -183,13 +268,35 @@ public struct Pin: ExplorableOperation {
       area = found
     }
     guard let area else { return }
-    let limit = pace == .step ? endPage : sliceEnd
+    var limit = min(pace == .step ? endPage : sliceEnd, area.end)
+    let isIntegrated = isLongTerm && machine.kernel.pinning.walker == .integrated
+    var isTested = false
+    if isIntegrated, page >= faultedEnd {
+      // Up to the first page that may not stay; that one alone.
+      let plain = machine.plainStretch(request.space, page..<limit, flags, isFast: false)
+      isTested = plain == 0
+      if plain > 0 { limit = min(limit, page + plain) }
+    } else if isIntegrated {
+      limit = min(limit, faultedEnd)
+    }
+    leafCursor = cursor
+    let isUntested = page < faultedEnd
+    let before = costs.walks
     let (reached, stop) = machine.walkSlow(
-      request.space, page..<min(limit, area.end), area, flags, single: pace == .step, &cursor,
+      request.space, page..<limit, area, flags, single: pace == .step || isTested, &cursor,
       &costs)
     page = reached
+    if isIntegrated, !isUntested || isTested {
+      let found = costs.walks - before - (stop == nil ? 0 : 1)
+      costs.lookups += max(0, found)
+      if isTested, cursor.pages > leafCursor.pages {
+        phase = .check
+        return
+      }
+    }
     switch stop {
-    case nil: break
+    case nil:
+      if page == endPage { phase = checksAfterwards ? .check : .finish(nil) }
     case .absent: phase = .fault(unshare: false)
     case .mustUnshare: phase = .fault(unshare: true)
     case .slowPath, .noStructPage:
@@ -211,10 +318,13 @@ public struct Pin: ExplorableOperation {
 
   private var hexAddress: String { String(page << 12, radix: 16) }
 
+  /// Whether the pages of the slow path are looked at when all are pinned.
+  private var checksAfterwards: Bool { isLongTerm && !checksNoMore && isRescanning }
+
   /// An error ends the walk: with pages in hand they count, and the error is lost (rule P3.20).
   private mutating func endWalk(_ refusal: Refusal) {
     if cursor.pages > slowCursor.pages {
-      phase = isLongTerm && !checksNoMore ? .check : .finish(nil)
+      phase = checksAfterwards ? .check : .finish(nil)
     } else {
       phase = .finish(refusal)
     }
@@ -227,7 +337,7 @@ public struct Pin: ExplorableOperation {
   static func refusal(
     _ area: MemoryArea?, _ page: Int, _ flags: GUPFlags, _ machine: borrowing Machine
   ) -> Refusal? {
-    let address = "0x" + String(page << 12, radix: 16)
+    let address = "0x" + String(page << machine.geometry.pageShift, radix: 16)
     guard let area else {
       return Refusal(.EFAULT, "nothing is mapped at \(address)", rule: "P3.12")
     }
@@ -246,7 +356,9 @@ public struct Pin: ExplorableOperation {
         .EOPNOTSUPP, "FOLL_SPLIT_PMD does not apply to hugetlb at \(address)", rule: "P3.15")
     }
     if flags.contains(.write) {
-      if flags.isSuperset(of: [.longTerm, .pin]), kind == .regular, area.flags.contains(.shared) {
+      if flags.isSuperset(of: [.longTerm, .pin]), let kind, area.flags.contains(.shared),
+        !machine.mayWriteForLong(kind)
+      {
         return Refusal(
           .EFAULT, "\(address) is a shared mapping of a file whose dirty pages are tracked",
           rule: "P3.13")
@@ -277,7 +389,7 @@ public struct Pin: ExplorableOperation {
       return nil
     }
     let access: FaultAccess = unshare ? .unshare : flags.contains(.write) ? .write : .read
-    let inPinScope = isLongTerm && machine.kernel.pinning.scope == .pin
+    let inPinScope = isLongTerm
     if let known = faultRefusal, known.page == page {
       let refusal = known.refusal
       faultRefusal = nil
@@ -301,6 +413,7 @@ public struct Pin: ExplorableOperation {
       if end > page {
         let run = machine.faultRange(request.space, page..<end, access, inPinScope: inPinScope)
         costs.faults += run.faults
+        faultedEnd = page + run.done
         if let refusal = run.refusal {
           faultRefusal = FaultRefusal(page: page + run.done, refusal: refusal)
         }
@@ -321,6 +434,8 @@ public struct Pin: ExplorableOperation {
     case .running: fault = work
     case .finished:
       costs.faults += 1
+      // What the fault put there came out of this pin's own scope.
+      faultedEnd = page + 1
       phase = .walk
       if case .refused(let refusal) = work.outcome { endWalk(refusal) }
     }
@@ -329,9 +444,25 @@ public struct Pin: ExplorableOperation {
 
   // MARK: The long-term check
 
+  /// Whether the walk also writes an array of VMAs, which is read afterwards for DAX (rules P3.12,
+  /// P8.6): 5.1 to 5.10, outside the fast walk.
+  private func needsAreas(_ machine: borrowing Machine) -> Bool {
+    isLongTerm && machine.kernel.pinning.vmasArray
+  }
+
   private mutating func advanceCheck(_ machine: inout Machine, _ pace: Pace) {
+    if machine.kernel.pinning.walker == .integrated {
+      return advanceLeafCheck(&machine, pace)
+    }
     if check == nil {
       costs.rounds += 1
+      if needsAreas(machine) {
+        costs.arrayWrites += cursor.pages - slowCursor.pages
+        costs.rescanReads += cursor.pages - slowCursor.pages
+      }
+      if machine.kernel.pinning.checkArray, cursor.pages - slowCursor.pages > Self.arrayLimit {
+        return failForArray(&machine)
+      }
       check = LongTermCheck(slowCursor.position..<cursor.position, flags)
     }
     guard var work = check else { return }
@@ -362,6 +493,53 @@ public struct Pin: ExplorableOperation {
     }
   }
 
+  /// The integrated walker found a page that may not stay: it lets go of that one, moves its folio, and
+  /// walks the address again; what it holds already stays pinned (rule P3.60).
+  private mutating func advanceLeafCheck(_ machine: inout Machine, _ pace: Pace) {
+    var work = check ?? LongTermCheck(leafCursor.position..<cursor.position, flags)
+    check = nil
+    // The walker has made the test; looking at the leaf again is no work of the kernel's.
+    var spent = OperationCosts()
+    if !work.staysIfNothingIsolated(machine) { work.advance(&machine, pace, &spent) }
+    spent.rescanReads = 0
+    spent.lookups = 0
+    costs += spent
+    switch work.result {
+    case nil: check = work
+    case .stay: phase = .walk
+    case .again:
+      idleRounds = work.isolated == 0 ? idleRounds + 1 : 0
+      cursor = leafCursor
+      page = request.startPage + cursor.pages
+      area = nil
+      phase = .walk
+    case .failed(let folios):
+      cursor = leafCursor
+      stuck = folios
+      let refusal = Refusal(
+        .ENOMEM, "the folio at \(folios.first.map { "\($0)" } ?? "there") could not be moved",
+        rule: "P3.60")
+      lost = refusal
+      phase = .finish(cursor.pages > 0 ? nil : refusal)
+    }
+  }
+
+  /// Pointers in the largest block that kmalloc() gives, 4 MiB (rule P3.48).
+  static let arrayLimit = (4 << 20) / 8
+
+  /// 6.11.0 had to copy the pages into an array of its own first.
+  private mutating func failForArray(_ machine: inout Machine) {
+    _ = machine.unpin(
+      slowCursor.position..<cursor.position, flags, limit: .max >> 1, batched: true, dirty: false,
+      &costs)
+    cursor = slowCursor
+    phase = .finish(
+      Refusal(
+        .ENOMEM,
+        "the check's array of pointers is larger than kmalloc gives: 4 MiB, 2 GiB of pages",
+        rule: "P3.48"))
+  }
+
   private mutating func restart() {
     cursor = slowCursor
     page = request.startPage + slowCursor.pages
@@ -373,7 +551,15 @@ public struct Pin: ExplorableOperation {
   // MARK: Ending
 
   private mutating func finish(_ machine: inout Machine, _ refusal: Refusal?) {
+    if refusal == nil, lost == nil, page == callEnd, page < requestEnd {
+      phase = .call
+      return
+    }
+    if pin != 0, machine.kernel.pinning.output == .scatter {
+      costs.records = machine.scatterRecords(cursor.start..<cursor.position)
+    }
     if pin != 0 {
+      machine.countOperation(request.space, -1)
       if isLocked { machine.unlockAfterReading(request.space) }
       machine.closePin(pin, cursor)
       if cursor.pages == 0 {
@@ -392,6 +578,8 @@ public struct Pin: ExplorableOperation {
 
   public mutating func interrupt(_ machine: inout Machine) {
     if case .done = phase { return }
+    let outer = machine.enterTask(request.space)
+    defer { machine.leaveTask(outer) }
     grab?.abandon(&machine, flags)
     grab = nil
     if var work = check {
@@ -411,7 +599,7 @@ public struct Pin: ExplorableOperation {
   public func nextStep(_ machine: borrowing Machine) -> Step {
     let address = "0x" + hexAddress
     switch phase {
-    case .begin: return Step("g0", request.entryPoint.rawValue, "check the arguments")
+    case .begin, .call: return Step("g0", request.entryPoint.rawValue, "check the arguments")
     case .fast:
       return (grab ?? FastGrab(page: page, limit: endPage)).nextStep
     case .sequence:

@@ -23,10 +23,14 @@ public struct PinRequest: Sendable, Hashable {
   public var entryPoint: PinEntryPoint
   /// Who holds it, for `why`; empty for a number.
   public var holder: String
+  /// Pages that the holder asks for in one call; nil for all at once. A call that fails ends it.
+  public var callPages: Int?
+  /// Pages are looked at in every kernel, as the helper of 2018 did for its own caller.
+  public var checksAlways = false
 
   public init(
     space: Int, startPage: Int, pages: Int, flags: GUPFlags, entryPoint: PinEntryPoint = .locked,
-    holder: String = ""
+    holder: String = "", callPages: Int? = nil
   ) {
     self.space = space
     self.startPage = startPage
@@ -34,12 +38,17 @@ public struct PinRequest: Sendable, Hashable {
     self.flags = flags
     self.entryPoint = entryPoint
     self.holder = holder
+    self.callPages = callPages
   }
 
-  /// The flags that the entry point works with.
-  var effectiveFlags: GUPFlags {
+  /// The flags that the entry point works with in a kernel.
+  ///
+  /// Before 5.7 a pin is a plain reference (rule P1.3), and before 5.1 nobody asks how long (rule
+  /// P3.58).
+  func effectiveFlags(_ kernel: borrowing Kernel) -> GUPFlags {
     var flags = flags
-    if !flags.contains(.get) { flags.insert(.pin) }
+    if !flags.contains(.get) { flags.insert(kernel.pinning.counting == .pins ? .pin : .get) }
+    if kernel.pinning.users != .gup, !checksAlways { flags.remove(.longTerm) }
     if flags.contains(.write) { flags.insert(.honorNUMAFault) }
     switch entryPoint {
     case .locked: break
@@ -60,7 +69,7 @@ public struct PinRequest: Sendable, Hashable {
         "\(given.intersection(.internalFlags).description) is the kernel's own and may not be "
           + "passed", rule: "P3.11")
     }
-    if given.isSuperset(of: [.get, .longTerm]) {
+    if given.isSuperset(of: [.get, .longTerm]), !checksAlways {
       return Refusal(
         .EINVAL, "FOLL_LONGTERM needs pins: leave FOLL_GET away (rule P3.15)", rule: "P3.11")
     }

@@ -15,6 +15,9 @@ public struct UnpinOperation: ExplorableOperation {
 
   static let sliceWords = 1 << 20
 
+  /// How many pages it gives back.
+  public var pages: Int { pin.pages }
+
   public init(pin: PinRecord, dirty: Bool) {
     self.pin = pin
     self.dirty = dirty

@@ -88,14 +88,14 @@ public struct GuestMap {
     let ram = guest.ram
     guard !ram.isEmpty else { return "\(guest.name) has no RAM\n" }
     let style = MapStyle(color: color, unicode: unicode)
-    let labelWidth = max((ram.count << 12).hex.count, 8)
+    let labelWidth = max((ram.count << machine.geometry.pageShift).hex.count, 8)
     let perRow = max(8, max(40, columns) - labelWidth - 4) & ~7
     var order = 9
     while (ram.count - 1) >> order + 1 > perRow * Self.rows { order += 1 }
     var cells = Array(repeating: Cell(), count: (ram.count - 1) >> order + 1)
     fill(&cells, machine, space, ram, order)
     addPins(&cells, machine, space, ram, order)
-    var text = header(guest, cells, order, style)
+    var text = header(guest, cells, order, machine.geometry.pageShift, style)
     let blank = String(repeating: " ", count: labelWidth + 4)
     for row in stride(from: 0, to: cells.count, by: perRow) {
       let part = cells[row..<min(row + perRow, cells.count)]
@@ -177,13 +177,13 @@ public struct GuestMap {
   }
 
   private func header(
-    _ guest: AddressSpace, _ cells: [Cell], _ order: Int, _ style: MapStyle
+    _ guest: AddressSpace, _ cells: [Cell], _ order: Int, _ shift: Int, _ style: MapStyle
   ) -> String {
     let present = cells.reduce(0) { $0 + $1.present }
     let pinned = cells.reduce(0) { $0 + $1.pinned }
     var facts = [
-      "\(formatSize(guest.ram.count << 12)) RAM at \((guest.ram.lowerBound << 12).hex)",
-      "one cell = \(formatSize(1 << (order + 12)))", "\(present) pages present",
+      "\(formatSize(guest.ram.count << shift)) RAM at \((guest.ram.lowerBound << shift).hex)",
+      "one cell = \(formatSize(1 << (order + shift)))", "\(present) pages present",
     ]
     if pinned > 0 { facts.append("\(pinned) pinned") }
     let separator = unicode ? " · " : ", "

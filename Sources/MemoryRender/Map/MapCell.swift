@@ -9,6 +9,8 @@ struct MapCell {
   var used = 0
   var types = InlineArray<6, Int>(repeating: 0)
   var uses = InlineArray<9, Int>(repeating: 0)
+  /// Whether a page in it is to be pointed at.
+  var isBlocked = false
 
   mutating func add(_ block: PageblockSummary) {
     memory += block.memory
@@ -27,6 +29,7 @@ struct MapCell {
     free += other.free
     perCPU += other.perCPU
     used += other.used
+    isBlocked = isBlocked || other.isBlocked
     for type in types.indices { types[type] += other.types[type] }
     for use in uses.indices { uses[use] += other.uses[use] }
   }
@@ -51,7 +54,16 @@ struct MapCell {
   }
 
   /// The type of most pageblocks, and whether all agree; nil for a cell of holes.
+  ///
+  /// A single isolated pageblock counts as most: it is rare, and what one looks for.
   var type: (type: MigrateType, isMixed: Bool)? {
+    let isolated = types[Int(MigrateType.isolate.rawValue)]
+    if isolated > 0 {
+      return (
+        .isolate,
+        types.indices.contains { types[$0] > 0 && $0 != Int(MigrateType.isolate.rawValue) }
+      )
+    }
     var best: MigrateType?
     var seen = 0
     for type in MigrateType.allCases where types[Int(type.rawValue)] > 0 {

@@ -28,6 +28,9 @@ struct MapStyle {
     return isMixed ? Character(letter.lowercased()) : letter
   }
 
+  /// The sign under a cell with pages that cannot be moved away.
+  var blocked: Character { unicode ? "▲" : "^" }
+
   // MARK: Colours, as the parameters of "select graphic rendition"
 
   func color(_ type: MigrateType) -> String {

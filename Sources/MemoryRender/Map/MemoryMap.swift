@@ -19,6 +19,10 @@ public struct MemoryMap {
   public var unicode = true
   /// The most rows of cells that one zone may take; more pageblocks go into a cell instead.
   public var rows = 2
+  /// Only pageblocks of these frames; nil draws all memory.
+  public var range: PFNRange?
+  /// Frames to point at with a sign of their own, ascending, because they cannot be moved away.
+  public var blocked: [PFN] = []
   /// Explain the signs below the map.
   public var legend = true
 
@@ -41,6 +45,7 @@ public struct MemoryMap {
     var total = MapCell()
     for id in machine.populatedZones {
       let zone = machine.zone(id)
+      if let range, zone.range.intersection(range).isEmpty { continue }
       let strip = strip(zone, machine, &reader)
       for cell in strip.cells { total.add(cell) }
       text += header(zone, strip, machine, style)
@@ -70,11 +75,12 @@ public struct MemoryMap {
     _ zone: Zone, _ machine: borrowing Machine, _ reader: inout PageblockReader
   ) -> Strip {
     let order = machine.geometry.pageblockOrder
-    let firstBlock = zone.start >> order
-    let lastBlock = (zone.end - 1) >> order
+    let shown = range.map { zone.range.intersection($0) } ?? zone.range
+    let firstBlock = shown.start >> order
+    let lastBlock = (shown.end - 1) >> order
     var strip = Strip()
     strip.pageblockOrder = order
-    strip.start = zone.start
+    strip.start = shown.start
     // Two blanks, the label, two blanks.
     strip.labelWidth = max(zone.end.hex.count, 8)
     strip.cellsPerRow = max(8, max(40, columns) - strip.labelWidth - 4)
@@ -91,6 +97,9 @@ public struct MemoryMap {
       guard summary.zone == zone.node * ZoneIndex.count + zone.indexRawValue else { continue }
       strip.cells[(block - strip.first) >> strip.shift].add(summary)
     }
+    for pfn in blocked where (firstBlock...lastBlock).contains(pfn.index >> order) {
+      strip.cells[(pfn.index >> order - strip.first) >> strip.shift].isBlocked = true
+    }
     for cell in strip.cells { strip.total.add(cell) }
     return strip
   }
@@ -101,14 +110,15 @@ public struct MemoryMap {
     _ zone: Zone, _ strip: Strip, _ machine: borrowing Machine, _ style: MapStyle
   ) -> String {
     let size = machine.geometry.pageSize
-    let usable = max(1, zone.managed)
+    let isPart = range != nil
+    let usable = max(1, isPart ? strip.total.memory - strip.total.reserved : zone.managed)
     var facts = [
-      "\(formatSize(zone.present * size)) at pfn \(zone.start.hex)",
+      "\(formatSize((isPart ? strip.total.memory : zone.present) * size)) at pfn \(strip.start.hex)",
       "\(formatSize(strip.total.free * size)) free (\(formatShare(strip.total.free, of: usable)))",
     ]
     if strip.total.perCPU > 0 { facts.append("\(formatSize(strip.total.perCPU * size)) per-CPU") }
-    facts.append("\(formatSize(zone.managed * size)) managed")
-    if zone.cmaPages > 0 {
+    if !isPart { facts.append("\(formatSize(zone.managed * size)) managed") }
+    if zone.cmaPages > 0, !isPart {
       let free = formatSize(max(0, zone.freeCMAPages) * size)
       facts.append("\(free) of \(formatSize(zone.cmaPages * size)) CMA free")
     }
@@ -151,15 +161,25 @@ public struct MemoryMap {
           return (style.glyph(fill), color)
         })
       text += "\n"
-      if cells.allSatisfy({ $0.type == nil }) { continue }
-      let letters = cells.map { cell -> (glyph: Character, color: String?) in
-        guard let (type, isMixed) = cell.type else { return (" ", nil) }
-        return (style.letter(type, isMixed: isMixed), style.color(type))
+      if !cells.allSatisfy({ $0.type == nil }) {
+        text += blank + typeLetters(cells, style) + "\n"
       }
-      let end = letters.lastIndex { $0.glyph != " " }!
-      text += blank + style.row(Array(letters[...end])) + "\n"
+      guard let end = cells.lastIndex(where: \.isBlocked) else { continue }
+      text +=
+        blank
+        + style.row(
+          cells[...end].map { $0.isBlocked ? (style.blocked, MapStyle.bold) : (" ", nil) }) + "\n"
     }
     return text
+  }
+
+  private func typeLetters(_ cells: ArraySlice<MapCell>, _ style: MapStyle) -> String {
+    let letters = cells.map { cell -> (glyph: Character, color: String?) in
+      guard let (type, isMixed) = cell.type else { return (" ", nil) }
+      return (style.letter(type, isMixed: isMixed), style.color(type))
+    }
+    let end = letters.lastIndex { $0.glyph != " " } ?? letters.count - 1
+    return style.row(Array(letters[...end]))
   }
 
   /// What the signs mean; only of those that can appear in this machine.
@@ -179,6 +199,7 @@ public struct MemoryMap {
     }
     parts[0] = "type  " + parts[0]
     text += wrap(parts + ["lower case: mixed"], separator: "  ")
+    if total.isBlocked { text += "\(style.blocked)     pages that cannot be moved away\n" }
     parts = PageUse.allCases.filter { total.uses[$0.rawValue] > 0 }.map { use in
       "\(style.paint(use.name, style.color(use))) \(formatSize(total.uses[use.rawValue] * size))"
     }

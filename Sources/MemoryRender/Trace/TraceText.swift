@@ -35,6 +35,7 @@ public enum TraceText {
         switch event.kind {
         case .migratePages: text += migrationRest(event, events[offset + 1])
         case .contigMigrateRange: text += contiguousRest(event, events[offset + 1])
+        case .compactionBegin, .compactionEnd: text += compactionRest(event, events[offset + 1])
         default: break
         }
       }
@@ -46,6 +47,7 @@ public enum TraceText {
   /// Whether it is the second half of the event before.
   private static func isRest(_ event: TraceEvent) -> Bool {
     event.kind == .migratePagesSplits || event.kind == .contigMigrateTotals
+      || event.kind == .compactionRest
   }
 
   /// One event with ftrace's prefix, without a newline.
@@ -58,6 +60,22 @@ public enum TraceText {
     let zeros = String(repeating: "0", count: 6 - micros.count)
     let time = " " + (number / 1_000_000).padded(5) + "." + zeros + micros
     return "          pinlab-1       [000] ....." + time + ": " + description(event, machine)
+  }
+
+  /// Kernel: include/trace/events/vmscan.h.
+  private static func reclaim(_ event: TraceEvent) -> String {
+    switch event.kind {
+    case .wakeupKswapd:
+      return "mm_vmscan_wakeup_kswapd: nid=\(event.argument0 >> 8) order=\(event.order) "
+        + "gfp_flags=\(GFPFlags(rawValue: event.argument1).description)"
+    case .kswapdWake:
+      return "mm_vmscan_kswapd_wake: nid=\(event.argument0) order=\(event.order)"
+    case .kswapdSleep: return "mm_vmscan_kswapd_sleep: nid=\(event.argument0)"
+    case .directReclaimBegin:
+      return "mm_vmscan_direct_reclaim_begin: order=\(event.order) "
+        + "gfp_flags=\(GFPFlags(rawValue: event.argument0).description)"
+    default: return "mm_vmscan_direct_reclaim_end: nr_reclaimed=\(event.argument0)"
+    }
   }
 
   /// One event, name and fields.
@@ -106,6 +124,8 @@ public enum TraceText {
         + "fin_pfn=\(event.argument1.hex) ret=\(result)"
     case .cmaAllocStart, .cmaAllocFinish, .cmaAllocBusyRetry, .cmaRelease:
       return contiguousArea(event, machine)
+    case .wakeupKswapd, .kswapdWake, .kswapdSleep, .directReclaimBegin, .directReclaimEnd:
+      return reclaim(event)
     case .isolateMigratePages, .isolateFreePages:
       let name = event.kind == .isolateMigratePages ? "migratepages" : "freepages"
       return "mm_compaction_isolate_\(name): range=(\(event.pfn.hex) ~ \(event.argument0.hex)) "
@@ -115,6 +135,9 @@ public enum TraceText {
         + "end=\(event.argument0.hex)"
     case .contigMigrateTotals:
       return "migrated=\(event.pfn) reclaimed=\(event.argument0) mapped=\(event.argument1)"
+    case .tryToCompact, .compactionBegin, .compactionEnd, .compactionRest, .compactionMigrate,
+      .fastIsolateFreePages, .wakeupKcompactd, .kcompactdWake:
+      return compaction(event)
     }
   }
 

@@ -46,17 +46,33 @@ public struct DumpZone: Decodable, Sendable {
     public let batch: Int
   }
 
+  /// Where compaction stands.
+  public struct Compact: Decodable, Sendable {
+    public let cached_free_pfn: Int
+    /// For asynchronous compaction, and for the others.
+    public let cached_migrate_pfn: [Int]
+    public let init_migrate_pfn: Int
+    public let init_free_pfn: Int
+    public let considered: Int
+    public let defer_shift: Int
+    public let order_failed: Int
+    public let blockskip_flush: Int
+  }
+
   /// `[start_pfn, n_blocks, migratetype, skip_bit]`.
   public struct PageblockRun: Decodable, Sendable {
     public let start: Int
     public let count: Int
     public let type: String
+    /// Whether compaction skips these pageblocks.
+    public let skip: Bool
 
     public init(from decoder: any Decoder) throws {
       var container = try decoder.unkeyedContainer()
       start = try container.decode(Int.self)
       count = try container.decode(Int.self)
       type = try container.decode(String.self)
+      skip = container.isAtEnd ? false : try container.decode(Int.self) != 0
     }
   }
 
@@ -76,6 +92,7 @@ public struct DumpZone: Decodable, Sendable {
   public let nr_isolate_pageblock: Int
   public let percpu_drift_mark: Int
   public let pageset: Pageset
+  public let compact: Compact?
   public let stat: [String: [Int]]
   public let free_area: [FreeArea]
   public let pcp: [PerCPU]
@@ -141,4 +158,7 @@ public struct DumpSystem: Decodable, Sendable {
   public let page_group_by_mobility_disabled: Int
   /// Bit 1 always, bit 2 madvise.
   public let thp_flags: Int
+  /// Of node 0; the recordings' kernels have no other.
+  public let kswapd_order: Int?
+  public let kswapd_failures: Int?
 }

@@ -19,7 +19,7 @@ struct HistoryReplayer: ~Copyable {
       let known = Kernel.presets.map(\.release).joined(separator: ", ")
       throw RecordingError(
         "\(recording.path): recorded in \(recording.header.release); this version has the rules "
-          + "of \(known)")
+          + "of \(known)", isUnreplayable: true)
     }
     guard recording.count > 0 else {
       throw RecordingError(recording.path, line: 2, "the recording ends after its header")

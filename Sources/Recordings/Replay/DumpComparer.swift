@@ -29,6 +29,12 @@ struct DumpComparer {
       comparer.checker.check(
         "min_free_kbytes", system.min_free_kbytes, machine.settings.minFreeKbytes)
       comparer.checker.check("totalreserve_pages", system.totalreserve_pages, machine.totalReserve)
+      if let order = system.kswapd_order {
+        comparer.checker.check("kswapd_order", order, machine.kswapds[0].order)
+      }
+      if let failures = system.kswapd_failures {
+        comparer.checker.check("kswapd_failures", failures, machine.kswapds[0].failures)
+      }
     }
     return ReplayReport.DumpComparison(
       tag: dump.tag ?? "", index: dump.i ?? 0, compared: comparer.checker.compared,
@@ -79,11 +85,32 @@ struct DumpComparer {
         let model = machine.frames.migrateType(pfn)
         checker.check(
           "\(name) pageblock 0x\(String(pfn.index, radix: 16))", type, recorded: run.type, model)
+        checker.check(
+          "\(name) skip hint of pageblock 0x\(String(pfn.index, radix: 16))", run.skip ? 1 : 0,
+          machine.frames.skipHint(pfn) ? 1 : 0)
       }
     }
+    if let recorded = dump.compact { compare(recorded, zone.compaction, name) }
     for pages in dump.pcp where pages.cpu < machine.cpuCount {
       compare(pages, machine.perCPUPages(zone: dump.idx, cpu: pages.cpu), name, machine)
     }
+  }
+
+  private mutating func compare(
+    _ dump: DumpZone.Compact, _ model: ZoneCompaction, _ zone: String
+  ) {
+    let name = "\(zone) compact_"
+    checker.check("\(name)cached_free_pfn", dump.cached_free_pfn, model.cachedFree)
+    checker.check(
+      "\(name)cached_migrate_pfn", dump.cached_migrate_pfn,
+      [model.cachedMigrateAsync, model.cachedMigrateSync])
+    checker.check("\(name)init_migrate_pfn", dump.init_migrate_pfn, model.initialMigrate)
+    checker.check("\(name)init_free_pfn", dump.init_free_pfn, model.initialFree)
+    checker.check("\(name)considered", dump.considered, model.considered)
+    checker.check("\(name)defer_shift", dump.defer_shift, model.deferShift)
+    checker.check("\(name)order_failed", dump.order_failed, model.orderFailed)
+    checker.check(
+      "\(name)blockskip_flush", dump.blockskip_flush, model.flushesSkipHints ? 1 : 0)
   }
 
   private mutating func compare(
@@ -128,7 +155,12 @@ struct DumpComparer {
     for name in [
       "pgalloc_dma", "pgalloc_dma32", "pgalloc_normal", "pgalloc_movable", "pgfree",
       "htlb_buddy_alloc_success", "htlb_buddy_alloc_fail",
-      "compact_isolated", "cma_alloc_success", "cma_alloc_fail",
+      "compact_isolated", "compact_migrate_scanned", "compact_free_scanned", "compact_stall",
+      "compact_fail", "compact_success", "compact_daemon_wake", "compact_daemon_migrate_scanned",
+      "compact_daemon_free_scanned", "cma_alloc_success", "cma_alloc_fail", "pageoutrun", "oom_kill",
+      "kswapd_low_wmark_hit_quickly", "kswapd_high_wmark_hit_quickly", "allocstall_dma",
+      "allocstall_dma32", "allocstall_normal", "allocstall_movable", "pgscan_kswapd",
+      "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct",
     ] {
       checker.check(name, dump[name] ?? 0, machine.event(named: name))
     }

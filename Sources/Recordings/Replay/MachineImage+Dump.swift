@@ -136,6 +136,17 @@ extension MachineImage.ZoneImage {
     statThreshold = zone.pcp.first?.stat_threshold ?? 0
     freePages = zone.stat["nr_free_pages"]?.first ?? 0
     freeCMAPages = zone.stat["nr_free_cma"]?.first ?? 0
+    if let recorded = zone.compact {
+      compaction.cachedFree = recorded.cached_free_pfn
+      compaction.cachedMigrateAsync = recorded.cached_migrate_pfn.first ?? 0
+      compaction.cachedMigrateSync = recorded.cached_migrate_pfn.last ?? 0
+      compaction.initialMigrate = recorded.init_migrate_pfn
+      compaction.initialFree = recorded.init_free_pfn
+      compaction.considered = recorded.considered
+      compaction.deferShift = recorded.defer_shift
+      compaction.orderFailed = recorded.order_failed
+      compaction.flushesSkipHints = recorded.blockskip_flush != 0
+    }
     freeLists = Array(repeating: [:], count: Geometry.x86_64.orderCount)
     for area in zone.free_area {
       for type in MigrateType.allCases {
@@ -147,6 +158,7 @@ extension MachineImage.ZoneImage {
         throw RecordingError("\(recording.path): migratetype \"\(run.type)\" is unknown")
       }
       pageblocks.append((run.start, run.count, type))
+      if run.skip { skippedPageblocks.append((run.start, run.count)) }
     }
     for source in zone.pcp.sorted(by: { $0.cpu < $1.cpu }) {
       var pages = MachineImage.PerCPUImage()

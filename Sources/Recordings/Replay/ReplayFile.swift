@@ -16,6 +16,24 @@ public enum ReplayFile {
     return replayer.report
   }
 
+  /// The recordings of a folder by name, or the file itself.
+  public static func recordings(at path: String) throws(RecordingError) -> [String] {
+    var isFolder = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder
+    else { return [path] }
+    let names: [String]
+    do {
+      names = try FileManager.default.contentsOfDirectory(atPath: path)
+    } catch {
+      throw RecordingError("\(path) cannot be read")
+    }
+    let found = names.filter { $0.hasSuffix(".jsonl") || $0.hasSuffix(".jsonl.gz") }.sorted()
+    guard !found.isEmpty else {
+      throw RecordingError("\(path) is a folder without recordings (.jsonl, .jsonl.gz)")
+    }
+    return found.map { path.hasSuffix("/") ? path + $0 : path + "/" + $0 }
+  }
+
   /// The machine in the state of the first dump.
   public static func initialMachine(_ path: String) throws(RecordingError) -> Machine {
     let lines = try Recording.lines(of: path)

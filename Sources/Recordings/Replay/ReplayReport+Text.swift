@@ -40,6 +40,15 @@ extension ReplayReport {
     return String(decoding: data, as: UTF8.self)
   }
 
+  /// The line for machines of a recording in which there is nothing to replay.
+  public static func json(skipped file: String, _ reason: String) -> String {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    let name = file.split(separator: "/").last.map(String.init) ?? file
+    guard let data = try? encoder.encode(["file": name, "skipped": reason]) else { return "{}" }
+    return String(decoding: data, as: UTF8.self)
+  }
+
   private struct JSONForm: Encodable {
     struct Disagreement: Encodable {
       let index: Int

@@ -30,9 +30,7 @@ public struct Replayer: ~Copyable {
 
   /// Events and operations with which something starts that the model cannot do yet.
   private static let boundaries: [UInt16: String] = [
-    RecordingEvent.key("kw"): "kswapd runs", RecordingEvent.key("rb"): "direct reclaim starts",
-    RecordingEvent.key("kt"): "compaction starts", RecordingEvent.key("kb"): "compaction starts",
-    RecordingEvent.key("kc"): "kcompactd runs", RecordingEvent.key("cs"): "cma_alloc starts",
+    RecordingEvent.key("cs"): "cma_alloc starts",
     RecordingEvent.key("ms"): "migration starts",
   ]
   /// Those of them that belong to a contiguous allocation or to memory that goes offline.
@@ -79,6 +77,8 @@ public struct Replayer: ~Copyable {
     }
     self.recording = recording
     self.machine = machine
+    self.machine.expectRecordedThreads(
+      kswapdOrder: dump.sys?.kswapd_order ?? 0, failures: dump.sys?.kswapd_failures ?? 0)
     report = ReplayReport(
       file: recording.name, release: recording.header.release,
       description: recording.header.desc)
@@ -110,7 +110,7 @@ public struct Replayer: ~Copyable {
     }
     throw RecordingError(
       "\(recording.path) holds no full dump (op \"dump\" with \"pages\"), so no machine can "
-        + "start from it")
+        + "start from it", isUnreplayable: true)
   }
 
   /// Replays to the end, or to the first operation that the model cannot follow.

@@ -24,12 +24,15 @@ struct Counters: Equatable {
   }
   private static let events = VMStatNames.events.indices.filter {
     let name = VMStatNames.events[$0]
-    return ["pgalloc_", "pgmigrate_", "thp_", "unevictable_pgs_", "htlb_"].contains {
+    return [
+      "pgalloc_", "pgmigrate_", "compact_", "thp_", "unevictable_pgs_", "htlb_", "allocstall_",
+      "pgscan_", "pgsteal_", "kswapd_",
+    ].contains {
       name.hasPrefix($0)
     }
       || [
         "pgfree", "pgactivate", "pgdeactivate", "pgfault", "pgmajfault", "pgreuse", "oom_kill",
-        "compact_isolated", "cma_alloc_success", "cma_alloc_fail",
+        "pageoutrun", "cma_alloc_success", "cma_alloc_fail",
       ].contains(name)
   }
 
@@ -47,6 +50,10 @@ struct Counters: Equatable {
       values.append(total)
     }
     for item in Self.events { values.append(machine.event(at: item)) }
+  }
+
+  subscript(name: String) -> Int {
+    Self.names.firstIndex(of: name).map { values[$0] } ?? 0
   }
 
   /// Compares what changed since `before` with the deltas of a record.

@@ -35,6 +35,8 @@ struct PageEvents {
   private(set) var recorded: [PageEvent] = []
   /// Those of other tasks, and those of the task that are not the memory manager's.
   private(set) var foreign: [ForeignRequest] = []
+  /// What shrinkers give back in the operation's direct reclaims.
+  private(set) var reclaims: [[ForeignRequest.ShrunkPages]] = []
   private var position = 0
   private var seen: Int
   /// Behind the operation's own events.
@@ -46,13 +48,30 @@ struct PageEvents {
   /// - Parameter machine: In the state before the operation.
   /// - Parameter freesRanges: What the operation frees are pages of its range, whoever had them.
   /// - Parameter isFork: What other tasks do is done by the child.
+  /// - Parameter request: A request of the operation's own, which no other tells apart.
   init(
     _ events: [RecordingEvent], _ machine: borrowing Machine, freesRanges: Bool = false,
-    isFork: Bool = false
+    isFork: Bool = false, request: (order: Int, gfp: Int)? = nil
   ) {
     func isOther(_ event: RecordingEvent) -> Bool {
       guard let comm = event.comm else { return false }
       return !isFork || comm != "init"
+    }
+    // What a thread frees of the kernel's own comes from shrinkers.
+    var thread: (name: String, place: Int)?
+    var isReclaiming = false
+    func lend(_ request: ForeignRequest, _ event: RecordingEvent) {
+      if isReclaiming, event.comm == nil, case .free(let pfn) = request.kind {
+        reclaims[reclaims.count - 1].append(
+          ForeignRequest.ShrunkPages(pfn, order: request.order))
+      } else if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
+        case .thread(let woken, let shrunk) = foreign[running.place].kind
+      {
+        foreign[running.place].kind = .thread(
+          woken, shrunk: shrunk + [ForeignRequest.ShrunkPages(pfn, order: request.order)])
+      } else {
+        foreign.append(request)
+      }
     }
     seen = machine.trace.total
     var own = 0
@@ -75,7 +94,8 @@ struct PageEvents {
           let gfp = UInt32(numbers[2])
           let page = PageEvent(
             kind: .allocate, pfn: pfn, order: numbers[1], gfp: gfp, type: numbers[3])
-          if !isOther(event), Self.isUserMemory(gfp) {
+          let isRequest = request.map { $0 == (numbers[1], Int(gfp)) } ?? Self.isUserMemory(gfp)
+          if !isOther(event), isRequest {
             own += 1
             recorded += waiting
             waiting = []
@@ -83,9 +103,9 @@ struct PageEvents {
           } else {
             lent.insert(pfn)
             waiting.append(page)
-            foreign.append(
+            lend(
               ForeignRequest(
-                position: own, .allocate(GFPFlags(rawValue: gfp)), order: numbers[1]))
+                position: own, .allocate(GFPFlags(rawValue: gfp)), order: numbers[1]), event)
           }
         }
       case Replayer.free:
@@ -95,20 +115,29 @@ struct PageEvents {
           let page = PageEvent(kind: .free, pfn: pfn, order: numbers[1])
           let isForeign =
             lent.remove(pfn) != nil || !freesRanges && Self.isForeign(pfn, machine)
-          if !isOther(event), !isForeign {
+          if !isOther(event) || Self.thread(event) != nil, !isForeign {
             own += 1
             recorded += waiting
             waiting = []
             recorded.append(page)
           } else {
             waiting.append(page)
-            foreign.append(
-              ForeignRequest(position: own, .free(PFN(pfn)), order: numbers[1]))
+            lend(ForeignRequest(position: own, .free(PFN(pfn)), order: numbers[1]), event)
           }
         }
       case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: numbers))
       case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: numbers))
       default:
+        if Self.wakes.contains(event.key), let woken = Self.thread(event) {
+          thread = (event.comm ?? "", foreign.count)
+          foreign.append(ForeignRequest(position: own, .thread(woken, shrunk: []), order: 0))
+        } else if event.key == Self.sleep, let sleeper = Self.thread(event) {
+          foreign.append(ForeignRequest(position: own, .endNap(node: sleeper.node), order: 0))
+        }
+        if event.comm == nil, event.key == Self.reclaimBegin || event.key == Self.reclaimEnd {
+          isReclaiming = event.key == Self.reclaimBegin
+          if isReclaiming { reclaims.append([]) }
+        }
         if let count = Self.reports[event.code], numbers.count >= count {
           recorded.append(
             PageEvent(kind: .report(event.code), numbers: Array(numbers.prefix(count))))
@@ -121,8 +150,24 @@ struct PageEvents {
 
   /// The events that are compared as they are, and how many numbers they have.
   private static let reports = [
-    "ti": 3, "cs": 2, "cf": 4, "cb": 3, "cr": 2, "im": 4, "if": 4, "ci": 6,
+    "ti": 3, "cs": 2, "cf": 4, "cb": 3, "cr": 2, "im": 4, "if": 4, "ci": 6, "kt": 3, "kb": 5,
+    "ke": 5, "cm": 2, "fi": 4, "wc": 2, "kc": 2, "wk": 3, "kw": 2, "rb": 2, "re": 1,
   ]
+
+  /// The events with which a thread begins to work.
+  static let wakes: Set<UInt16> = [RecordingEvent.key("kc"), RecordingEvent.key("kw")]
+
+  private static let reclaimBegin = RecordingEvent.key("rb")
+  private static let reclaimEnd = RecordingEvent.key("re")
+  private static let sleep = RecordingEvent.key("ks")
+
+  /// The kernel thread that an event comes from, if the model has it.
+  private static func thread(_ event: RecordingEvent) -> BackgroundThread? {
+    guard let comm = event.comm else { return nil }
+    if comm.hasPrefix("kswapd") { return Int(comm.dropFirst(6)).map { .kswapd(node: $0) } }
+    if comm.hasPrefix("kcompactd") { return Int(comm.dropFirst(9)).map { .kcompactd(node: $0) } }
+    return nil
+  }
 
   /// Whether the memory manager asks for a page itself.
   ///
@@ -136,7 +181,7 @@ struct PageEvents {
   private static func isForeign(_ pfn: Int, _ machine: borrowing Machine) -> Bool {
     let state = machine.frames.head(PFN(pfn))
     return state.kind == .allocated && !state.flags.contains(.folio)
-      && state.owner != UInt8(ascii: "T")
+      && state.owner != UInt8(ascii: "T") && !machine.isTopTable(PFN(pfn))
   }
 
   /// Leaves out the last foreign request if it frees a page of order 0; its event stays.
@@ -213,6 +258,32 @@ struct PageEvents {
       return report(
         event.kind == .isolateMigratePages ? "im" : "if", event.pfn, event.argument0,
         event.argument1 >> 12, event.argument1 & 0xFFF)
+    case .fastIsolateFreePages:
+      return report(
+        "fi", event.pfn, event.argument0, event.argument1 >> 12, event.argument1 & 0xFFF)
+    case .tryToCompact:
+      return report("kt", UInt32(event.order), event.argument0, event.argument1)
+    case .compactionBegin:
+      let rest = events[index + 1]
+      return report(
+        "kb", event.argument0, event.argument1, event.pfn, rest.pfn, rest.argument0)
+    case .compactionEnd:
+      let rest = events[index + 1]
+      return PageEvent(
+        kind: .report("ke"),
+        numbers: [
+          Int(event.argument0), Int(event.argument1), Int(rest.argument1), Int(rest.argument0),
+          rest.order == 255 ? -1 : Int(rest.order),
+        ])
+    case .wakeupKswapd:
+      return report("wk", event.argument0 & 0xFF, UInt32(event.order), event.argument1)
+    case .kswapdWake: return report("kw", event.argument1, UInt32(event.order))
+    case .directReclaimBegin: return report("rb", UInt32(event.order), event.argument0)
+    case .directReclaimEnd: return report("re", event.argument0)
+    case .compactionMigrate: return report("cm", event.argument0, event.argument1)
+    case .wakeupKcompactd, .kcompactdWake:
+      return report(
+        event.kind == .kcompactdWake ? "kc" : "wc", UInt32(event.order), event.argument0)
     case .contigMigrateRange:
       let rest = events[index + 1]
       return report(

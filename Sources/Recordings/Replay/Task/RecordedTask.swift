@@ -19,6 +19,8 @@ struct RecordedTask {
     let timer: Timer
     /// After as many calls of `advance`.
     let after: Int
+    /// Or as soon as so many pins were taken, all in all.
+    var afterPins: Int?
     var count = 0
     var isFired = false
     /// Steps that work on the timer's folio; between two of them it does not matter when it fires.
@@ -31,6 +33,9 @@ struct RecordedTask {
   let space: Int
   /// The child of a fork.
   var child: Int?
+  /// The child has not run yet: its first instruction faults, because a fork copies no mapping of the
+  /// program's file, and every page of that is mapped already.
+  var childFaultIsDue = false
   var pins: [Int: HeldPin] = [:]
   /// Files of shared mappings by first page.
   ///
@@ -45,6 +50,9 @@ struct RecordedTask {
   static let programPage = 0x400
   static let stackPage = 0x7_ffff_fff0
 
+  /// Where the stack ends, which is where the task writes.
+  private(set) var lowestStackPage = Self.stackPage
+
   /// The task in the state of the first dump: its own pages and tables are there already.
   init?(_ machine: inout Machine) {
     guard let space = machine.createSpace(name: "init", charged: false) else { return nil }
@@ -52,7 +60,8 @@ struct RecordedTask {
     for page in [Self.programPage, Self.stackPage] {
       guard
         case .success = machine.mapArea(
-          space, start: page, pages: 1, [.read, .write], .anonymous),
+          space, start: page - (page == Self.stackPage ? 1 : 0),
+          pages: page == Self.stackPage ? 2 : 1, [.read, .write], .anonymous),
         machine.makeTable(space, page: page, level: .pmd, charged: false) != nil
       else { return nil }
     }
@@ -61,8 +70,9 @@ struct RecordedTask {
 
   /// The only anonymous pages of the recorded machine are the task's stack and its data.
   ///
-  /// The stack's page came first, and `shift_arg_pages()` of its exec sent it to the LRU.
-  private func adoptPages(_ machine: inout Machine) {
+  /// The stack's top page came first, and `shift_arg_pages()` of its exec sent it to the LRU. A long
+  /// script needs a second page of stack, which comes after the data.
+  private mutating func adoptPages(_ machine: inout Machine) {
     var found: [(isLRU: Bool, pfn: PFN)] = []
     for pfn in 0..<machine.frames.count {
       let state = machine.frames.head(PFN(pfn))
@@ -72,9 +82,12 @@ struct RecordedTask {
       else { continue }
       found.append((state.isLRU, PFN(pfn)))
     }
-    guard found.count == 2 else { return }
-    let stack = found[0].isLRU ? 0 : 1
-    machine.adoptAnonymous(space, page: Self.stackPage, found[stack].pfn)
-    machine.adoptAnonymous(space, page: Self.programPage, found[1 - stack].pfn)
+    guard (2...3).contains(found.count) else { return }
+    let top = found.remove(at: found.firstIndex { $0.isLRU } ?? 0)
+    machine.adoptAnonymous(space, page: Self.stackPage, top.pfn)
+    machine.adoptAnonymous(space, page: Self.programPage, found[0].pfn)
+    guard found.count > 1 else { return }
+    lowestStackPage -= 1
+    machine.adoptAnonymous(space, page: lowestStackPage, found[1].pfn)
   }
 }

@@ -13,6 +13,7 @@ extension Replayer {
     case "killchild":
       guard let child = task?.child else { return ("a child", "none") }
       task?.child = nil
+      task?.childFaultIsDue = false
       var operation = UnmapOperation(space: child, pages: nil)
       return run(&operation, &events, .slice)
     case "mlock": return lock(words)
@@ -74,6 +75,7 @@ extension Replayer {
     if let difference = run(&operation, &events, .slice) { return difference }
     guard case .success(let child) = operation.outcome else { return ("a child", "none") }
     task?.child = child
+    task?.childFaultIsDue = true
     var copies = [0, 0]
     for event in record.ev ?? [] {
       guard event.key == Self.allocation, event.arguments[2] == 0x14_0cca else { continue }
@@ -88,7 +90,8 @@ extension Replayer {
   }
 
   private mutating func copyOwnPage(_ space: Int, first: Bool) {
-    let page = first ? RecordedTask.stackPage : RecordedTask.programPage
+    guard let task else { return }
+    let page = first ? task.lowestStackPage : RecordedTask.programPage
     var fault = FaultOperation(space: space, page: page, access: .write, writes: true)
     fault.run(&machine)
   }

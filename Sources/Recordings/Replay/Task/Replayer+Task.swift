@@ -10,6 +10,7 @@ extension Replayer {
   /// Whether the model executes this record instead of taking its requests to the allocator.
   func isTaskOperation(_ record: RecordingRecord) -> Bool {
     if Self.taskOperations.contains(record.op) { return true }
+    if startsMemoryWork(record) { return true }
     switch record.op {
     case "mmap": return record.ret ?? -1 >= 0
     case "madvise":
@@ -20,6 +21,16 @@ extension Replayer {
       return Self.userCommands.contains { command.hasPrefix($0) }
     default: return false
     }
+  }
+
+  /// Whether a single request, or an idle time, makes the memory manager compact or reclaim.
+  private func startsMemoryWork(_ record: RecordingRecord) -> Bool {
+    guard ["alloc", "free", "idle"].contains(record.op) else { return false }
+    return (record.ev ?? []).contains { Self.memoryWork.contains($0.key) }
+  }
+
+  private static let memoryWork: Set<UInt16> = ["kt", "rb", "kw", "kc", "ks", "wk"].reduce(into: []) {
+    $0.insert(RecordingEvent.key($1))
   }
 
   /// Makes the task's address space, once.
@@ -42,7 +53,7 @@ extension Replayer {
   }
 
   /// Operations that last long enough for a timer to fire in their middle.
-  private static let interruptible: Set<String> = ["pin", "cma_alloc", "acr", "offline"]
+  private static let interruptible: Set<String> = ["pin", "mfpin", "cma_alloc", "acr", "offline"]
 
   /// A timer fires during an operation, and nothing says at which of its steps: the first place counts
   /// with which everything comes out as recorded, beginning with the one that the times suggest.
@@ -64,9 +75,12 @@ extension Replayer {
   ) -> Difference? {
     let taskBefore = task
     let reportBefore = report
-    let acquired = machine.total(.pinAcquired)
-    task?.shot = RecordedTask.Shot(
-      timer: timer, after: timer.isIsolation ? Self.spinLimit : .max)
+    task?.shot = RecordedTask.Shot(timer: timer, after: .max)
+    if timer.isIsolation {
+      // It spins: the pins that it took and gave back tell for how many rounds, but for the last.
+      let rest = (record.d?["nr_foll_pin_acquired"] ?? 0) - (record.nr ?? 0)
+      task?.shot?.afterPins = machine.total(.pinAcquired) + rest
+    }
     let last = runOnce(record)
     let shot = task?.shot
     task?.shot = nil
@@ -77,11 +91,8 @@ extension Replayer {
     // It tries again for as long as it must: the events part soon after the timer has fired.
     if Self.contiguousOperations.contains(record.op) { guess = shot.count }
     if timer.isIsolation {
-      // It spins: the pins that it took and gave back tell for how many rounds.
-      let rounds = Double(record.d?["nr_foll_pin_acquired"] ?? 0)
-      let all = Double(max(1, machine.total(.pinAcquired) - acquired))
-      guess = Int(Double(shot.count) * rounds / all)
-      places = Array(0...min(shot.count, Self.spinLimit))
+      guess = shot.count
+      places = Array(0...shot.count + Self.placeLimit)
     }
     places.sort { abs($0 - guess) < abs($1 - guess) }
     for place in places.prefix(Self.placeLimit) {
@@ -99,8 +110,6 @@ extension Replayer {
 
   private static let placeLimit = 96
 
-  /// Slices after which a pin has spun for longer than any recorded one.
-  private static let spinLimit = 1 << 11
   private static let othersFaults: Set<String> = [
     "pgfault", "pgreuse", "nr_mapped", "nr_anon_pages", "nr_active_anon", "nr_zone_active_anon",
   ]
@@ -108,7 +117,7 @@ extension Replayer {
   private static let userCommands = ["fork ", "killchild ", "mlock ", "uring_reg ", "uring_unreg "]
   private static let taskOperations: Set<String> = [
     "munmap", "touch", "pin", "pfns", "page", "sel", "tempref", "putref", "drain_lru",
-    "drain_lru_local", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin", "cma_alloc",
+    "drain_lru_local", "mfpin", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin", "cma_alloc",
     "cma_release", "acr", "acr_free", "offline", "online",
   ]
 
@@ -120,10 +129,12 @@ extension Replayer {
       return difference
     }
     let before = Counters(machine)
-    var events = PageEvents(record.ev ?? [], machine, isFork: record.op == "user")
+    let request = record.op == "alloc" ? (order: record.order ?? 0, gfp: record.gfp ?? 0) : nil
+    var events = PageEvents(
+      record.ev ?? [], machine, isFork: record.op == "user", request: request)
     var foreign = events.foreign
     if record.op == "user" { placeStacks(record, in: &foreign) }
-    machine.expectForeign(foreign)
+    machine.expectForeign(foreign, reclaims: events.reclaims)
     // A system call begins with its own memory.
     if record.op == "user" { machine.serveFirstForeign() }
     var difference = perform(record, &events)
@@ -131,11 +142,21 @@ extension Replayer {
     fireLate()
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
+    // Idle times tell no counts.
+    if record.op == "idle" { return difference }
     // A process that runs faults by itself.
     var unknown: Set<String> = record.op == "user" ? Self.ownFaults : []
     if hasOtherProcess { unknown = Self.othersFaults }
+    let after = Counters(machine)
+    if task?.childFaultIsDue == true,
+      after["pgfault"] - before["pgfault"] + 1 == record.d?["pgfault"] ?? 0
+    {
+      task?.childFaultIsDue = false
+      report.inferred += 1
+      unknown.insert("pgfault")
+    }
     return difference
-      ?? Counters(machine).compare(since: before, record.d ?? [:], except: unknown)
+      ?? after.compare(since: before, record.d ?? [:], except: unknown)
   }
 
   /// Fires a timer whose place comes after the end of the operation.
@@ -149,11 +170,14 @@ extension Replayer {
     _ record: RecordingRecord, _ events: inout PageEvents
   ) -> Difference? {
     switch record.op {
+    case "alloc": return allocate(record)
+    case "free": return free(record)
     case "mmap": return map(record)
     case "munmap": return unmap(record, &events)
     case "madvise": return advise(record)
     case "touch": return touch(record, &events)
     case "pin": return pin(record, &events)
+    case "mfpin": return pinFile(record, &events)
     case "unpin": return unpin(record)
     case "pfns": return comparePages(record)
     case "page": return comparePage(record)
@@ -167,6 +191,23 @@ extension Replayer {
     case "drain_lru": machine.drainAllLRU()
     case "drain_lru_local": machine.drainLRU(cpu: machine.currentCPU)
     default: break
+    }
+    return nil
+  }
+
+  private mutating func allocate(_ record: RecordingRecord) -> Difference? {
+    let gfp = GFPFlags(rawValue: UInt32(record.gfp ?? 0))
+    let result = machine.allocatePages(order: record.order ?? 0, gfp: gfp)
+    let (pfn, wanted) = (result.pfn?.index ?? -1, record.pfn ?? -1)
+    return pfn == wanted ? nil : ("pfn \(wanted)", "pfn \(pfn)")
+  }
+
+  private mutating func free(_ record: RecordingRecord) -> Difference? {
+    guard let pfn = record.pfn, record.skipped != 1 else { return nil }
+    do throws(MemoryError) {
+      try machine.freePages(PFN(pfn), order: record.order ?? 0)
+    } catch {
+      return ("free of \(pfn)", error.message)
     }
     return nil
   }
@@ -254,7 +295,9 @@ extension Replayer {
     let interval = task?.shot != nil && operation is any RangeOperation ? 1 << 6 : 1 << 14
     while true {
       if let shot = task?.shot, !shot.isFired {
-        if shot.after == .max, Self.looks(operation.nextStep(machine), at: shot.timer.folio) {
+        if shot.after == .max, shot.afterPins == nil,
+          Self.looks(operation.nextStep(machine), at: shot.timer.folio)
+        {
           task?.shot?.looks.append(shot.count)
         }
         shoot()
@@ -280,7 +323,8 @@ extension Replayer {
   /// Fires the timer whose place was chosen, if this is it.
   mutating func shoot() {
     guard var shot = task?.shot, !shot.isFired else { return }
-    if shot.count == shot.after {
+    if shot.count == shot.after || shot.afterPins.map({ machine.total(.pinAcquired) >= $0 }) == true
+    {
       fire(shot.timer)
       shot.isFired = true
     }
@@ -349,6 +393,28 @@ extension Replayer {
         "\(result), \(pinned)"
       )
     }
+    return comparePinned(record, held)
+  }
+
+  /// `mfpin HANDLE ADDRESS START END`: memfd_pin_folios of the file that is mapped there.
+  private mutating func pinFile(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
+    let words = (record.cmd ?? "").split(separator: " ")
+    guard words.count > 4, let start = Int(words[3]), let end = Int(words[4]),
+      let address = Int(words[2].dropFirst(2), radix: 16),
+      let file = task?.files[address >> machine.geometry.pageShift]
+    else { return (record.cmd ?? "mfpin", "no file for it") }
+    var operation = MemfdPin(
+      MemfdPinRequest(
+        file: file, start: start, end: end, maximumFolios: 1 << 20, space: task!.space))
+    if let difference = run(&operation, &events, .slice) { return difference }
+    guard let outcome = operation.outcome else { return ("an outcome", "none") }
+    let held = RecordedTask.HeldPin(records: outcome.pin.map { [$0] } ?? [])
+    if let handle = record.h { task?.pins[handle] = held }
+    let result =
+      outcome.folios > 0 ? outcome.folios : -(outcome.refusal?.errno.rawValue ?? 0)
+    if result != record.ret { return ("mfpin returns \(record.ret ?? 0)", "\(result)") }
     return comparePinned(record, held)
   }
 

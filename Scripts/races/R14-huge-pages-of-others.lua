@@ -1,0 +1,37 @@
+-- R14 · a huge page from CMA comes back while another is being moved
+-- Up to 6.9 huge blocks of all types share one per-CPU list. A CMA page that one task frees is what the
+-- other gets to move its own page to. Does the pin still end, and outside of CMA?
+-- Thread: seed 002, June 2024. Rules: P10 R14, P4.40.
+
+-- The texts of where the orders end, sorted.
+local function ends(e)
+  local texts = {}
+  for i, state in ipairs(e.end_states) do texts[i] = state.text end
+  table.sort(texts)
+  return table.concat(texts, "; ")
+end
+
+local function race(kernel)
+  local m = machine{ ram = "1G", cma = "768M", kernel = kernel }
+  local vm = m:guest{ name = "vm", ram = "2M", thp = "always" }
+  local other = m:guest{ name = "other", ram = "2M", thp = "always" }
+  vm:populate()
+  other:populate()
+  expect("huge pages in CMA", vm:resident().cma + other:resident().cma, 1024)
+  return explore{
+    machine = m, preemptions = 1, invariant = { "I1", "I2", "I4" },
+    tasks = {
+      function() vm:pin{ longterm = true } end,
+      function() other:munmap() end,
+    },
+  }
+end
+
+local e = race("6.12")
+print(e)
+expect("6.12 ends in", ends(e), "512 pages | ok")
+expect("broken", #e.broken, 0)
+
+e = race("6.9")
+print(e)
+expect("6.9 never keeps the page in CMA", #e.broken, 0)

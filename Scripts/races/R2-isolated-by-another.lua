@@ -1,0 +1,33 @@
+-- R2 · somebody else has the page isolated
+-- What does a long-term pin do while compaction or move_pages holds the page off its LRU list?
+-- (Also S1.9: can GUP return success with a CMA page?)
+-- Rules: P10 R2, S1.9, P3.43.
+
+-- The texts of where the orders end, sorted.
+local function ends(e)
+  local texts = {}
+  for i, state in ipairs(e.end_states) do texts[i] = state.text end
+  table.sort(texts)
+  return table.concat(texts, "; ")
+end
+
+local m = machine{ ram = "64M", cma = "32M", cpus = 2 }
+local vm = m:guest{ name = "vm", ram = "16K", thp = "never" }
+vm:populate()
+expect("pages in CMA", vm:resident().cma, 4)
+
+local x = vm:page(0)
+local e = explore{
+  machine = m, preemptions = 3,
+  tasks = {
+    function() vm:pin{ length = "4K", longterm = true } end,
+    function()
+      local other = m:isolate(x, "compaction")
+      if other then other:put_back() end
+    end,
+  },
+}
+print(e)
+-- It goes round until the page is put back. The other finds it isolated, or moved away and free.
+expect("6.12 ends in", ends(e), "1 page | EBUSY; 1 page | EINVAL; 1 page | ok, ok")
+expect("broken", #e.broken, 0)

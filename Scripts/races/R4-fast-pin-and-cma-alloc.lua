@@ -1,0 +1,35 @@
+-- R4 · the fast walk against cma_alloc isolating the pageblock
+-- Between cma_alloc's isolation of the pageblock and its end the block's type is not CMA. Does the
+-- fast long-term pin take a page of it?
+-- Rules: P10 R4, P3.3.
+
+-- The texts of where the orders end, sorted.
+local function ends(e)
+  local texts = {}
+  for i, state in ipairs(e.end_states) do texts[i] = state.text end
+  table.sort(texts)
+  return table.concat(texts, "; ")
+end
+
+local function race(kernel)
+  local m = machine{ ram = "64M", cma = "32M", cpus = 2, kernel = kernel }
+  local vm = m:guest{ name = "vm", ram = "16K", thp = "never" }
+  vm:populate()
+  -- The area's pageblocks in front of the guest's page go first, so that the next one is its own.
+  local first = m:cma_alloc(1)
+  local base = first.pfn
+  first:release()
+  for _ = 1, (vm:page(0).pfn - base) // 512 do m:cma_alloc("2M", { align = 9 }) end
+  return explore{
+    machine = m, preemptions = 2,
+    tasks = {
+      function() vm:pin{ length = "4K", longterm = true, fast = true } end,
+      function() m:cma_alloc("2M", { align = 9 }) end,
+    },
+  }
+end
+
+local e = race("6.12")
+print(e)
+expect("6.12 ends in", ends(e), "1 page | EBUSY; 1 page | allocated; ENOMEM | EBUSY; ENOMEM | allocated")
+expect("broken", #e.broken, 0)

@@ -1,0 +1,48 @@
+-- S0.1 · compound pages in CMA
+-- A guest's memory in CMA is a huge page, a page of hugetlbfs and 512 small pages, and all of it is
+-- pinned. Does the pin get compound pages out of CMA, too, so that a device can have the area?
+-- Thread: linux-mm and kvm-ppc, 2018, "mm: Get a page reference and migrate pages out of CMA".
+-- Rules: P3.56, P4.15, P5.2.
+
+local m = machine{ ram = "2G", cma = "1200M" }
+local area = m:cma()
+m:hugepages{ count = 1 }
+local vm = m:guest{ name = "vm0", ram = "2M" }
+vm:populate()
+local huge = vm:mmap{ length = "2M", backing = "hugetlb", populate = true }
+local small = vm:mmap{ length = "2M" }
+vm:madvise("nohugepage", small, "2M")
+vm:touch(small, "2M")
+m:drain_lru()
+print(vm:map{ legend = false, color = false })
+print(m:map{ area = "reserved", color = false, legend = false })
+
+local before = m:fork()
+local pins = {}
+for i, from in ipairs{ 0, huge, small } do
+  expect("in CMA before", vm:page(from).pageblock.type, "CMA")
+  pins[i] = vm:pin{ from = from, length = "2M", longterm = true }
+  print(pins[i])
+  expect("pages pinned", pins[i].pages, 512)
+  expect("afterwards not in CMA", vm:page(from).pageblock.type ~= "CMA", true)
+end
+local d = m:vmstat{ since = before, table = true }
+expect("pages moved", d.pgmigrate_success, 1536)
+expect("huge pages moved as such", d.thp_migration_success, 1)
+expect("pages that did not move", d.pgmigrate_fail, 0)
+
+local buffer = m:cma_alloc(area.pages)
+print(buffer)
+expect("the device gets the whole area", buffer.pages, area.pages)
+expect("nothing was in its way", m:vmstat{ since = before, table = true }.pgmigrate_success, 1536)
+
+print("-- before 5.1 nobody looked: the same pages are pinned where they are")
+local old = before
+local ovm = old:guest("vm0")
+for _, from in ipairs{ 0, huge, small } do ovm:pin{ from = from, length = "2M" } end
+expect("the small pages are still in CMA", ovm:resident(small, "2M").cma, 512)
+local none, err = old:cma_alloc(area.pages, { no_warn = true })
+print(none, err)
+expect("the device gets nothing", err.errno, "EBUSY")
+expect("who is in the way", #err.blockers, 3)
+expect("the state is sound", m:check() and old:check(), true)

@@ -1,0 +1,68 @@
+-- S0.7 · a guest that does not start
+-- A powerpc host keeps 5 % of its memory in CMA for the hash page tables of its guests. Guest A has a
+-- device, and its pinned pages lie all over that area. Does guest B get its table?
+-- Thread: linux-mm and kvm-ppc, 2018, "mm: Get a page reference and migrate pages out of CMA".
+-- Rules: P5.20, P5.21, P5.22.
+
+print("-- the sizes: 256 GiB of memory, a guest of 128 GiB")
+local host = machine{ arch = "ppc64", ram = "256G", kvm_cma_resv_ratio = 5 }
+local area = host:cma("kvm_cma")
+print(area)
+expect("bits of 256 KiB", area.pages >> area.order_per_bit, 52480)
+local b = host:guest{ name = "B", ram = "128G", hpt = true }
+print(b.hpt)
+expect("the order for 128 GiB", b.hpt.order, 30)
+expect("at the first candidate", b.hpt.pfn, area.base)
+
+print("-- a host of 4 GiB, so that every candidate is tried in a moment")
+local m = machine{ arch = "ppc64", ram = "4G", kvm_cma_resv_ratio = 25 }
+area = m:cma("kvm_cma")
+-- Fill all memory, so that A's pages borrow the area.
+local vm = m:guest{ name = "A", ram = "3600M" }
+vm:populate()
+m:drain_lru()
+expect("A's pages fill the area", vm:resident().cma > area.pages * 9 // 10, true)
+-- A device sees one page in each 6.4 MiB of the area; the rest of A's memory goes.
+local every = 102
+local wanted, offsets = {}, {}
+for i = 0, area.pages // every - 1 do wanted[area.base + i * every] = true end
+for page = 0, vm.ram // m.page_size - 1 do
+  local offset = page * m.page_size
+  if wanted[vm:page(offset).pfn] then offsets[#offsets + 1] = offset end
+end
+expect("pages for the device", #offsets, area.pages // every)
+
+-- Pins the device's pages, and gives all others back.
+local function plug(machine, longterm)
+  local guest = machine:guest("A")
+  local last = 0
+  for _, offset in ipairs(offsets) do
+    if offset > last then guest:madvise("dontneed", last, offset - last) end
+    last = offset + machine.page_size
+  end
+  guest:madvise("dontneed", last, guest.ram - last)
+  local moved = machine:fork()
+  for _, offset in ipairs(offsets) do
+    assert(guest:pin{ from = offset, length = machine.page_size, longterm = longterm })
+  end
+  return machine:vmstat{ since = moved, table = true }.pgmigrate_success
+end
+
+print("-- nobody checks where a pinned page lies (before 5.1)")
+local old = m:fork()
+expect("pages moved", plug(old, false), 0)
+print(old:map{ area = "kvm_cma", blockers = "cma_alloc", color = false, legend = false })
+local none, err = old:guest{ name = "B", ram = "1G", hpt = 26 }
+print(none, err)
+expect("guest B does not start", err.errno, "ENOMEM")
+expect("and is gone", #old:guests(), 1)
+expect("pages asked for in vain", old:cma("kvm_cma").alloc_pages_fail, 1024)
+
+print("-- 6.12 moves each page out of the area before it is pinned")
+expect("pages moved", plug(m, true), #offsets)
+local guest = m:guest{ name = "B", ram = "1G", hpt = 26 }
+print(guest.hpt)
+expect("B's table lies where the area begins", guest.hpt.pfn, area.base)
+guest:exit()
+expect("and is freed with B", area.used, 0)
+expect("the state is sound", m:check() and old:check(), true)

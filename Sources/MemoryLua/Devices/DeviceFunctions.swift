@@ -1,0 +1,185 @@
+internal import LuaBridge
+internal import MemoryDevices
+internal import MemoryModel
+
+extension MemoryLibrary {
+  /// How the functions that open devices differ.
+  struct DeviceConstructor: Sendable {
+    let name: String
+    let doc: String
+    let kernel: [String]
+    let rules: [String]
+    let parameters: [LuaParameter]
+    let call: String
+  }
+
+  static let deviceConstructors: [DeviceConstructor] = [
+    DeviceConstructor(
+      name: "vfio",
+      doc: """
+        A VFIO type 1 container: it pins what it maps for as long as it is mapped.
+
+        It pins vfio_batch pages a call, cuts them into runs of neighbouring frames, maps each run \
+        into the IOMMU, and counts them against RLIMIT_MEMLOCK (locked_vm). All or nothing.
+        """, kernel: ["vfio_dma_do_map", "vfio_pin_pages_remote"], rules: ["P7.1", "P7.3", "P7.5"],
+      parameters: [
+        LuaParameter(
+          "version", .choice(["v1", "v2"]), default: "v2",
+          "What unmap answers when it would cut a mapping."),
+        LuaParameter(
+          "disable_hugepages", .boolean, default: "false", "Every run ends after one page."),
+        LuaParameter(
+          "fine_superpages", .boolean, default: "false",
+          "The IOMMU can take part of a superpage out: one call unmaps a range."),
+        LuaParameter(
+          "entry_limit", .integer(1...1 << 32), default: "65535", "The most mappings."),
+      ], call: "vfio()"),
+    DeviceConstructor(
+      name: "iommufd",
+      doc: "An iommufd address space: fast pins of 8192 pages a call, kept as runs of 12 bytes.",
+      kernel: ["iopt_map_user_pages", "pfn_reader_user_pin"], rules: ["P7.10"], parameters: [],
+      call: "iommufd()"),
+    DeviceConstructor(
+      name: "rdma",
+      doc: """
+        An RDMA device: fast pins of 512 pages a call, kept as a scatter list.
+
+        Counted up front (pinned_vm). With odp = true nothing is pinned: the device faults, and what \
+        the kernel moves is invalidated first.
+        """, kernel: ["ib_umem_get"], rules: ["P7.20", "P7.22"],
+      parameters: [
+        LuaParameter("odp", .boolean, default: "false", "On demand: no pins at all."),
+        LuaParameter(
+          "max_segment", .size(4096...Int64.max), default: "64K",
+          "The most bytes of a segment of the scatter list."),
+      ], call: "rdma()"),
+    DeviceConstructor(
+      name: "io_uring",
+      doc: """
+        An io_uring ring for fixed buffers: one fast pin a buffer, of 1 GiB at most.
+
+        Buffers of whole folios that follow each other keep one pin a folio. Counted to the user, \
+        compound pages once over all buffers.
+        """, kernel: ["io_sqe_buffer_register", "io_check_coalesce_buffer"], rules: ["P7.30"],
+      parameters: [], call: "io_uring()"),
+    DeviceConstructor(
+      name: "spapr",
+      doc: """
+        powerpc's registered regions (SPAPR TCE v2): what spapr_pin of the kernel says.
+
+        A region that is registered again gets one more user; the last one gives it back. Its slots \
+        hold page pointers first and physical addresses afterwards.
+        """, kernel: ["mm_iommu_new", "mm_iommu_do_alloc"], rules: ["P7.40", "P7.42", "P3.56"],
+      parameters: [], call: "spapr()"),
+  ]
+
+  static var guestDeviceMethods: [LuaFunction] {
+    deviceConstructors.map { item in
+      LuaFunction(
+        item.name, .named,
+        [LuaParameter("name", .string, optional: true, "Who holds the pages, for why.")]
+          + item.parameters, returns: [LuaResult(.object("device"))], doc: item.doc,
+        kernel: item.kernel, rules: item.rules,
+        example: """
+          vm = machine{ ram = "128M" }:guest{ ram = "4M" }
+          d = vm:\(item.call):map{ length = "64K" }
+          d.pages --> 16
+          """
+      ) { call throws(LuaFailure) in
+        let object = call.object(as: MachineObject.self)
+        open(item.name, object, call.index, call, first: 0)
+      }
+    }
+  }
+
+  static var machineDeviceMethods: [LuaFunction] {
+    deviceConstructors.map { item in
+      LuaFunction(
+        item.name, .named,
+        [
+          LuaParameter("guest", .object("guest"), "Whose memory it reaches."),
+          LuaParameter("name", .string, optional: true, "Who holds the pages, for why."),
+        ] + item.parameters, returns: [LuaResult(.object("device"))],
+        doc: item.doc.split(separator: "\n").first.map(String.init) ?? item.doc,
+        kernel: item.kernel, rules: item.rules,
+        example: """
+          m = machine{ ram = "128M" }
+          vm = m:guest{ ram = "4M" }
+          m:\(item.name){ guest = vm }:map{ length = "64K" }.pages --> 16
+          """
+      ) { call throws(LuaFailure) in
+        let object = call.object(as: MachineObject.self)
+        let guest = call.handle(0)
+        guard guest.object === object else {
+          throw LuaFailure(
+            "bad field 'guest' in '\(item.name)' (the guest runs on another machine)")
+        }
+        open(item.name, object, guest.index, call, first: 1)
+      }
+    }
+  }
+
+  private static func open(
+    _ name: String, _ object: MachineObject, _ space: Int, _ call: borrowing LuaCall, first: Int
+  ) {
+    let guest = object.machine.spaces[space].name
+    let words = [
+      "vfio": "VFIO container", "iommufd": "iommufd", "rdma": "RDMA device",
+      "io_uring": "io_uring", "spapr": "SPAPR container",
+    ]
+    let holder = call.string(first, default: "\(guest)'s \(words[name] ?? name)")
+    let id: Int
+    switch name {
+    case "vfio":
+      id = object.machine.openDevice(
+        call.integer(first + 1, default: 1) == 0 ? .vfioV1 : .vfioV2, name: holder, space: space,
+        disablesHugePages: call.boolean(first + 2), hasFineSuperpages: call.boolean(first + 3),
+        entryLimit: call.integer(first + 4, default: 65535))
+    case "rdma":
+      id = object.machine.openDevice(
+        call.boolean(first + 1) ? .odp : .rdma, name: holder, space: space,
+        maximumSegment: call.integer(first + 2, default: 64 << 10))
+    case "iommufd": id = object.machine.openDevice(.iommufd, name: holder, space: space)
+    case "io_uring": id = object.machine.openDevice(.ioUring, name: holder, space: space)
+    default: id = object.machine.openDevice(.spapr, name: holder, space: space)
+    }
+    call.returns(LuaHandle("device", object, index: id))
+  }
+
+  static var guestMemlock: LuaFunction {
+    LuaFunction(
+      "memlock", .positional,
+      [
+        LuaParameter(
+          "limit", .any, optional: true,
+          "RLIMIT_MEMLOCK: a size, or false for none, as with CAP_IPC_LOCK.")
+      ],
+      returns: [LuaResult(.any, "The limit in bytes; nil when there is none.")],
+      doc: """
+        Reads or sets how much the process may lock.
+
+        mlock and VFIO count against locked_vm, RDMA against pinned_vm, io_uring against the user: each \
+        alone, so that one process may pin the limit three times.
+        """,
+      kernel: ["rlimit"], rules: ["P9.4", "I14"],
+      example: """
+        vm = machine{ ram = "128M" }:guest{ ram = "4M" }
+        vm:memlock("1M") --> 1048576
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      if call.isGiven(0) {
+        let value = call.value(0)
+        if value.boolean == false {
+          object.machine.setMemlockLimit(call.index, nil)
+        } else {
+          object.machine.setMemlockLimit(call.index, try ByteSize.bytes(value, "limit"))
+        }
+      }
+      guard let limit = object.machine.spaces[call.index].memlockLimit else {
+        return call.returnsNil()
+      }
+      call.returns(limit)
+    }
+  }
+}

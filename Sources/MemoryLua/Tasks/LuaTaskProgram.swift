@@ -1,0 +1,176 @@
+internal import LuaBridge
+internal import MemoryExploration
+internal import MemoryModel
+
+// Invariant: a node is a call that a task makes after one sequence of results; the same results lead
+// to the same node, so Lua runs once for each, however many orders of steps come by.
+
+/// Lua functions as the tasks of a search.
+///
+/// A search goes back and forth between states, which a coroutine cannot. So the calls are kept as a
+/// tree, and where it ends, a fresh coroutine is given the results again that lead there.
+final class LuaTaskProgram: TaskProgram {
+  private struct Node {
+    let call: TaskCall
+    let task: Int
+    let parent: Int?
+    /// The finished call that led here from the parent.
+    let via: (any ExplorableOperation)?
+    var children: [Int: Child] = [:]
+    /// A coroutine that waits in this call.
+    var parked: LuaTask?
+  }
+
+  private enum Child {
+    case call(Int)
+    case end
+    case failure(String)
+  }
+
+  private let functions: [LuaReference]
+  private let arguments: [LuaValue]
+  private let object: MachineObject
+  private let session: TaskSession
+  private let scope: LuaScope
+  private var nodes: [Node] = []
+  private var roots: [Child?]
+
+  init(
+    _ functions: [LuaReference], _ arguments: [LuaValue], _ object: MachineObject,
+    _ session: TaskSession, _ scope: LuaScope
+  ) {
+    self.functions = functions
+    self.arguments = arguments
+    self.object = object
+    self.session = session
+    self.scope = scope
+    roots = Array(repeating: nil, count: functions.count)
+  }
+
+  var taskCount: Int { functions.count }
+
+  func firstCall(of task: Int) throws -> TaskCall? {
+    if roots[task] == nil {
+      let live = try start(task)
+      roots[task] = try child(live, task: task, parent: nil, via: nil)
+    }
+    return try call(roots[task])
+  }
+
+  func call(of task: Int, after call: TaskCall) throws -> TaskCall? {
+    let key = CallResult(of: call.operation).key
+    let place = call.place
+    if nodes[place].children[key] == nil {
+      let live: LuaTask
+      if let parked = nodes[place].parked {
+        nodes[place].parked = nil
+        live = parked
+      } else {
+        live = try replay(to: place)
+      }
+      live.pending?.operation = call.operation
+      let found: Child
+      do throws(TaskFailure) {
+        try live.resume(scope, session)
+        found = try child(live, task: task, parent: place, via: call.operation)
+      } catch {
+        found = .failure(error.text)
+      }
+      nodes[place].children[key] = found
+    }
+    return try self.call(nodes[place].children[key])
+  }
+
+  private func call(_ child: Child?) throws(TaskFailure) -> TaskCall? {
+    switch child {
+    case .call(let node): return nodes[node].call
+    case .failure(let text): throw TaskFailure(text)
+    case .end, nil: return nil
+    }
+  }
+
+  private func start(_ task: Int) throws -> LuaTask {
+    let live = try LuaTask(functions[task], scope)
+    try live.resume(scope, session, arguments)
+    return live
+  }
+
+  private func child(
+    _ live: LuaTask, task: Int, parent: Int?, via: (any ExplorableOperation)?
+  ) throws(TaskFailure) -> Child {
+    guard let pending = live.pending else { return .end }
+    guard pending.object === object else {
+      throw TaskFailure("\(pending.name) works on another machine than the one explored")
+    }
+    let place = nodes.count
+    nodes.append(
+      Node(
+        call: TaskCall(pending.operation, name: pending.name, place: place), task: task,
+        parent: parent, via: via, parked: live))
+    return .call(place)
+  }
+
+  /// A coroutine that waits in a call, after the results that lead there.
+  private func replay(to place: Int) throws -> LuaTask {
+    var path: [Int] = []
+    var node: Int? = place
+    while let current = node {
+      path.append(current)
+      node = nodes[current].parent
+    }
+    let live = try start(nodes[place].task)
+    for step in path.reversed().dropFirst() {
+      guard let via = nodes[step].via else { continue }
+      live.pending?.operation = via
+      try live.resume(scope, session)
+    }
+    return live
+  }
+}
+
+/// Lua functions as tasks that run once, on the machine itself.
+final class LuaLiveProgram: TaskProgram {
+  private let functions: [LuaReference]
+  private let arguments: [LuaValue]
+  private let session: TaskSession
+  private let object: MachineObject?
+  /// Only while a call from Lua lets them go on.
+  var scope: LuaScope?
+  private(set) var live: [LuaTask?]
+
+  init(
+    _ functions: [LuaReference], _ arguments: [LuaValue], _ object: MachineObject?,
+    _ session: TaskSession
+  ) {
+    self.functions = functions
+    self.arguments = arguments
+    self.session = session
+    self.object = object
+    live = Array(repeating: nil, count: functions.count)
+  }
+
+  var taskCount: Int { functions.count }
+
+  func firstCall(of task: Int) throws -> TaskCall? {
+    guard let scope else { return nil }
+    let started = try LuaTask(functions[task], scope)
+    live[task] = started
+    try started.resume(scope, session, arguments)
+    return try pending(task)
+  }
+
+  func call(of task: Int, after call: TaskCall) throws -> TaskCall? {
+    guard let scope, let running = live[task] else { return nil }
+    running.pending?.operation = call.operation
+    try running.resume(scope, session)
+    return try pending(task)
+  }
+
+  private func pending(_ task: Int) throws(TaskFailure) -> TaskCall? {
+    guard let pending = live[task]?.pending else { return nil }
+    if let object, pending.object !== object {
+      throw TaskFailure("\(pending.name) works on another machine than the one explored")
+    }
+    return TaskCall(pending.operation, name: pending.name)
+  }
+}

@@ -1,0 +1,120 @@
+internal import LuaBridge
+internal import MemoryExploration
+internal import MemoryModel
+
+extension MemoryLibrary {
+  static func replayScheduleFunction(_ context: MemoryContext) -> LuaFunction {
+    let session = context.tasks
+    return LuaFunction(
+      "replay_schedule", .positional,
+      [
+        LuaParameter("schedule", .string, "As `explore` prints it: \"1*12 2*30\"."),
+        LuaParameter(
+          "options", .table,
+          "tasks and machine or setup, as for explore. watch: a function that is called before each "
+            + "step with the task's number, the step's name, the kernel function and what it does. "
+            + "steps: stop after so many."),
+      ],
+      returns: [
+        LuaResult(.table, "For each task the texts of what its calls came to."),
+        LuaResult(.object("machine"), "The machine, in the state that the order leads to."),
+      ],
+      doc: """
+        Runs tasks in one order of their steps, on the machine itself, and leaves it there.
+
+        Behind the end of the schedule every task runs to its end. With `steps` it stops before; calls \
+        under way then end as by a fatal signal.
+        """,
+      rules: ["P10.1"],
+      example: """
+        m = machine{ ram = "64M", cpus = 2 }
+        vm = m:guest{ ram = "64K", thp = "never" }
+        function touch(at) return function() vm:touch(at, "4K") end end
+        replay_schedule("1*2 2*3 1*2", { machine = m, tasks = { touch(0), touch("4K") } })[2][1] --> "ok"
+        vm:resident().pages --> 2
+        """
+    ) { call throws(LuaFailure) in
+      let table = call.value(1).table ?? LuaTable()
+      let known = ["machine", "setup", "steps", "tasks", "watch"]
+      for (name, _) in table.fields where !known.contains(name) {
+        throw LuaFailure(
+          "unknown field '\(name)' in 'replay_schedule'; it takes \(known.joined(separator: ", "))")
+      }
+      var watch: LuaReference?
+      if case .function(let function)? = table["watch"] { watch = function }
+      let limit = table["steps"]?.integer.map { Int($0) }
+      if let value = table["steps"], limit.map({ $0 >= 0 }) != true {
+        throw LuaFailure("bad field 'steps' (expected a number, got \(ByteSize.describe(value)))")
+      }
+      let text = call.string(0)
+      var object: MachineObject?
+      let tasks = try call.withScope { scope throws(LuaFailure) in
+        let options = try ExploreOptions(
+          machine: table["machine"] ?? .nil, setup: table["setup"] ?? .nil,
+          tasks: table["tasks"] ?? .nil, scope, function: "replay_schedule")
+        object = options.object
+        guard let schedule = Schedule(text, tasks: options.functions.count) else {
+          throw LuaFailure(
+            "bad argument #1 'schedule' to 'replay_schedule' (expected parts such as \"1*12 2*3\" of "
+              + "\(options.functions.count) tasks, got \"\(text)\")")
+        }
+        let program = LuaLiveProgram(
+          options.functions, options.arguments, options.object, session)
+        program.scope = scope
+        defer { program.scope = nil }
+        do {
+          return try run(schedule, program, options.object, watch, limit: limit, scope)
+        } catch let failure as LuaFailure {
+          throw failure
+        } catch {
+          throw LuaFailure("replay_schedule: \(error)")
+        }
+      }
+      call.returns(
+        LuaTable(
+          tasks.tasks.map { task in
+            .table(LuaTable(task.results.map { .string($0.result.text) }))
+          }))
+      if let object { call.returns(LuaHandle("machine", object)) }
+    }
+  }
+
+  private static func run(
+    _ schedule: Schedule, _ program: LuaLiveProgram, _ object: MachineObject,
+    _ watch: LuaReference?, limit: Int?, _ scope: LuaScope
+  ) throws -> TaskSet {
+    var run = try ScheduleRun(schedule, object, program)
+    var steps = 0
+    while steps < limit ?? 1_000_000, !scope.shouldStop {
+      let next: Int?
+      do {
+        next = try run.next()
+      } catch {
+        run.interrupt()
+        throw error
+      }
+      guard let task = next else { break }
+      if let watch, let call = run.tasks.tasks[task].call {
+        let step = call.operation.nextStep(object.machine)
+        let result = scope.invoke(
+          watch,
+          [
+            .integer(Int64(task + 1)), .string(step.id), .string(step.function),
+            .string(step.text),
+          ])
+        if case .failure(let error) = result {
+          run.interrupt()
+          throw LuaCall.rethrow(error)
+        }
+      }
+      try run.step(task)
+      steps += 1
+      if let failure = run.tasks.tasks[task].failure {
+        run.interrupt()
+        throw LuaFailure("task \(task + 1) failed: \(failure)")
+      }
+    }
+    run.interrupt()
+    return run.tasks
+  }
+}

@@ -1,0 +1,234 @@
+// Reclaim under MGLRU without swap: only folios of files can go. The four generations are the two lists:
+// `inactiveFile` holds the two oldest, `activeFile` the two youngest, of which the older is marked `aged`;
+// within a list age is order, the oldest at the tail.
+
+extension Machine {
+  /// Reclaims from a node once, at the priority of the attempt.
+  ///
+  /// Kernel: `shrink_node()`, `lru_gen_shrink_node()`, mm/vmscan.c.
+  mutating func shrinkNode(_ node: Int, _ control: inout ReclaimControl) {
+    guard control.mayWrite else { return }
+    let before = control.reclaimed
+    drainLRU(cpu: currentCPU)
+    setInitialPriority(node, &control)
+    if control.isKswapd { control.reclaimed = 0 }
+    shrinkFiles(node, &control)
+    runShrinkers()
+    if control.isKswapd { control.reclaimed += before }
+    if control.reclaimed > before { kswapds[node].failures = 0 }
+  }
+
+  /// A large goal begins with as large a share as should suffice.
+  ///
+  /// Kernel: `set_initial_priority()`.
+  func setInitialPriority(_ node: Int, _ control: inout ReclaimControl) {
+    guard control.priority == ReclaimControl.firstPriority, control.goal >= Self.evictionBatch
+    else { return }
+    let inactive = filePages(node, .inactiveFile)
+    let wanted = bits(inactive) - 1 - bits(control.goal - 1)
+    control.priority = min(
+      max(wanted, ReclaimControl.firstPriority / 2), ReclaimControl.firstPriority)
+  }
+
+  /// Kernel: `fls_long()`.
+  private func bits(_ value: Int) -> Int { Int.bitWidth - value.leadingZeroBitCount }
+
+  private func filePages(_ node: Int, _ list: LRUList) -> Int {
+    nodeItems[node * VMStatNames.nodeItems.count + list.rawValue]
+  }
+
+  /// Kernel: `MIN_LRU_BATCH`, `MAX_LRU_BATCH`.
+  private static var evictionBatch: Int { 64 }
+  private static var scanLimit: Int { 4096 }
+
+  /// Kernel: `try_to_shrink_lruvec()`.
+  private mutating func shrinkFiles(_ node: Int, _ control: inout ReclaimControl) {
+    var scanned = 0
+    while true {
+      let share = pagesToScan(node, control)
+      if share == 0 { return }
+      let step = evictFolios(node, &control)
+      if step == 0 { return }
+      scanned += step
+      if scanned >= share || isEnough(node, control) { return }
+    }
+  }
+
+  /// How much of the lists a pass looks at; 0 where the oldest folios are too young and were aged first.
+  ///
+  /// The kernel also ages to keep its generations of about the same size.
+  /// Kernel: `get_nr_to_scan()`, `should_run_aging()`.
+  private mutating func pagesToScan(_ node: Int, _ control: ReclaimControl) -> Int {
+    let total = filePages(node, .inactiveFile) + filePages(node, .activeFile)
+    if total == 0 { return 0 }
+    if !lruLists[node * LRUList.count + LRUList.inactiveFile.rawValue].isEmpty {
+      return total >> control.priority
+    }
+    if control.priority < ReclaimControl.firstPriority { ageFiles(node) }
+    return 0
+  }
+
+  /// Kernel: `should_abort_scan()`.
+  private func isEnough(_ node: Int, _ control: ReclaimControl) -> Bool {
+    if control.reclaimed >= max(control.goal, Self.compactGap(control.order)) { return true }
+    guard control.isKswapd, control.order == 0 else { return false }
+    return (0...control.highest.rawValue).allSatisfy { index in
+      let zone = node * ZoneIndex.count + index
+      return zoneTable[zone].managed == 0
+        || isWatermarkOK(
+          zone, order: 0, mark: zoneTable[zone].watermark(2) + Self.evictionBatch,
+          highest: control.highest, [], free: zoneTable[zone].visibleFree)
+    }
+  }
+
+  /// Makes the youngest generation the second youngest, and that one inactive; folios whose mappings
+  /// were used since are young again.
+  ///
+  /// Kernel: `try_to_inc_max_seq()`, `walk_mm()`, `inc_max_seq()`.
+  private mutating func ageFiles(_ node: Int) {
+    let list = node * LRUList.count + LRUList.activeFile.rawValue
+    for _ in 0..<lruLists[list].count {
+      guard let head = frames.last(lruLists[list]) else { return }
+      let state = frames.head(head)
+      let folio = Folio(head, order: state.order)
+      unlinkLRU(folio, state)
+      var aged = state
+      if takeAccesses(folio) > 0 {
+        aged.flags.remove(.aged)
+      } else if state.flags.contains(.aged) {
+        aged.flags.subtract([.aged, .active])
+      } else {
+        aged.flags.insert(.aged)
+      }
+      frames.setHead(head, aged)
+      linkLRU(folio, aged)
+    }
+  }
+
+  /// How many mappings of a folio were used since the last time, which is forgotten.
+  ///
+  /// Kernel: `folio_referenced()`.
+  private mutating func takeAccesses(_ folio: Folio) -> Int {
+    if folios.mappings(folio) == 0 { return 0 }
+    var used = 0
+    for place in mappings(of: folio) where pageTables[place.slot].flags.contains(.young) {
+      pageTables[place.slot].flags.remove(.young)
+      used += 1
+    }
+    return used
+  }
+
+  // MARK: One batch
+
+  /// Takes the oldest folios off the inactive list, frees those that can be freed, and makes the others
+  /// young.
+  ///
+  /// Kernel: `evict_folios()`.
+  ///
+  /// - Returns: Pages that were looked at; 0 when no folio was of use.
+  private mutating func evictFolios(_ node: Int, _ control: inout ReclaimControl) -> Int {
+    let list = node * LRUList.count + LRUList.inactiveFile.rawValue
+    var taken: [Folio] = []
+    var isolated = 0
+    var sorted = 0
+    var looks = 0
+    let limit = min(Self.scanLimit, Int(lruLists[list].count))
+    while looks < limit, isolated < Self.evictionBatch,
+      let head = frames.last(lruLists[list])
+    {
+      looks += 1
+      let state = frames.head(head)
+      let folio = Folio(head, order: state.order)
+      if let zone = frames.zone(of: head), zoneTable[zone].indexRawValue > control.highest.rawValue {
+        // It lies in a zone that does not help: a generation younger.
+        unlinkLRU(folio, state)
+        linkLRU(folio, state)
+        sorted += folio.pages
+        continue
+      }
+      guard isolateLRU(folio) else { break }
+      clearReferenced(folio)
+      taken.append(folio)
+      isolated += folio.pages
+    }
+    count(control.isKswapd ? .scanKswapd : .scanDirect, isolated)
+    count(.scanFile, isolated)
+    count(.refill, sorted)
+    if taken.isEmpty { return limit == Self.scanLimit ? sorted : 0 }
+    let before = control.reclaimed
+    var again: [Folio] = []
+    for folio in taken {
+      switch evict(folio, &control) {
+      case .freed: break
+      case .kept where !isActivated(folio): again.append(folio)
+      case .kept, .activated: returnYoung(folio)
+      }
+    }
+    // What nobody maps or dirtied is tried once more, for those who looked at it only for a moment.
+    for folio in again where evict(folio, &control) != .freed { returnYoung(folio) }
+    let reclaimed = control.reclaimed - before
+    count(control.isKswapd ? .stealKswapd : .stealDirect, reclaimed)
+    count(.stealFile, reclaimed)
+    return isolated + sorted
+  }
+
+  enum Eviction {
+    case freed, kept, activated
+  }
+
+  private func isActivated(_ folio: Folio) -> Bool {
+    let flags = frames.head(folio.head).flags
+    return !flags.isDisjoint(with: [.active, .locked, .dirty, .writeback, .mlocked])
+      || folios.mappings(folio) > 0 || isReferenced(folio)
+  }
+
+  /// Kernel: one folio of `shrink_folio_list()` (rule A7.37).
+  private mutating func evict(_ folio: Folio, _ control: inout ReclaimControl) -> Eviction {
+    let state = frames.head(folio.head)
+    if state.flags.contains(.locked) { return .kept }
+    control.scanned += folio.pages
+    if state.flags.contains(.mlocked) { return .activated }
+    if state.flags.contains(.writeback) { return activate(folio) }
+    if folios.mappings(folio) > 0 {
+      let wasReferenced = isReferenced(folio)
+      let used = takeAccesses(folio)
+      if used > 0 {
+        // All mapped folios begin with one use, so one alone spares it once.
+        markAccessed(folio)
+        return used > 1 || wasReferenced ? activate(folio) : .kept
+      }
+    }
+    if state.flags.contains(.dirty) {
+      count(.immediateReclaim, folio.pages, at: folio.head)
+      return activate(folio)
+    }
+    switch releaseClean(folio) {
+    case .freed:
+      control.reclaimed += folio.pages
+      return .freed
+    case .held: return maybePinned(folio) ? activate(folio) : .kept
+    case .mapped: return activate(folio)
+    }
+  }
+
+  private mutating func activate(_ folio: Folio) -> Eviction {
+    setFlags(folio.head, insert: .active)
+    count(.pgactivate, folio.pages)
+    return .activated
+  }
+
+  /// Puts a folio that could not be freed into the youngest generation.
+  ///
+  /// Kernel: `move_folios_to_lru()`.
+  private mutating func returnYoung(_ folio: Folio) {
+    if frames.head(folio.head).flags.contains(.mlocked) { return putBackLRU(folio) }
+    var state = frames.head(folio.head)
+    state.flags.remove(.isolated)
+    state.flags.insert(.active)
+    state.isLRU = true
+    frames.setHead(folio.head, state)
+    clearReferenced(folio)
+    linkLRU(folio, state)
+    putReferences(folio, 1)
+  }
+}
