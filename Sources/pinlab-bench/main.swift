@@ -138,13 +138,13 @@ let words = CommandLine.arguments.dropFirst().filter { !$0.hasPrefix("-") }
 let guestSize = words.compactMap { Int($0) }.first ?? (isSmoke ? 1 : 300)
 
 do {
-  if CommandLine.arguments.contains("--races") {
-    benchmarkRaces()
-    exit(0)
-  }
   if CommandLine.arguments.contains("--contiguous") {
     try benchmarkContiguous()
     try benchmarkAreaSearch()
+    exit(0)
+  }
+  if CommandLine.arguments.contains("--races") {
+    benchmarkRaces()
     exit(0)
   }
   if CommandLine.arguments.contains("--guest") {
@@ -242,9 +242,9 @@ do {
   row(
     "fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
 
-  benchmarkRaces()
   try benchmarkContiguous()
   try benchmarkAreaSearch()
+  benchmarkRaces()
   try benchmarkFork()
   try benchmarkGuest(gib: guestSize, GuestRows.allCases)
 
