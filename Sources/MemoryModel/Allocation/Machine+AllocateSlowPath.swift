@@ -87,7 +87,7 @@ extension Machine {
     if flags.contains(.kswapd) { wakeAllKswapds(request) }
     if let reserves = reserveFlags(gfp) {
       flags = flags.intersection(.kswapd).union(reserves)
-      if request.type == .movable && hasCMA { flags.insert(.cma) }
+      if mayUseCMA(request) { flags.insert(.cma) }
     }
     if let pfn = allocateFromFreeLists(request, flags) { return .done(pfn) }
     if !gfp.contains(.directReclaim) || reclaimDepth > 0 { return .failed }
