@@ -73,7 +73,7 @@ import Testing
       return "local x = \(function.name)\(arguments(function, &random))"
     }
     let type = library.types[random.below(library.types.count)]
-    let receiver = random.below(12) == 0 ? "(\(draw(&random)))" : objects[type.name]!
+    let receiver = random.below(12) == 0 ? "(\(draw(&random)))" : objects[type.name, default: "nil"]
     switch random.below(type.name == "guest" ? 12 : 5) {
     case 0 where !type.properties.isEmpty:
       return "return \(receiver).\(type.properties[random.below(type.properties.count)].name)"

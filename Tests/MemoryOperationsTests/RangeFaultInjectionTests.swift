@@ -104,7 +104,7 @@ import Testing
 
     /// Some pages of a process lie in an area, or in a block of ZONE_MOVABLE.
     static func make(_ backing: Backing, area: Bool) throws -> Target {
-      process = try PinningProcess(
+      var process = try PinningProcess(
         megabytes: area ? 32 : 384, cma: area ? 6 : 0, movable: area ? 0 : 256)
       let file =
         backing == .shmem
