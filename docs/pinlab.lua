@@ -120,6 +120,7 @@ function machine:why_busy(pfn, pages) end
 ---@field node? integer The node on whose CPUs it runs.
 ---@field placement? "normal"|"shuffled" shuffled fills the RAM at once with single frames in random order.
 ---@field seed? integer Where the order of `shuffled` starts.
+---@field hpt? any A powerpc guest's hash page table: true for QEMU's choice, or its order; see m:hpt. Without memory for it the guest does not start.
 
 ---Starts a guest: a process with RAM, mapped but not populated.
 ---
@@ -174,6 +175,69 @@ function machine:drain_lru(cpu) end
 ---@return table # Pins, oldest first.
 function machine:pins() end
 
+---@class machine.vfio.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+---@field version? "v1"|"v2" What unmap answers when it would cut a mapping.
+---@field disable_hugepages? boolean Every run ends after one page.
+---@field fine_superpages? boolean The IOMMU can take part of a superpage out: one call unmaps a range.
+---@field entry_limit? integer The most mappings.
+
+---A VFIO type 1 container: it pins what it maps for as long as it is mapped.
+---@param fields machine.vfio.fields
+---@return device # 
+function machine:vfio(fields) end
+
+---@class machine.iommufd.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+
+---An iommufd address space: fast pins of 8192 pages a call, kept as runs of 12 bytes.
+---@param fields machine.iommufd.fields
+---@return device # 
+function machine:iommufd(fields) end
+
+---@class machine.rdma.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+---@field odp? boolean On demand: no pins at all.
+---@field max_segment? integer|number|string The most bytes of a segment of the scatter list.
+
+---An RDMA device: fast pins of 512 pages a call, kept as a scatter list.
+---@param fields machine.rdma.fields
+---@return device # 
+function machine:rdma(fields) end
+
+---@class machine.io_uring.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+
+---An io_uring ring for fixed buffers: one fast pin a buffer, of 1 GiB at most.
+---@param fields machine.io_uring.fields
+---@return device # 
+function machine:io_uring(fields) end
+
+---@class machine.spapr.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+
+---powerpc's registered regions (SPAPR TCE v2): what spapr_pin of the kernel says.
+---@param fields machine.spapr.fields
+---@return device # 
+function machine:spapr(fields) end
+
+---@class machine.hpt.fields
+---@field guest guest The guest that it is for.
+---@field order? integer log2 of its bytes, 18 to 46. Without it QEMU's choice: a 128th of the guest's RAM, rounded up to a power of two.
+---@field default? boolean What the first run does when nobody asked for a size: order 24, and smaller ones down to 18.
+
+---Gives a powerpc guest its hash page table, from the area kvm_cma or else from the buddy.
+---
+---A table of another order is freed first, one of the same order is kept and cleared. Boot sets the area aside with machine{ arch = "ppc64", kvm_cma_resv_ratio = 5 }.
+---@param fields machine.hpt.fields
+---@return hpt? # 
+function machine:hpt(fields) end
+
 ---The zones that have memory.
 ---@return table # The zones with memory, node by node.
 function machine:zones() end
@@ -207,6 +271,10 @@ function machine:pageblock(page) end
 ---@field columns? integer 
 ---@field color? boolean 
 ---@field legend? boolean 
+---@field pfn? integer Draw memory from this frame on.
+---@field pages? integer Draw so many pages.
+---@field area? string Draw the CMA area of this name.
+---@field blockers? "none"|"cma_alloc"|"offline"|"alloc_contig" Point at the pages that such a call could not move away, and say whose they are.
 
 ---Draws physical memory: each zone a strip of cells, how full they are and what their pageblocks are for.
 ---@param fields? machine.map.fields
@@ -255,6 +323,11 @@ function machine:check() end
 ---@return machine # 
 function machine:fork() end
 
+---What this machine has that another has not: pages that moved, holders, counts, lists, counters, and where on the map.
+---@param other machine An earlier fork of this machine, or a later one.
+---@return difference # Prints as some lines; has them as fields.
+function machine:diff(other) end
+
 ---Reads the kernel of the machine, or changes it: the same moment, years earlier or later.
 ---
 ---Memory stays as it is. Where the kernels keep free pages on their way differently, per-CPU lists and LRU batches are emptied first.
@@ -276,8 +349,8 @@ function machine:thp(mode) end
 
 ---Takes one of the kernel's protections against races out, to see what breaks without it.
 ---
----test_and_clear_lru: isolation tests and clears the LRU flag in one step. reread_entry: the fast walk reads an entry again after it took the page. fork_sequence: it gives all back when a fork came in between. compare_references: migration compares a folio's references. pinned_entries: migration refuses exclusive pages that are pinned.
----@param name "test_and_clear_lru"|"reread_entry"|"fork_sequence"|"compare_references"|"pinned_entries" What protects.
+---test_and_clear_lru: isolation tests and clears the LRU flag in one step. reread_entry: the fast walk reads an entry again after it took the page. fork_sequence: it gives all back when a fork came in between. compare_references: migration compares a folio's references.
+---@param name "test_and_clear_lru"|"reread_entry"|"fork_sequence"|"compare_references" What protects.
 ---@param on? boolean Whether the kernel has it; only read without.
 ---@return boolean # Whether it has it now.
 function machine:protection(name, on) end
@@ -376,6 +449,7 @@ function page:free() end
 ---@field shmem_pages integer Resident pages of shmem.
 ---@field locked_pages integer Pages in locked areas (VmLck).
 ---@field has_pinned boolean A pin was ever taken of it, so a fork looks for them (P2.20).
+---@field hpt hpt The hash page table of a powerpc guest, or nil.
 ---@field pins table The pins of its memory, oldest first.
 local guest = {}
 
@@ -440,7 +514,7 @@ function guest:munmap(from, length) end
 
 ---Gives advice about a range.
 ---
----dontneed takes the pages away; hugepage and nohugepage say where huge pages may be used; dontfork and dofork, what a child inherits; nomovable, pinnable and might_pin are proposals that were never merged (rules P9.20, P9.22).
+---dontneed takes the pages away; hugepage and nohugepage say where huge pages may be used; dontfork and dofork, what a child inherits; nomovable, pinnable and might_pin are proposals that were never merged (rules P9.20, P9.22) and need machine{ proposals = … }.
 ---@param advice "dontneed"|"hugepage"|"nohugepage"|"populate_read"|"populate_write"|"cold"|"dontfork"|"dofork"|"nomovable"|"pinnable"|"might_pin" MADV_….
 ---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
 ---@param length? integer|number|string How much, rounded up to whole pages.
@@ -465,6 +539,14 @@ function guest:mlock(from, length) end
 ---@param length? integer|number|string How much, rounded up to whole pages.
 ---@return boolean? # true.
 function guest:munlock(from, length) end
+
+---Moves pages to other frames, as compaction would that happens to meet them.
+---
+---The new frames are movable memory, so they may lie in CMA or ZONE_MOVABLE; pages in LRU batches and hugetlb pages are passed over.
+---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@param length? integer|number|string How much, rounded up to whole pages.
+---@return table # moved and failed: pages that moved, and that did not.
+function guest:migrate(from, length) end
 
 ---Copies the process: private memory is shared until somebody writes.
 ---
@@ -514,6 +596,67 @@ function guest:pin(fields) end
 ---@param fields? guest.memfd_pin.fields
 ---@return pin? # The folios, each pinned once.
 function guest:memfd_pin(fields) end
+
+---Reads or sets how much the process may lock.
+---
+---mlock and VFIO count against locked_vm, RDMA against pinned_vm, io_uring against the user: each alone, so that one process may pin the limit three times.
+---@param limit? any RLIMIT_MEMLOCK: a size, or false for none, as with CAP_IPC_LOCK.
+---@return any # The limit in bytes; nil when there is none.
+function guest:memlock(limit) end
+
+---@class guest.vfio.fields
+---@field name? string Who holds the pages, for why.
+---@field version? "v1"|"v2" What unmap answers when it would cut a mapping.
+---@field disable_hugepages? boolean Every run ends after one page.
+---@field fine_superpages? boolean The IOMMU can take part of a superpage out: one call unmaps a range.
+---@field entry_limit? integer The most mappings.
+
+---A VFIO type 1 container: it pins what it maps for as long as it is mapped.
+---
+---It pins vfio_batch pages a call, cuts them into runs of neighbouring frames, maps each run into the IOMMU, and counts them against RLIMIT_MEMLOCK (locked_vm). All or nothing.
+---@param fields? guest.vfio.fields
+---@return device # 
+function guest:vfio(fields) end
+
+---@class guest.iommufd.fields
+---@field name? string Who holds the pages, for why.
+
+---An iommufd address space: fast pins of 8192 pages a call, kept as runs of 12 bytes.
+---@param fields? guest.iommufd.fields
+---@return device # 
+function guest:iommufd(fields) end
+
+---@class guest.rdma.fields
+---@field name? string Who holds the pages, for why.
+---@field odp? boolean On demand: no pins at all.
+---@field max_segment? integer|number|string The most bytes of a segment of the scatter list.
+
+---An RDMA device: fast pins of 512 pages a call, kept as a scatter list.
+---
+---Counted up front (pinned_vm). With odp = true nothing is pinned: the device faults, and what the kernel moves is invalidated first.
+---@param fields? guest.rdma.fields
+---@return device # 
+function guest:rdma(fields) end
+
+---@class guest.io_uring.fields
+---@field name? string Who holds the pages, for why.
+
+---An io_uring ring for fixed buffers: one fast pin a buffer, of 1 GiB at most.
+---
+---Buffers of whole folios that follow each other keep one pin a folio. Counted to the user, compound pages once over all buffers.
+---@param fields? guest.io_uring.fields
+---@return device # 
+function guest:io_uring(fields) end
+
+---@class guest.spapr.fields
+---@field name? string Who holds the pages, for why.
+
+---powerpc's registered regions (SPAPR TCE v2): what spapr_pin of the kernel says.
+---
+---A region that is registered again gets one more user; the last one gives it back. Its slots hold page pointers first and physical addresses afterwards.
+---@param fields? guest.spapr.fields
+---@return device # 
+function guest:spapr(fields) end
 
 ---@class guest.map.fields
 ---@field columns? integer The width to stay inside.
@@ -693,6 +836,11 @@ local cma_area = {}
 ---@param pages integer Its size in pages.
 function cma_area:release(page, pages) end
 
+---The text of one of the files in which the kernel shows the area.
+---@param file "base_pfn"|"count"|"order_per_bit"|"used"|"maxchunk"|"bitmap"|"alloc_pages_success"|"alloc_pages_fail"|"release_pages_success" A file of its folder in debugfs, or in sysfs for the last three.
+---@return string # What the file shows.
+function cma_area:read(file) end
+
 ---Neighbouring pages from a CMA area; a `<close>` variable gives them back.
 ---@class cma_buffer
 ---@field pfn integer Its first frame.
@@ -770,6 +918,82 @@ local kernel = {}
 ---@return listing # A row for each: name, value, values, doc, rule, read_at.
 function kernel:switches() end
 
+---Somebody who holds memory of a guest for a device: a container, a ring, a region.
+---@class device
+---@field kind string v1, v2, iommufd, rdma, odp, io_uring or spapr.
+---@field name string Who it is, for why.
+---@field guest guest Whose memory it reaches.
+---@field mappings table Its mappings, oldest first.
+---@field pages integer Pages that it maps.
+local device = {}
+
+---@class device.map.fields
+---@field from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@field length? integer|number|string How much, rounded up to whole pages.
+---@field iova? integer|number|string Where the device sees it.
+---@field write? boolean The device may write.
+---@field max_rounds? integer After so many rounds of pin and migrate it is killed and called a livelock.
+
+---Gives the device a range of the guest's memory; all or nothing.
+---
+---Also VFIO_IOMMU_MAP_DMA, ib_reg_mr, IORING_REGISTER_BUFFERS, VFIO_IOMMU_SPAPR_REGISTER_MEMORY.
+---@param fields? device.map.fields
+---@return mapping? # 
+function device:map(fields) end
+
+---@class device.unmap.fields
+---@field iova? integer|number|string Where the range begins.
+---@field length? integer|number|string How much of the device's addresses.
+
+---Takes a range of iova away from the device and gives its pages back.
+---
+---Version 1 of VFIO answers with what it found, also 0 bytes, or more than was asked for.
+---@param fields? device.unmap.fields
+---@return table? # size, lookups, iommu_unmaps, unpin_atomics: what was unmapped and how.
+function device:unmap(fields) end
+
+---A range that a device may reach, and what mapping it cost.
+---@class mapping
+---@field id integer Its number.
+---@field pages integer Its pages.
+---@field runs integer Runs of neighbouring frames.
+---@field iommu_maps integer Calls that map into the IOMMU.
+---@field records integer Records of the driver's list: segments, vectors, runs or slots.
+---@field bytes integer Bytes of these records.
+---@field charged integer Pages counted against a limit.
+---@field corrupted integer Pages that RFC2015 took off a list without their flag (I4).
+---@field users integer Users of a registered region.
+---@field calls integer Calls that pinned it.
+---@field migrated integer Pages of 4 KiB that were moved before.
+---@field rounds integer Rounds of pin, check and migrate.
+---@field iova integer Where the device sees it.
+---@field coalesced boolean One pin a folio (io_uring).
+---@field pin pin The pin of its pages; nil when none is pinned.
+---@field invalidated integer On demand: entries that the kernel took back.
+---@field costs table What mapping it did, as pin.costs.
+---@field ns integer An estimate of how long it took, in nanoseconds.
+local mapping = {}
+
+---Gives the mapping back; of a registered region, one user. The object is stale afterwards.
+---
+---VFIO keeps no list of pages: it reads the frames back from the IOMMU's table, a page at a time, and unpins them a page at a time.
+---@return table # size, lookups, iommu_unmaps, unpin_atomics.
+function mapping:unmap() end
+
+---@class mapping.access.fields
+---@field from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@field length? integer|number|string How much, rounded up to whole pages.
+
+---The device reaches for pages on demand; only of rdma{ odp = true }.
+---@param fields? mapping.access.fields
+---@return table? # hits, faults, refaults.
+function mapping:access(fields) end
+
+---What the device reaches at an offset: the physical address of the page, plus the rest.
+---@param offset integer|number|string An offset into the mapping.
+---@return integer? # The physical address behind it.
+function mapping:lookup(offset) end
+
 ---What one function did on several kernels: c[i] is row i, #c their number.
 ---@class comparison
 ---@field columns table The names of the columns.
@@ -831,12 +1055,35 @@ function task:kill() end
 ---@field broken table Broken invariants: text, count, and schedule, the order with the fewest preemptions.
 local exploration = {}
 
+---What differs between two machines.
+---@class difference
+---@field moved integer Pages of guests that lie in other frames.
+---@field appeared integer Pages that were not present before.
+---@field gone integer Pages that are not present any more.
+---@field frames integer Frames whose state or counts differ.
+---@field same boolean Whether nothing differs.
+---@field pages table The first thousand such pages: guest, address, before, now (pfns).
+---@field counts table By name, by how much each counter differs.
+---@field holders table Processes, pins and references: + new, - gone.
+local difference = {}
+
+---The hash page table of a powerpc guest; it is freed when the guest exits.
+---@class hpt
+---@field guest guest Whose it is.
+---@field order integer log2 of its bytes.
+---@field bytes integer Its size in bytes.
+---@field pfn integer Its first frame.
+---@field pages integer Its size in pages.
+---@field area cma_area The CMA area it is from; nil for a block of the buddy.
+---@field reverse_map_pages integer Pages of its reverse map, which are not contiguous.
+local hpt = {}
+
 ---@class machine.fields
 ---@field ram? integer|number|string Memory of a machine with one node.
 ---@field nodes? table Memory of each node, for example { "2G", "2G" }.
 ---@field cpus? integer CPUs, spread evenly over the nodes.
 ---@field arch? "x86_64"|"ppc64" x86_64 has 4 KiB pages and 2 MiB pageblocks, ppc64 64 KiB and 16 MiB.
----@field cma? any A CMA area as `cma=` makes it: a size, or a list of { name, size, base, order_per_bit }, base a pfn, order_per_bit how many pages a bit of its map stands for, as an order.
+---@field cma? any A CMA area as `cma=` makes it: a size or "N%" of memory, or a list of { name, size, base, order_per_bit }, base a pfn, order_per_bit how many pages a bit of its map stands for, as an order.
 ---@field kernelcore? any Size or "N%" that is kept out of ZONE_MOVABLE.
 ---@field movablecore? any Size or "N%" of ZONE_MOVABLE.
 ---@field kernel? any Whose rules apply: a kernel, or the name of one; see kernels().
@@ -847,10 +1094,12 @@ local exploration = {}
 ---@field hugepages? any Huge pages that boot takes, as `hugepages=`: a count, or a list with one for each node.
 ---@field hugetlb_cma? any CMA areas hugetlb0, hugetlb1, … for gigantic pages, as `hugetlb_cma=`: a size, spread over the nodes, or a list with one for each node.
 ---@field from? string A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`.
+---@field kvm_cma_resv_ratio? integer Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page tables; the kernel's default is 5.
+---@field proposals? table Patches that were never merged: nomovable = true knows MADV_NOMOVABLE and MADV_PINNABLE; might_pin = N follows MADV_MIGHT_PIN for N of 100 pages; no_cma_borrowing = true keeps CMA free for cma_alloc.
 
 ---Boots a modelled machine, or takes one from a file.
 ---
----Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 would leave after boot. With `from`, the machine is in the state that was recorded or captured, and only `kernel` may be given besides.
+---Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 would leave after boot. With `from`, the machine is in the state that was recorded or captured, and only `kernel` and `proposals` may be given besides.
 ---@param fields? machine.fields
 ---@return machine # 
 function machine(fields) end

@@ -10,7 +10,8 @@ public enum MemoryLibrary {
         machineType(context), nodeType(), zoneType(), pageblockType(), pageType(),
         guestType(context), populationType(), pinType(), folioType(), temporaryReferenceType(),
         isolationType(), explanationType(), lruType(), listingType(),
-        areaType(), bufferType(), kernelType(), deviceType(), mappingType(), comparisonType(context),
+        areaType(), bufferType(), kernelType(), deviceType(), mappingType(),
+        comparisonType(context),
         taskType(), explorationType(), differenceType(), hashTableType(),
       ],
       functions: [
