@@ -28,7 +28,7 @@ struct NotingTests {
     let changed = difference(cell.machine, before)
     #expect(changed == nil, "seed \(seed)")
     cell.machine.endNoting()
-    work(&random, shared)
+    for _ in 0..<16 { work(&random, shared) }
     let differs = difference(cell.machine, before) != nil
     #expect(differs, "seed \(seed): the machine works on")
   }
