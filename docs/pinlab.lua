@@ -2,7 +2,6 @@
 
 ---A modelled machine: nodes, zones, per-CPU lists, and the pages in them.
 ---@class machine
----@field kernel string The kernel whose rules apply.
 ---@field arch string x86_64 or ppc64.
 ---@field page_size integer Bytes in a page.
 ---@field pageblock_order integer Pages of a pageblock, as an order.
@@ -18,7 +17,7 @@ local machine = {}
 
 ---Allocates a block of 2^order pages.
 ---
----Reclaim and compaction do not run in this version: a request that would enter them fails as with __GFP_NORETRY, and the error says so.
+---A request that finds none below the marks compacts, reclaims and retries as its flags say, before it fails; m:dmesg() shows the kernel's message unless __GFP_NOWARN is given.
 ---@param order? integer log2 of the number of pages.
 ---@param gfp? string|string[] Names of flags, joined by |.
 ---@param node? integer Where to look first.
@@ -110,6 +109,16 @@ function machine:online(block, target) end
 ---@param pages? integer 
 ---@return table # One entry a holder, with by (words), pin or reference (an id) where it is one, count, pfns (the first frames of at most 100 folios).
 function machine:why_busy(pfn, pages) end
+
+---@class machine.compact.fields
+---@field node? integer Only this one.
+
+---Moves what can move to the ends of the zones, so that free memory comes in larger blocks.
+---
+---The same as writing 1 to /proc/sys/vm/compact_memory, or to a node's compact file. Pinned pages stay, and so does everything that the kernel itself has.
+---@param fields? machine.compact.fields
+---@return integer # Pages that moved.
+function machine:compact(fields) end
 
 ---@class machine.guest.fields
 ---@field name? string How messages and why name it.
@@ -256,8 +265,15 @@ function machine:check() end
 ---@return machine # 
 function machine:fork() end
 
+---Reads the kernel of the machine, or changes it: the same moment, years earlier or later.
+---
+---Memory stays as it is. Where the kernels keep free pages on their way differently, per-CPU lists and LRU batches are emptied first.
+---@param which? any A kernel, or the name of one; without it, only read.
+---@return kernel # The kernel whose rules apply now.
+function machine:kernel(which) end
+
 ---Reads or writes a setting of the allocator; writing recomputes what depends on it.
----@param name "min_free_kbytes"|"watermark_scale_factor"|"watermark_boost_factor"|"percpu_pagelist_high_fraction"|"lowmem_reserve_ratio" A file of /proc/sys/vm.
+---@param name "min_free_kbytes"|"watermark_scale_factor"|"watermark_boost_factor"|"percpu_pagelist_high_fraction"|"lowmem_reserve_ratio"|"compaction_proactiveness" A file of /proc/sys/vm.
 ---@param value? any What to write, a number, a list of them, or text; without it, only read.
 ---@return string # What the file prints now.
 function machine:sysctl(name, value) end
@@ -267,6 +283,14 @@ function machine:sysctl(name, value) end
 ---It moves min_free_kbytes, and says where faults may use huge pages: anywhere, in areas with MADV_HUGEPAGE, or nowhere.
 ---@param mode "always"|"madvise"|"never" 
 function machine:thp(mode) end
+
+---Takes one of the kernel's protections against races out, to see what breaks without it.
+---
+---test_and_clear_lru: isolation tests and clears the LRU flag in one step. reread_entry: the fast walk reads an entry again after it took the page. fork_sequence: it gives all back when a fork came in between. compare_references: migration compares a folio's references. pinned_entries: migration refuses exclusive pages that are pinned.
+---@param name "test_and_clear_lru"|"reread_entry"|"fork_sequence"|"compare_references"|"pinned_entries" What protects.
+---@param on? boolean Whether the kernel has it; only read without.
+---@return boolean # Whether it has it now.
+function machine:protection(name, on) end
 
 ---One NUMA node.
 ---@class node
@@ -477,6 +501,7 @@ function guest:exit() end
 ---@field get? boolean FOLL_GET: plain references instead of pins, as get_user_pages takes.
 ---@field output? "pages"|"sg"|"bvec"|"pfn"|"runs"|"folios" The form in which the caller keeps the pages: sets `bytes`.
 ---@field holder? string Who holds it, for why: "vm0's NIC".
+---@field max_rounds? integer After so many rounds of pin and migrate it is killed and called a livelock.
 ---@field watch? function Called before each atomic step with its name, the kernel function and what it does; it may do to the machine what another CPU could do just then.
 
 ---Pins a range: its pages stay where they are until unpin.
@@ -690,6 +715,132 @@ local cma_buffer = {}
 ---Gives the pages back, one by one and ascending, to this CPU's lists, from which the next movable requests take them.
 function cma_buffer:release() end
 
+---A kernel: what it is, and the value of each of its switches.
+---
+---Read a switch as a field: kernel("5.10").lt_check. kernel{ base = …, switch = value } makes one with other values.
+---@class kernel
+---@field name string Its name; one with switches of its own has them behind a +.
+---@field release string The release that it was checked against.
+---@field year integer When it came out, or was proposed.
+---@field first_release string The release that first did so; nil for what was never merged.
+---@field special string What is special about it.
+---@field commits table The commits that made the difference.
+---@field threads table The threads that argue about it.
+---@field lt_check "none"|"cmaBlock"|"mtMovable"|"zoneOrCma"|"zoneAndCma"|"pinnable519" Which folios a long-term pin may not stay on. Rule P3.4.
+---@field lt_users "none"|"spapr"|"gup" Whose pins are checked at all. Rule P3.58.
+---@field lt_fast_check "absent"|"cma"|"same" What the fast walk tests. Rule P3.32.
+---@field lt_scan "perPage"|"compoundStep"|"headCompare"|"pfnRange" Which entries of the output the check looks at. Rule P3.44.
+---@field lt_on_migrate_fail "pinAnyway"|"error" What a failed migration means. Rule P3.50.
+---@field lt_on_isolate_fail "ignoreIfListEmpty"|"retryForever" What it means that nothing could be isolated. Rule P3.43.
+---@field lt_drain "localOnly"|"allIfNotLRU"|"refcountPlusOne"|"refcountLocalThenAll" When the LRU batches are drained. Rule P3.45.
+---@field lt_isolate_inverted boolean The test after isolation is the wrong way round. Rule P3.46.
+---@field lt_dest "ppcGfpUserNoretry"|"gfpUserThisnode"|"gfpUser"|"gfpUserMovableNoCma" How frames to move to are asked for. Rule P4.8.
+---@field lt_scope "none"|"nocmaSlowpathOnly"|"nocma"|"pin" What allocations lose inside a long-term pin. Rule P2.34.
+---@field lt_compound "skip"|"move" Whether compound pages are moved. Rule P3.56.
+---@field lt_reason "contig_range"|"longterm_pin" The reason that trace events print. Rule P3.59.
+---@field lt_check_array boolean The check allocates an array of pointers by kmalloc, 4 MiB at most. Rule P3.48.
+---@field lt_batched_unpin boolean A failed round unpins folio by folio instead of page by page. Rule P8.3.
+---@field gup_slow_batch boolean The slow walk takes a leaf at once. Rule P3.21.
+---@field gup_slow_grab_checks_zone boolean The grab of the rest of a leaf refuses folios that may not stay. Rule P3.23.
+---@field gup_unpin_batch boolean Unpinning goes folio by folio. Rule P3.80.
+---@field gup_vmas_array boolean An array of VMAs beside the array of pages. Rule P3.48.
+---@field gup_counting "references"|"pins" Whether pins are counted, or are plain references. Rule P1.3.
+---@field gup_unshare "none"|"anonymous"|"all" When a read pin gets a private copy first. Rule P3.14.
+---@field gup_refuses_dirty_tracking boolean No long-term write pin of a shared file that tracks dirty pages. Rule P3.13.
+---@field gup_walker "rescan"|"integrated" Whether the walker tests each page as it finds it. Rule P3.60.
+---@field gup_output "pages"|"scatter" Whether the walker writes pointers or a scatter list. Rule P7.51.
+---@field bug_zero_page_unpinnable boolean The page of zeros may not stay pinned. Rule P3.5.
+---@field mig_mode "classic10"|"batch3plus7" How migrate_pages goes over its list. Rule P4.1.
+---@field mig_split_retry_longterm boolean Whether a split that found a reference is tried again. Rule P4.9.
+---@field vfio_batch integer Pages that VFIO pins in one call. Rule P7.3.
+---@field spapr_pin "plain"|"rfc2015"|"pageByPage"|"helper"|"longTerm" What powerpc does before it keeps a guest's pages. Rule P3.56.
+---@field lru_batch_size integer Folios in an LRU batch. Rule P1.20.
+---@field lru_clear_flag_on_queue boolean A folio that waits in a batch loses its LRU flag. Rule P1.26.
+---@field thp_pcp_lists integer Per-CPU lists for pages of 2 MiB: none, one for all types, two. Rule P2.35.
+---@field alloc_fallback "moveAndRetry"|"single"|"claimThenSteal" Which block a request takes when its own lists are empty. Rule A9.5.
+---@field alloc_cma_first boolean Movable requests take CMA first while more than half of the free memory is CMA. Rule A9.3g.
+---@field alloc_inserts_at_head boolean Blocks that are moved or put back go to the head of a list. Rule A9.2a.
+---@field alloc_merges_across_types boolean Whole pageblocks merge across types, but for isolated ones. Rule A9.2p.
+---@field alloc_wakes_without_boost boolean A fallback wakes kswapd even when nothing was boosted. Rule A9.2q.
+---@field alloc_harder boolean __GFP_ATOMIC stands for ALLOC_HARDER. Rule A9.8.
+---@field alloc_compares_unsigned boolean A negative number of usable pages passes the first test of order 0. Rule A9.2v.
+---@field alloc_types_follow_pageblocks boolean A page's type is always its pageblock's. Rule A9.6.
+---@field alloc_empty_zone_drops_reserve boolean An empty upper zone zeroes the reserve of the lower zones. Rule A9.2e.
+---@field alloc_high_atomic_needs_high boolean HighAtomic blocks want __GFP_HIGH. Rule A9.2t.
+---@field alloc_non_blocking_takes_high_atomic boolean Non-blocking requests may take HighAtomic blocks last. Rule A3.28.
+---@field alloc_counts_free_high_atomic boolean Only free HighAtomic pages are held back. Rule A4.11.
+---@field alloc_limits_high_atomic_strictly boolean HighAtomic reserves stay below a hundredth of the zone. Rule A3.29.
+---@field alloc_atomic_bit boolean __GFP_ATOMIC exists. Rule A9.8.
+---@field pcp_regime "fixed"|"lowWatermark"|"autoTuned" How per-CPU lists are sized, filled and flushed. Rule A9.7.
+---@field pcp_high_orders boolean Orders 1 to 3 go through the per-CPU lists. Rule A9.2j.
+---@field pcp_decays_in_batches boolean The decay of pcp->high frees in batches. Rule A5.26.
+local kernel = {}
+
+---Every switch of the kernel with its value, the values it may have, and its rule.
+---@return listing # A row for each: name, value, values, doc, rule, read_at.
+function kernel:switches() end
+
+---What one function did on several kernels: c[i] is row i, #c their number.
+---@class comparison
+---@field columns table The names of the columns.
+---@field differences table The names of the columns that differ.
+local comparison = {}
+
+---The row of a kernel.
+---@param kernel string The name of a kernel.
+---@return table # Its row; nil when there is none.
+function comparison:row(kernel) end
+
+---All columns as comma-separated values, with a header.
+---@return string # 
+function comparison:csv() end
+
+---All columns as a JSON array with an object for each kernel, counters included.
+---@return string # 
+function comparison:json() end
+
+---A function that is run one atomic step at a time.
+---@class task
+---@field done boolean Whether it has come to its end.
+---@field waiting boolean Whether another task must do something first.
+---@field steps integer Steps taken so far.
+---@field results table What its calls came to, as texts, in their order.
+local task = {}
+
+---Takes the next step. A task that waits stays where it is.
+---@param count? integer Steps.
+---@return task # Itself, at the next step.
+function task:next(count) end
+
+---Takes steps until the next one has this name, or belongs to this kernel function.
+---
+---It stops, too, where the task waits for another. (`until` is a word of Lua's own.)
+---@param name string A step such as "g6", or a kernel function.
+---@return task # Itself, in front of that step, or at its end.
+function task:to(name) end
+
+---Takes all steps that are left, or those up to where it waits for another task.
+---@return task # Itself, at its end.
+function task:run() end
+
+---The step that comes next.
+---@return table # task, cpu, operation, id, func (the kernel's), text (what it is about to read or write), waits (for what, in words); nil at the end.
+function task:where() end
+
+---Ends the call that is under way as a fatal signal does; the function ends there.
+function task:kill() end
+
+---What a search of many orders of steps found.
+---@class exploration
+---@field schedules integer Orders that were run to their end.
+---@field covered integer All orders that these stand for.
+---@field steps integer Steps taken in all.
+---@field memory_states integer Different states of memory at the ends.
+---@field complete boolean Whether all orders that were asked for were looked at.
+---@field end_states table What came out: text, count, and schedule, the first order that led there.
+---@field broken table Broken invariants: text, count, and schedule, the order with the fewest preemptions.
+local exploration = {}
+
 ---@class machine.fields
 ---@field ram? integer|number|string Memory of a machine with one node.
 ---@field nodes? table Memory of each node, for example { "2G", "2G" }.
@@ -698,7 +849,7 @@ function cma_buffer:release() end
 ---@field cma? any A CMA area as `cma=` makes it: a size, or a list of { name, size, base, order_per_bit }, base a pfn, order_per_bit how many pages a bit of its map stands for, as an order.
 ---@field kernelcore? any Size or "N%" that is kept out of ZONE_MOVABLE.
 ---@field movablecore? any Size or "N%" of ZONE_MOVABLE.
----@field kernel? "6.12"|"6.12.0"|"6.9"|"6.1" Whose rules apply; see kernels().
+---@field kernel? any Whose rules apply: a kernel, or the name of one; see kernels().
 ---@field thp? "always"|"madvise"|"never" transparent_hugepage/enabled. Huge pages raise the watermarks; below 512 MiB they are off.
 ---@field min_free_kbytes? integer vm.min_free_kbytes, written right after boot.
 ---@field config_cma? boolean CONFIG_CMA; stock Debian kernels lack it.
@@ -714,9 +865,81 @@ function cma_buffer:release() end
 ---@return machine # 
 function machine(fields) end
 
----The kernels that a machine can run.
----@return table # A list of tables with name and release.
+---The kernels that a machine can run, oldest first: releases, and patches that were proposed.
+---
+---The number in brackets is the thread that argues about it: 000 the helper of 2018, 001 the series of 2020, 002 the endless pin of 2024, 003 the patch of 2015, 004 the advice of 2022.
+---@return listing # A row for each: name, release, year, first_release, commits, special, threads, kernel.
 function kernels() end
+
+---@class kernel.fields
+---@field base? string The name of a kernel, see kernels().
+---@field name? string What it is called in tables.
+---@field lt_check? "none"|"cmaBlock"|"mtMovable"|"zoneOrCma"|"zoneAndCma"|"pinnable519" Which folios a long-term pin may not stay on. Rule P3.4.
+---@field lt_users? "none"|"spapr"|"gup" Whose pins are checked at all. Rule P3.58.
+---@field lt_fast_check? "absent"|"cma"|"same" What the fast walk tests. Rule P3.32.
+---@field lt_scan? "perPage"|"compoundStep"|"headCompare"|"pfnRange" Which entries of the output the check looks at. Rule P3.44.
+---@field lt_on_migrate_fail? "pinAnyway"|"error" What a failed migration means. Rule P3.50.
+---@field lt_on_isolate_fail? "ignoreIfListEmpty"|"retryForever" What it means that nothing could be isolated. Rule P3.43.
+---@field lt_drain? "localOnly"|"allIfNotLRU"|"refcountPlusOne"|"refcountLocalThenAll" When the LRU batches are drained. Rule P3.45.
+---@field lt_isolate_inverted? boolean The test after isolation is the wrong way round. Rule P3.46.
+---@field lt_dest? "ppcGfpUserNoretry"|"gfpUserThisnode"|"gfpUser"|"gfpUserMovableNoCma" How frames to move to are asked for. Rule P4.8.
+---@field lt_scope? "none"|"nocmaSlowpathOnly"|"nocma"|"pin" What allocations lose inside a long-term pin. Rule P2.34.
+---@field lt_compound? "skip"|"move" Whether compound pages are moved. Rule P3.56.
+---@field lt_reason? "contig_range"|"longterm_pin" The reason that trace events print. Rule P3.59.
+---@field lt_check_array? boolean The check allocates an array of pointers by kmalloc, 4 MiB at most. Rule P3.48.
+---@field lt_batched_unpin? boolean A failed round unpins folio by folio instead of page by page. Rule P8.3.
+---@field gup_slow_batch? boolean The slow walk takes a leaf at once. Rule P3.21.
+---@field gup_slow_grab_checks_zone? boolean The grab of the rest of a leaf refuses folios that may not stay. Rule P3.23.
+---@field gup_unpin_batch? boolean Unpinning goes folio by folio. Rule P3.80.
+---@field gup_vmas_array? boolean An array of VMAs beside the array of pages. Rule P3.48.
+---@field gup_counting? "references"|"pins" Whether pins are counted, or are plain references. Rule P1.3.
+---@field gup_unshare? "none"|"anonymous"|"all" When a read pin gets a private copy first. Rule P3.14.
+---@field gup_refuses_dirty_tracking? boolean No long-term write pin of a shared file that tracks dirty pages. Rule P3.13.
+---@field gup_walker? "rescan"|"integrated" Whether the walker tests each page as it finds it. Rule P3.60.
+---@field gup_output? "pages"|"scatter" Whether the walker writes pointers or a scatter list. Rule P7.51.
+---@field bug_zero_page_unpinnable? boolean The page of zeros may not stay pinned. Rule P3.5.
+---@field mig_mode? "classic10"|"batch3plus7" How migrate_pages goes over its list. Rule P4.1.
+---@field mig_split_retry_longterm? boolean Whether a split that found a reference is tried again. Rule P4.9.
+---@field vfio_batch? integer Pages that VFIO pins in one call. Rule P7.3.
+---@field spapr_pin? "plain"|"rfc2015"|"pageByPage"|"helper"|"longTerm" What powerpc does before it keeps a guest's pages. Rule P3.56.
+---@field lru_batch_size? integer Folios in an LRU batch. Rule P1.20.
+---@field lru_clear_flag_on_queue? boolean A folio that waits in a batch loses its LRU flag. Rule P1.26.
+---@field thp_pcp_lists? integer Per-CPU lists for pages of 2 MiB: none, one for all types, two. Rule P2.35.
+---@field alloc_fallback? "moveAndRetry"|"single"|"claimThenSteal" Which block a request takes when its own lists are empty. Rule A9.5.
+---@field alloc_cma_first? boolean Movable requests take CMA first while more than half of the free memory is CMA. Rule A9.3g.
+---@field alloc_inserts_at_head? boolean Blocks that are moved or put back go to the head of a list. Rule A9.2a.
+---@field alloc_merges_across_types? boolean Whole pageblocks merge across types, but for isolated ones. Rule A9.2p.
+---@field alloc_wakes_without_boost? boolean A fallback wakes kswapd even when nothing was boosted. Rule A9.2q.
+---@field alloc_harder? boolean __GFP_ATOMIC stands for ALLOC_HARDER. Rule A9.8.
+---@field alloc_compares_unsigned? boolean A negative number of usable pages passes the first test of order 0. Rule A9.2v.
+---@field alloc_types_follow_pageblocks? boolean A page's type is always its pageblock's. Rule A9.6.
+---@field alloc_empty_zone_drops_reserve? boolean An empty upper zone zeroes the reserve of the lower zones. Rule A9.2e.
+---@field alloc_high_atomic_needs_high? boolean HighAtomic blocks want __GFP_HIGH. Rule A9.2t.
+---@field alloc_non_blocking_takes_high_atomic? boolean Non-blocking requests may take HighAtomic blocks last. Rule A3.28.
+---@field alloc_counts_free_high_atomic? boolean Only free HighAtomic pages are held back. Rule A4.11.
+---@field alloc_limits_high_atomic_strictly? boolean HighAtomic reserves stay below a hundredth of the zone. Rule A3.29.
+---@field alloc_atomic_bit? boolean __GFP_ATOMIC exists. Rule A9.8.
+---@field pcp_regime? "fixed"|"lowWatermark"|"autoTuned" How per-CPU lists are sized, filled and flushed. Rule A9.7.
+---@field pcp_high_orders? boolean Orders 1 to 3 go through the per-CPU lists. Rule A9.2j.
+---@field pcp_decays_in_batches? boolean The decay of pcp->high frees in batches. Rule A5.26.
+
+---A kernel, maybe with some switches turned: kernel{ base = "5.10", lt_on_migrate_fail = "error" }.
+---
+---Each switch is one change of the kernel's history; kernel("6.12"):switches() lists them.
+---@param fields? kernel.fields
+---@return kernel # 
+function kernel(fields) end
+
+---Runs a function on several kernels, each time on a fork of the same machine.
+---
+---The table has a line for each kernel. When f returns nil, err, its errno stands in `errno`; when it returns a table with named fields, each is a column; anything else is the `result`. Columns that are empty or 0 everywhere are not printed. On a terminal, what differs from the last line stands out.
+---
+---Columns of every comparison: moved, failed, thp_moved, thp_failed, split (what /proc/vmstat counted), in_cma and in_movable (pages of guests there at the end), pinned_cma and pinned_movable (pages of pins there), pinned, and the costs of all pins: rounds, calls, walks, entry_reads, pin_atomics, array_writes, rescan_reads, lookups, unpin_atomics. A row also has `vmstat`, everything that changed.
+---@param kernels any A list of kernels or of their names; "all" for every one.
+---@param f function Gets a machine; what it returns is the result.
+---@param options? table start, a machine whose state each run begins with; without it 4 GiB with 2 GiB of CMA.
+---@return comparison # 
+function compare(kernels, f, options) end
 
 ---The bytes of a size. Units are powers of 1024: K, M, G, T, with or without iB.
 ---@param text integer|number|string A size such as "1.5G".
@@ -725,9 +948,46 @@ function size(text) end
 
 ---Prints what came out, and fails when it is not what was expected.
 ---
----For scenarios: a script with an expectation that fails ends with exit status 1.
+---For scenarios: a script with an expectation that fails ends with exit status 1. Under another kernel, `pinlab scenarios run --kernel`, it only says so and returns false.
 ---@param what string What is compared, in words.
 ---@param got any What came out.
 ---@param wanted any What ought to.
----@return boolean # true.
+---@return boolean # Whether they are the same.
 function expect(what, got, wanted) end
+
+---Runs a function one atomic step at a time: each call of a machine in it stops between its steps.
+---
+---Several of them are tasks on different CPUs, as far as the machine has CPUs; stepping them by hand is choosing the order in which they meet. Lua code between two calls runs with the step before it. Calls that change a machine and have no steps of their own are one step.
+---@param f function What the task does.
+---@return task # Stands in front of the first step.
+function step(f) end
+
+---@class explore.fields
+---@field tasks table Two or more functions, each a task on a CPU of its own.
+---@field machine? machine What they work on.
+---@field setup? function Called once, first. What it returns, the machine first, is what each task is called with.
+---@field invariant? any A function that is called at each end and returns true, or false and why not; or the invariants to look at: "I1", or a list. I1, I2, I4 and counts unless given.
+---@field search? "exhaustive"|"random"|"pct" Every order; any order; random priorities.
+---@field preemptions? integer How often a task that could go on is left. Tasks that wait or spin are left for free.
+---@field seed? integer Of random and pct.
+---@field changes? integer Changes of priority, for pct.
+---@field schedules? integer The most orders that are run; 1000 for random and pct, unless given.
+---@field budget? number Seconds after which it ends.
+---@field reduce? boolean Go on only once from states that several orders lead to.
+---@field progress? boolean Print a line every few seconds.
+
+---Runs tasks in every order of their atomic steps, and says where they end and what breaks.
+---
+---The machine is afterwards as it was before. Between its calls a task may look at what they returned, but not at the machine: in another order of steps that could be different. Orders are tried with 0 preemptions first, then 1, and so on; so a broken invariant comes with the order that has the fewest. Ctrl-C gives what was found so far.
+---@param fields explore.fields
+---@return exploration # How many orders, where they end, and which broke an invariant.
+function explore(fields) end
+
+---Runs tasks in one order of their steps, on the machine itself, and leaves it there.
+---
+---Behind the end of the schedule every task runs to its end. With `steps` it stops before; calls under way then end as by a fatal signal.
+---@param schedule string As `explore` prints it: "1*12 2*30".
+---@param options table tasks and machine or setup, as for explore. watch: a function that is called before each step with the task's number, the step's name, the kernel function and what it does. steps: stop after so many.
+---@return table # For each task the texts of what its calls came to.
+---@return machine # The machine, in the state that the order leads to.
+function replay_schedule(schedule, options) end

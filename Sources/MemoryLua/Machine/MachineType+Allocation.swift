@@ -23,8 +23,8 @@ extension MemoryLibrary {
       doc: """
         Allocates a block of 2^order pages.
 
-        Reclaim and compaction do not run in this version: a request that would enter them fails \
-        as with __GFP_NORETRY, and the error says so.
+        A request that finds none below the marks compacts, reclaims and retries as its flags say, before \
+        it fails; m:dmesg() shows the kernel's message unless __GFP_NOWARN is given.
         """,
       kernel: ["__alloc_pages_noprof", "get_page_from_freelist"], rules: ["A4.1", "A4.2", "A4.20"],
       example: """

@@ -8,7 +8,8 @@ extension MemoryLibrary {
       "machine", MachineObject.self,
       doc: "A modelled machine: nodes, zones, per-CPU lists, and the pages in them.",
       properties: machineProperties,
-      methods: allocationMethods + hugePageMethods + areaMethods + hotplugMethods + guestMethods
+      methods: allocationMethods + hugePageMethods + areaMethods + hotplugMethods + compactionMethods
+        + guestMethods
         + folioMethods
         + readingMethods(context) + stateMethods(context),
       display: { handle in

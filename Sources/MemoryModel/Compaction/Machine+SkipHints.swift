@@ -30,7 +30,9 @@ extension Machine {
   mutating func rememberSources(upTo pfn: Int, _ control: CompactControl) {
     let end = pageblockEnd(pfn)
     let state = zoneTable[control.zone].compaction
-    if end > state.cachedMigrateAsync { zoneTable[control.zone].compaction.cachedMigrateAsync = end }
+    if end > state.cachedMigrateAsync {
+      zoneTable[control.zone].compaction.cachedMigrateAsync = end
+    }
     if control.mode != .async, end > state.cachedMigrateSync {
       zoneTable[control.zone].compaction.cachedMigrateSync = end
     }
