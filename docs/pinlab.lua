@@ -17,7 +17,7 @@ local machine = {}
 
 ---Allocates a block of 2^order pages.
 ---
----A request that may wait reclaims and compacts where memory is short, and has the OOM killer kill guests in the end.
+---A request that finds none below the marks compacts, reclaims and retries as its flags say, and has the OOM killer kill guests in the end; m:dmesg() shows the kernel's messages unless __GFP_NOWARN is given.
 ---@param order? integer log2 of the number of pages.
 ---@param gfp? string|string[] Names of flags, joined by |.
 ---@param node? integer Where to look first.
@@ -109,6 +109,55 @@ function machine:online(block, target) end
 ---@param pages? integer 
 ---@return table # One entry a holder, with by (words), pin or reference (an id) where it is one, count, pfns (the first frames of at most 100 folios).
 function machine:why_busy(pfn, pages) end
+
+---@class machine.compact.fields
+---@field node? integer Only this one.
+
+---Moves what can move to the ends of the zones, so that free memory comes in larger blocks.
+---
+---The same as writing 1 to /proc/sys/vm/compact_memory, or to a node's compact file. Pinned pages stay, and so does everything that the kernel itself has.
+---@param fields? machine.compact.fields
+---@return integer # Pages that moved.
+function machine:compact(fields) end
+
+---@class machine.reclaim.fields
+---@field bytes integer|number|string How much to reclaim.
+---@field node? integer The node to reclaim from.
+
+---Reclaims memory, as a write to memory.reclaim does: clean pages of files that nobody pinned or references, oldest first.
+---
+---Anonymous memory and shmem stay, for there is no swap.
+---@param fields machine.reclaim.fields
+---@return integer? # Bytes reclaimed, perhaps more than asked for.
+function machine:reclaim(fields) end
+
+---Takes memory page by page, as the kernel or a driver would, with all that follows: kswapd wakes, pages are reclaimed, and in the end the OOM killer kills guests.
+---
+---`m:dmesg()` tells who was killed; the handles of killed guests are stale.
+---@param bytes integer|number|string How much memory to take.
+---@param gfp? string|string[] What each page is asked for with.
+---@return pressure # What it holds; `short` says why it is less than asked for.
+function machine:pressure(bytes, gfp) end
+
+---Drops what is cached, clean and otherwise unused, as a write to /proc/sys/vm/drop_caches does.
+---
+---What is dirty, mapped, pinned or referenced stays; small folios that stay wait in the lru_deactivate_file batch, which holds a reference until it is drained.
+---@param what? integer 1: cached pages of files; 2: slab caches, of which the model has none; 3: both.
+---@return table # `dropped` and `kept`, in pages.
+function machine:drop_caches(what) end
+
+---@class machine.file.fields
+---@field name? string How messages name it.
+---@field size integer|number|string Its size, rounded up to whole pages.
+
+---A file on a disk, nothing of which is cached yet. Reading it fills the page cache, which is what reclaim lives on.
+---@param fields machine.file.fields
+---@return file? # 
+function machine:file(fields) end
+
+---What the OOM killer would weigh: resident pages and page tables, moved by oom_score_adj. It kills the process with the most points.
+---@return table # For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.
+function machine:oom_scores() end
 
 ---@class machine.guest.fields
 ---@field name? string How messages and why name it.
@@ -226,45 +275,6 @@ function machine:io_uring(fields) end
 ---@return device # 
 function machine:spapr(fields) end
 
----@class machine.reclaim.fields
----@field bytes integer|number|string How much to reclaim.
----@field node? integer The node to reclaim from.
-
----Reclaims memory, as a write to memory.reclaim does: clean pages of files that nobody pinned or references, oldest first.
----
----Anonymous memory and shmem stay, for there is no swap.
----@param fields machine.reclaim.fields
----@return integer? # Bytes reclaimed, perhaps more than asked for.
-function machine:reclaim(fields) end
-
----Takes memory page by page, as the kernel or a driver would, with all that follows: kswapd wakes, pages are reclaimed, and in the end the OOM killer kills guests.
----
----`m:dmesg()` tells who was killed; the handles of killed guests are stale.
----@param bytes integer|number|string How much memory to take.
----@param gfp? string|string[] What each page is asked for with.
----@return pressure # What it holds; `short` says why it is less than asked for.
-function machine:pressure(bytes, gfp) end
-
----Drops what is cached, clean and otherwise unused, as a write to /proc/sys/vm/drop_caches does.
----
----What is dirty, mapped, pinned or referenced stays; small folios that stay wait in the lru_deactivate_file batch, which holds a reference until it is drained.
----@param what? integer 1: cached pages of files; 2: slab caches, of which the model has none; 3: both.
----@return table # `dropped` and `kept`, in pages.
-function machine:drop_caches(what) end
-
----@class machine.file.fields
----@field name? string How messages name it.
----@field size integer|number|string Its size, rounded up to whole pages.
-
----A file on a disk, nothing of which is cached yet. Reading it fills the page cache, which is what reclaim lives on.
----@param fields machine.file.fields
----@return file? # 
-function machine:file(fields) end
-
----What the OOM killer would weigh: resident pages and page tables, moved by oom_score_adj. It kills the process with the most points.
----@return table # For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.
-function machine:oom_scores() end
-
 ---@class machine.hpt.fields
 ---@field guest guest The guest that it is for.
 ---@field order? integer log2 of its bytes, 18 to 46. Without it QEMU's choice: a 128th of the guest's RAM, rounded up to a power of two.
@@ -375,7 +385,7 @@ function machine:diff(other) end
 function machine:kernel(which) end
 
 ---Reads or writes a setting of the allocator; writing recomputes what depends on it.
----@param name "min_free_kbytes"|"watermark_scale_factor"|"watermark_boost_factor"|"percpu_pagelist_high_fraction"|"lowmem_reserve_ratio" A file of /proc/sys/vm.
+---@param name "min_free_kbytes"|"watermark_scale_factor"|"watermark_boost_factor"|"percpu_pagelist_high_fraction"|"lowmem_reserve_ratio"|"compaction_proactiveness" A file of /proc/sys/vm.
 ---@param value? any What to write, a number, a list of them, or text; without it, only read.
 ---@return string # What the file prints now.
 function machine:sysctl(name, value) end
@@ -580,7 +590,7 @@ function guest:mlock(from, length) end
 ---@return boolean? # true.
 function guest:munlock(from, length) end
 
----Moves pages to other frames, as compaction would that happens to meet them.
+---Moves pages to other frames, as move_pages(2) does: it stands for whatever moves pages between their faults and a pin.
 ---
 ---The new frames are movable memory, so they may lie in CMA or ZONE_MOVABLE; pages in LRU batches and hugetlb pages are passed over.
 ---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.

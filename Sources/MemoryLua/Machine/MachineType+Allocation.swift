@@ -23,8 +23,9 @@ extension MemoryLibrary {
       doc: """
         Allocates a block of 2^order pages.
 
-        A request that may wait reclaims and compacts where memory is short, and has the OOM killer kill \
-        guests in the end.
+        A request that finds none below the marks compacts, reclaims and retries as its flags say, and \
+        has the OOM killer kill guests in the end; m:dmesg() shows the kernel's messages unless \
+        __GFP_NOWARN is given.
         """,
       kernel: ["__alloc_pages_noprof", "get_page_from_freelist"], rules: ["A4.1", "A4.2", "A4.20"],
       example: """

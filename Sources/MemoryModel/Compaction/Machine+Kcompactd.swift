@@ -25,6 +25,15 @@ extension Machine {
     wake(.kcompactd(node: node))
   }
 
+  /// Lets a node's kcompactd look at once how fragmented its memory is; without this, which happens when
+  /// vm.compaction_proactiveness is written, it would look every half second.
+  ///
+  /// Kernel: `compaction_proactiveness_sysctl_handler()`.
+  mutating func wakeProactively(node: Int) {
+    kcompactd[node].isProactive = true
+    wake(.kcompactd(node: node))
+  }
+
   /// Kernel: `kcompactd_node_suitable()`.
   private func isKcompactdUseful(node: Int) -> Bool {
     let order = kcompactd[node].maxOrder

@@ -137,12 +137,15 @@ struct PageEvents {
             }
           }
         }
-      case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: Array(numbers.prefix(2))))
-      case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: Array(numbers.prefix(8))))
+      case Self.start:
+        recorded.append(PageEvent(kind: .migrationStart, numbers: Array(numbers.prefix(2))))
+      case Self.end:
+        recorded.append(PageEvent(kind: .migrationEnd, numbers: Array(numbers.prefix(8))))
       default:
         if Self.wakes.contains(event.key), let woken = Self.thread(event) {
           thread = (event.comm ?? "", foreign.count)
-          foreign.append(ForeignRequest(position: own, .thread(woken, shrunk: []), order: 0, steps: steps))
+          foreign.append(
+            ForeignRequest(position: own, .thread(woken, shrunk: []), order: 0, steps: steps))
         } else if event.key == Self.sleep, let sleeper = Self.thread(event) {
           foreign.append(ForeignRequest(position: own, .endNap(node: sleeper.node), order: 0))
         }
