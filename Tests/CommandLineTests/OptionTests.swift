@@ -64,7 +64,8 @@ import Testing
   }
 
   @Test func choosesKernel() throws {
-    let ended = try pinlab("--kernel", "6.12.0", "-e", "print(machine{ ram = '64M' }:kernel().name)")
+    let ended = try pinlab(
+      "--kernel", "6.12.0", "-e", "print(machine{ ram = '64M' }:kernel().name)")
     #expect(ended.output == "6.12.0\n")
   }
 

@@ -23,7 +23,9 @@ public struct PinRequest: Sendable, Hashable {
   public var entryPoint: PinEntryPoint
   /// Who holds it, for `why`; empty for a number.
   public var holder: String
-  /// Pages that the holder asks for in one call; nil for all at once. A call that fails ends it.
+  /// Pages that the holder asks for in one call; nil for all at once.
+  ///
+  /// A call that fails ends it.
   public var callPages: Int?
   /// Pages are looked at in every kernel, as the helper of 2018 did for its own caller.
   public var checksAlways = false

@@ -256,7 +256,8 @@ local elsewhere = {
   alloc_empty_zone_drops_reserve = "BootTests", alloc_high_atomic_needs_high = "AllocationTests",
   alloc_non_blocking_takes_high_atomic = "AllocationTests",
   alloc_counts_free_high_atomic = "AllocationTests",
-  alloc_limits_high_atomic_strictly = "H-6.1.192", pcp_decays_in_batches = "PerCPUTests",
+  log_busy_ranges = "S3.1", madv_nomovable = "S4.3", madv_might_pin = "S4.4",
+  cma_disable_borrow = "S4.7", alloc_limits_high_atomic_strictly = "H-6.1.192", pcp_decays_in_batches = "PerCPUTests",
 }
 
 -- What else has to be turned with a value.
