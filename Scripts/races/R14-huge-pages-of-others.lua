@@ -11,27 +11,28 @@ local function ends(e)
   return table.concat(texts, "; ")
 end
 
-local function race(kernel)
+local function race(kernel, options)
   local m = machine{ ram = "1G", cma = "768M", kernel = kernel }
   local vm = m:guest{ name = "vm", ram = "2M", thp = "always" }
   local other = m:guest{ name = "other", ram = "2M", thp = "always" }
   vm:populate()
   other:populate()
   expect("huge pages in CMA", vm:resident().cma + other:resident().cma, 1024)
-  return explore{
-    machine = m, preemptions = 1, invariant = { "I1", "I2", "I4" },
-    tasks = {
-      function() vm:pin{ length = "4K", longterm = true } end,
-      function() other:munmap() end,
-    },
+  options.machine = m
+  options.invariant = { "I1", "I2", "I4" }
+  options.tasks = {
+    function() vm:pin{ length = "4K", longterm = true } end,
+    function() other:munmap() end,
   }
+  return explore(options)
 end
 
-local e = race("6.12")
+local e = race("6.12", { preemptions = 1 })
 print(e)
 expect("6.12 ends in", ends(e), "1 page | ok")
 expect("broken", #e.broken, 0)
 
-e = race("6.9")
+-- In 6.9 the page goes from one huge page of CMA to the other and back: one order is enough to see it.
+e = race("6.9", { search = "random", schedules = 1 })
 print(e)
-expect("6.9 never keeps the page in CMA", #e.broken, 0)
+expect("6.9 finds no end", e.broken[1].text, "no end after 20000 steps")
