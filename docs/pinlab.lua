@@ -10,14 +10,14 @@
 ---@field free integer Pages on the buddy lists, exactly.
 ---@field cpus integer The number of CPUs.
 ---@field cpu integer The CPU that runs the next operation.
----@field operation integer How many operations were done; holders say since which one.
----@field kswapd_wakeups integer How often kswapd would have been woken. It does not run in this version.
+---@field operation integer How many operations were done: calls that change memory; holders say since which one.
+---@field kswapd_wakeups integer How often kswapd was woken.
 ---@field fail_allocation integer The n-th allocation from now on fails, once; 0 is off. For trying error paths.
 local machine = {}
 
 ---Allocates a block of 2^order pages.
 ---
----Reclaim and compaction do not run in this version: a request that would enter them fails as with __GFP_NORETRY, and the error says so.
+---A request that may wait reclaims and compacts where memory is short, and has the OOM killer kill guests in the end.
 ---@param order? integer log2 of the number of pages.
 ---@param gfp? string|string[] Names of flags, joined by |.
 ---@param node? integer Where to look first.
@@ -40,7 +40,7 @@ function machine:drain(zone) end
 ---@param cpu? integer 
 function machine:fold(cpu) end
 
----Lets seconds pass: on every CPU the statistics worker folds the counters and lets the high marks of the per-CPU lists decay.
+---Lets seconds pass: on every CPU the statistics worker folds the counters and lets the high marks of the per-CPU lists decay; a kswapd that naps goes to sleep.
 ---@param seconds? integer 
 function machine:tick(seconds) end
 
@@ -54,7 +54,7 @@ function machine:tick(seconds) end
 ---
 ---As in the kernel, the write succeeds when there are too few free blocks: see what nr says. Blocks in use stay; they become surplus, and leave the pool when they are returned. No block is made by reclaim or compaction in this version, and so there are no gigantic pages.
 ---@param fields? machine.hugepages.fields
----@return table? # nr, free, reserved, surplus, max and overcommit, in huge pages, and size in bytes; nr, free and surplus of the node if one is given.
+---@return table? # nr, free, reserved, surplus, max and overcommit, in huge pages, and size in bytes; nr, free and surplus of the node if one is given. reserved is below 0 where a promise was taken back twice; /proc/meminfo prints that as a huge number.
 function machine:hugepages(fields) end
 
 ---/proc/meminfo, the lines that the model can tell: memory, CMA and huge pages.
@@ -226,6 +226,45 @@ function machine:io_uring(fields) end
 ---@return device # 
 function machine:spapr(fields) end
 
+---@class machine.reclaim.fields
+---@field bytes integer|number|string How much to reclaim.
+---@field node? integer The node to reclaim from.
+
+---Reclaims memory, as a write to memory.reclaim does: clean pages of files that nobody pinned or references, oldest first.
+---
+---Anonymous memory and shmem stay, for there is no swap.
+---@param fields machine.reclaim.fields
+---@return integer? # Bytes reclaimed, perhaps more than asked for.
+function machine:reclaim(fields) end
+
+---Takes memory page by page, as the kernel or a driver would, with all that follows: kswapd wakes, pages are reclaimed, and in the end the OOM killer kills guests.
+---
+---`m:dmesg()` tells who was killed; the handles of killed guests are stale.
+---@param bytes integer|number|string How much memory to take.
+---@param gfp? string|string[] What each page is asked for with.
+---@return pressure # What it holds; `short` says why it is less than asked for.
+function machine:pressure(bytes, gfp) end
+
+---Drops what is cached, clean and otherwise unused, as a write to /proc/sys/vm/drop_caches does.
+---
+---What is dirty, mapped, pinned or referenced stays; small folios that stay wait in the lru_deactivate_file batch, which holds a reference until it is drained.
+---@param what? integer 1: cached pages of files; 2: slab caches, of which the model has none; 3: both.
+---@return table # `dropped` and `kept`, in pages.
+function machine:drop_caches(what) end
+
+---@class machine.file.fields
+---@field name? string How messages name it.
+---@field size integer|number|string Its size, rounded up to whole pages.
+
+---A file on a disk, nothing of which is cached yet. Reading it fills the page cache, which is what reclaim lives on.
+---@param fields machine.file.fields
+---@return file? # 
+function machine:file(fields) end
+
+---What the OOM killer would weigh: resident pages and page tables, moved by oom_score_adj. It kills the process with the most points.
+---@return table # For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.
+function machine:oom_scores() end
+
 ---@class machine.hpt.fields
 ---@field guest guest The guest that it is for.
 ---@field order? integer log2 of its bytes, 18 to 46. Without it QEMU's choice: a 128th of the guest's RAM, rounded up to a power of two.
@@ -322,6 +361,11 @@ function machine:check() end
 ---Costs the memory that the machine has touched.
 ---@return machine # 
 function machine:fork() end
+
+---What this machine has that another has not: pages that moved, holders, counts, lists, counters, and where on the map.
+---@param other machine An earlier fork of this machine, or a later one.
+---@return difference # Prints as some lines; has them as fields.
+function machine:diff(other) end
 
 ---Reads the kernel of the machine, or changes it: the same moment, years earlier or later.
 ---
@@ -443,6 +487,7 @@ function page:free() end
 ---@field file_pages integer Resident pages of files.
 ---@field shmem_pages integer Resident pages of shmem.
 ---@field locked_pages integer Pages in locked areas (VmLck).
+---@field oom_score_adj integer What the OOM killer adds to its points, in thousandths of memory; -1000 exempts it (A7.40).
 ---@field has_pinned boolean A pin was ever taken of it, so a fork looks for them (P2.20).
 ---@field hpt hpt The hash page table of a powerpc guest, or nil.
 ---@field pins table The pins of its memory, oldest first.
@@ -509,7 +554,7 @@ function guest:munmap(from, length) end
 
 ---Gives advice about a range.
 ---
----dontneed takes the pages away; hugepage and nohugepage say where huge pages may be used; dontfork and dofork, what a child inherits; nomovable, pinnable and might_pin are proposals that were never merged (rules P9.20, P9.22) and need machine{ proposals = … }.
+---dontneed takes the pages away; hugepage and nohugepage say where huge pages may be used; dontfork and dofork, what a child inherits; nomovable, pinnable and might_pin are proposals that were never merged (rules P9.20, P9.22) and need a kernel{ madv_nomovable = true }.
 ---@param advice "dontneed"|"hugepage"|"nohugepage"|"populate_read"|"populate_write"|"cold"|"dontfork"|"dofork"|"nomovable"|"pinnable"|"might_pin" MADV_….
 ---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
 ---@param length? integer|number|string How much, rounded up to whole pages.
@@ -535,7 +580,7 @@ function guest:mlock(from, length) end
 ---@return boolean? # true.
 function guest:munlock(from, length) end
 
----Moves pages to other frames, as compaction would that happens to meet them.
+---Moves pages to other frames, as move_pages(2) does: it stands for whatever moves pages between their faults and a pin.
 ---
 ---The new frames are movable memory, so they may lie in CMA or ZONE_MOVABLE; pages in LRU batches and hugetlb pages are passed over.
 ---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
@@ -568,6 +613,7 @@ function guest:exit() end
 ---@field get? boolean FOLL_GET: plain references instead of pins, as get_user_pages takes.
 ---@field output? "pages"|"sg"|"bvec"|"pfn"|"runs"|"folios" The form in which the caller keeps the pages: sets `bytes`.
 ---@field holder? string Who holds it, for why: "vm0's NIC".
+---@field chunk? integer|number|string How much one call takes, as VFIO and RDMA go in chunks.
 ---@field max_rounds? integer After so many rounds of pin and migrate it is killed and called a livelock.
 ---@field watch? function Called before each atomic step with its name, the kernel function and what it does; it may do to the machine what another CPU could do just then.
 
@@ -848,6 +894,58 @@ local cma_buffer = {}
 ---Gives the pages back, one by one and ascending, to this CPU's lists, from which the next movable requests take them.
 function cma_buffer:release() end
 
+---A file on a disk, as far as the page cache knows it.
+---@class file
+---@field name string Its name.
+---@field size integer Bytes.
+---@field cached integer Pages in the page cache.
+local file = {}
+
+---Reads a range: pages that are not cached are, the others were accessed.
+---@param from? integer|number|string An offset into the file.
+---@param length? integer|number|string How much.
+---@return integer? # Pages read.
+function file:read(from, length) end
+
+---Writes a range: its pages are cached and dirty, so that reclaim passes them by until sync().
+---@param from? integer|number|string An offset into the file.
+---@param length? integer|number|string How much.
+---@return integer? # Pages written.
+function file:write(from, length) end
+
+---Writes the file's dirty pages to its disk, which takes no time here.
+---@return integer # Pages written to the disk.
+function file:sync() end
+
+---The cached page at an offset.
+---@param from integer|number|string An offset into the file.
+---@return page # nil where nothing is cached.
+function file:page(from) end
+
+---Deletes the file; its cached pages go. The object is stale afterwards.
+function file:unlink() end
+
+---Memory that m:pressure() took.
+---@class pressure
+---@field pages integer Pages that it holds.
+---@field bytes integer The same in bytes.
+---@field short string Why it holds less than was asked for; nil when it does not.
+local pressure = {}
+
+---Gives the memory back. The object is stale afterwards.
+function pressure:release() end
+
+---The hash page table of a powerpc guest; it is freed when the guest exits.
+---@class hpt
+---@field guest guest Whose it is.
+---@field order integer log2 of its bytes.
+---@field bytes integer Its size in bytes.
+---@field pfn integer Its first frame.
+---@field pages integer Its size in pages.
+---@field area cma_area The CMA area it is from; nil for a block of the buddy.
+---@field reverse_map_pages integer Pages of its reverse map, which are not contiguous.
+local hpt = {}
+
 ---A kernel: what it is, and the value of each of its switches.
 ---
 ---Read a switch as a field: kernel("5.10").lt_check. kernel{ base = …, switch = value } makes one with other values.
@@ -904,6 +1002,10 @@ function cma_buffer:release() end
 ---@field alloc_counts_free_high_atomic boolean Only free HighAtomic pages are held back. Rule A4.11.
 ---@field alloc_limits_high_atomic_strictly boolean HighAtomic reserves stay below a hundredth of the zone. Rule A3.29.
 ---@field alloc_atomic_bit boolean __GFP_ATOMIC exists. Rule A9.8.
+---@field log_busy_ranges boolean A contiguous allocation that fails says which range is busy. Rule P5.16.
+---@field madv_nomovable boolean madvise knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN; never merged. Rule P9.20.
+---@field madv_might_pin integer Of a hundred pages with MADV_MIGHT_PIN, those for which the hint is followed. Rule P9.22.
+---@field cma_disable_borrow boolean Nobody borrows pages of CMA; never merged. Rule P9.24.
 ---@field pcp_regime "fixed"|"lowWatermark"|"autoTuned" How per-CPU lists are sized, filled and flushed. Rule A9.7.
 ---@field pcp_high_orders boolean Orders 1 to 3 go through the per-CPU lists. Rule A9.2j.
 ---@field pcp_decays_in_batches boolean The decay of pcp->high frees in batches. Rule A5.26.
@@ -1050,16 +1152,17 @@ function task:kill() end
 ---@field broken table Broken invariants: text, count, and schedule, the order with the fewest preemptions.
 local exploration = {}
 
----The hash page table of a powerpc guest; it is freed when the guest exits.
----@class hpt
----@field guest guest Whose it is.
----@field order integer log2 of its bytes.
----@field bytes integer Its size in bytes.
----@field pfn integer Its first frame.
----@field pages integer Its size in pages.
----@field area cma_area The CMA area it is from; nil for a block of the buddy.
----@field reverse_map_pages integer Pages of its reverse map, which are not contiguous.
-local hpt = {}
+---What differs between two machines.
+---@class difference
+---@field moved integer Pages of guests that lie in other frames.
+---@field appeared integer Pages that were not present before.
+---@field gone integer Pages that are not present any more.
+---@field frames integer Frames whose state or counts differ.
+---@field same boolean Whether nothing differs.
+---@field pages table The first thousand such pages: guest, address, before, now (pfns).
+---@field counts table By name, by how much each counter differs.
+---@field holders table Processes, pins and references: + new, - gone.
+local difference = {}
 
 ---@class machine.fields
 ---@field ram? integer|number|string Memory of a machine with one node.
@@ -1078,11 +1181,10 @@ local hpt = {}
 ---@field hugetlb_cma? any CMA areas hugetlb0, hugetlb1, … for gigantic pages, as `hugetlb_cma=`: a size, spread over the nodes, or a list with one for each node.
 ---@field from? string A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`.
 ---@field kvm_cma_resv_ratio? integer Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page tables; the kernel's default is 5.
----@field proposals? table Patches that were never merged: nomovable = true knows MADV_NOMOVABLE and MADV_PINNABLE; might_pin = N follows MADV_MIGHT_PIN for N of 100 pages; no_cma_borrowing = true keeps CMA free for cma_alloc.
 
 ---Boots a modelled machine, or takes one from a file.
 ---
----Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 would leave after boot. With `from`, the machine is in the state that was recorded or captured, and only `kernel` and `proposals` may be given besides.
+---Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 would leave after boot. With `from`, the machine is in the state that was recorded or captured, and only `kernel` may be given besides.
 ---@param fields? machine.fields
 ---@return machine # 
 function machine(fields) end
@@ -1141,6 +1243,10 @@ function kernels() end
 ---@field alloc_counts_free_high_atomic? boolean Only free HighAtomic pages are held back. Rule A4.11.
 ---@field alloc_limits_high_atomic_strictly? boolean HighAtomic reserves stay below a hundredth of the zone. Rule A3.29.
 ---@field alloc_atomic_bit? boolean __GFP_ATOMIC exists. Rule A9.8.
+---@field log_busy_ranges? boolean A contiguous allocation that fails says which range is busy. Rule P5.16.
+---@field madv_nomovable? boolean madvise knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN; never merged. Rule P9.20.
+---@field madv_might_pin? integer Of a hundred pages with MADV_MIGHT_PIN, those for which the hint is followed. Rule P9.22.
+---@field cma_disable_borrow? boolean Nobody borrows pages of CMA; never merged. Rule P9.24.
 ---@field pcp_regime? "fixed"|"lowWatermark"|"autoTuned" How per-CPU lists are sized, filled and flushed. Rule A9.7.
 ---@field pcp_high_orders? boolean Orders 1 to 3 go through the per-CPU lists. Rule A9.2j.
 ---@field pcp_decays_in_batches? boolean The decay of pcp->high frees in batches. Rule A5.26.
