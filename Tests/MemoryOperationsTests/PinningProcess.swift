@@ -9,10 +9,15 @@ struct PinningProcess: ~Copyable {
 
   /// 4 GiB with 2 GiB of CMA is machine M1 of the scenarios; tests scale it down.
   init(
-    megabytes: Int = 256, cma: Int = 128, movable: Int = 0, thp: Bool = false, cpus: Int = 1
+    megabytes: Int = 256, cma: Int = 128, movable: Int = 0, thp: Bool = false, cpus: Int = 1,
+    wholeBlocks: Bool = false
   ) throws {
     var configuration = MachineConfiguration()
     try configuration.layOut(bytesPerNode: [megabytes << 20])
+    // Firmware keeps the last pages of low memory, so its last memory block has a hole.
+    if wholeBlocks, let last = configuration.nodes[0].memory.indices.last {
+      configuration.nodes[0].memory[last].end = megabytes << 8
+    }
     configuration.cpuNodes = Array(repeating: 0, count: cpus)
     if cma > 0 { configuration.cmaAreas = [.init(name: "reserved", pages: cma << 8)] }
     if movable > 0 { configuration.movablecore = .pages(movable << 8) }

@@ -1,0 +1,23 @@
+-- S4.6 · drop_caches
+-- Somebody writes to drop_caches while dirty shmem pages wait to be pinned. What do the references that it
+-- leaves behind do to the pin?
+-- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Rules: P9.30, P9.31, P1.27, P3.45.
+
+local m = machine{ ram = "2G", cma = "1200M", thp = "never" }
+local vm = m:guest{ name = "vm0", ram = 16 * 4096, backing = "memfd" }
+vm:populate()
+m:drain_lru()
+expect("pages in CMA", vm:resident().cma, 16)
+local dropped = m:drop_caches(1)
+expect("dirty shmem is not dropped", vm:resident().pages, 16)
+print(m:why(vm:page(0)))
+
+local before = m:fork()
+local pin = vm:pin{ longterm = true }
+print(pin)
+local d = m:vmstat{ since = before, table = true }
+expect("6.12 drains the batches and pins", pin.pages, 16)
+expect("pages moved", d.pgmigrate_success, 16)
+expect("pages that did not move", d.pgmigrate_fail, 0)
+expect("the state is sound", m:check(), true)
