@@ -7,11 +7,14 @@ extension Machine {
   mutating func reclaimDirectly(_ request: AllocationRequest) -> Int {
     throttle(request)
     beginShrinkers()
-    trace.append(TraceEvent(.directReclaimBegin, PFN(0), order: request.order, request.gfp.rawValue))
+    serveForeign()
+    trace.append(
+      TraceEvent(.directReclaimBegin, PFN(0), order: request.order, request.gfp.rawValue))
     var control = ReclaimControl(
       request.gfp, order: request.order, highest: request.highest, by: .direct)
     control.goal = ReclaimControl.cluster
     let pages = reclaim(request, &control)
+    serveForeign()
     trace.append(TraceEvent(.directReclaimEnd, PFN(0), order: 0, UInt32(pages)))
     return pages
   }

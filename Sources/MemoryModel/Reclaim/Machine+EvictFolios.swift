@@ -139,7 +139,8 @@ extension Machine {
       looks += 1
       let state = frames.head(head)
       let folio = Folio(head, order: state.order)
-      if let zone = frames.zone(of: head), zoneTable[zone].indexRawValue > control.highest.rawValue {
+      if let zone = frames.zone(of: head), zoneTable[zone].indexRawValue > control.highest.rawValue
+      {
         // It lies in a zone that does not help: a generation younger.
         unlinkLRU(folio, state)
         linkLRU(folio, state)

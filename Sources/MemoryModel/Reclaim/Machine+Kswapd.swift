@@ -105,7 +105,9 @@ extension Machine {
       control.scanned = 0
       control.goal = zones.reduce(0) { $0 + max(zoneTable[$1].watermark(2), 32) }
       shrinkNode(node, &control)
-      if control.order > 0, control.reclaimed >= Self.compactGap(control.order) { control.order = 0 }
+      if control.order > 0, control.reclaimed >= Self.compactGap(control.order) {
+        control.order = 0
+      }
       let progress = control.reclaimed - before
       if max(control.scanned, progress) >= control.goal { isRaised = false }
       boost -= min(boost, progress)

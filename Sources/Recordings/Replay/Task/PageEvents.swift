@@ -64,7 +64,8 @@ struct PageEvents {
       if isReclaiming, event.comm == nil, case .free(let pfn) = request.kind {
         reclaims[reclaims.count - 1].append(
           ForeignRequest.ShrunkPages(pfn, order: request.order))
-      } else if let running = thread, running.name == event.comm, case .free(let pfn) = request.kind,
+      } else if let running = thread, running.name == event.comm,
+        case .free(let pfn) = request.kind,
         case .thread(let woken, let shrunk) = foreign[running.place].kind
       {
         foreign[running.place].kind = .thread(
@@ -114,7 +115,8 @@ struct PageEvents {
           let pfn = numbers[0] + (index << numbers[1]) * repeats.signum()
           let page = PageEvent(kind: .free, pfn: pfn, order: numbers[1])
           let isForeign =
-            lent.remove(pfn) != nil || !freesRanges && Self.isForeign(pfn, machine)
+            lent.remove(pfn) != nil
+            || (!freesRanges || isReclaiming || event.comm != nil) && Self.isForeign(pfn, machine)
           if !isOther(event) || Self.thread(event) != nil, !isForeign {
             own += 1
             recorded += waiting
@@ -125,8 +127,10 @@ struct PageEvents {
             lend(ForeignRequest(position: own, .free(PFN(pfn)), order: numbers[1]), event)
           }
         }
-      case Self.start: recorded.append(PageEvent(kind: .migrationStart, numbers: numbers))
-      case Self.end: recorded.append(PageEvent(kind: .migrationEnd, numbers: numbers))
+      case Self.start:
+        recorded.append(PageEvent(kind: .migrationStart, numbers: Array(numbers.prefix(2))))
+      case Self.end:
+        recorded.append(PageEvent(kind: .migrationEnd, numbers: Array(numbers.prefix(8))))
       default:
         if Self.wakes.contains(event.key), let woken = Self.thread(event) {
           thread = (event.comm ?? "", foreign.count)
@@ -137,6 +141,10 @@ struct PageEvents {
         if event.comm == nil, event.key == Self.reclaimBegin || event.key == Self.reclaimEnd {
           isReclaiming = event.key == Self.reclaimBegin
           if isReclaiming { reclaims.append([]) }
+          // A thread may run while a task reclaims.
+          own += 1
+          recorded += waiting
+          waiting = []
         }
         if let count = Self.reports[event.code], numbers.count >= count {
           recorded.append(

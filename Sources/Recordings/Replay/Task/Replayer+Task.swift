@@ -30,7 +30,8 @@ extension Replayer {
     return (record.ev ?? []).contains { Self.memoryWork.contains($0.key) }
   }
 
-  private static let memoryWork: Set<UInt16> = ["kt", "rb", "kw", "kc", "ks", "wk"].reduce(into: []) {
+  private static let memoryWork: Set<UInt16> = ["kt", "rb", "kw", "kc", "ks", "wk"].reduce(into: [])
+  {
     $0.insert(RecordingEvent.key($1))
   }
 
