@@ -11,13 +11,13 @@
 ---@field cpus integer The number of CPUs.
 ---@field cpu integer The CPU that runs the next operation.
 ---@field operation integer How many operations were done; holders say since which one.
----@field kswapd_wakeups integer How often kswapd would have been woken. It does not run in this version.
+---@field kswapd_wakeups integer How often kswapd was woken.
 ---@field fail_allocation integer The n-th allocation from now on fails, once; 0 is off. For trying error paths.
 local machine = {}
 
 ---Allocates a block of 2^order pages.
 ---
----Reclaim and compaction do not run in this version: a request that would enter them fails as with __GFP_NORETRY, and the error says so.
+---A request that may wait reclaims and compacts where memory is short, and has the OOM killer kill guests in the end.
 ---@param order? integer log2 of the number of pages.
 ---@param gfp? string|string[] Names of flags, joined by |.
 ---@param node? integer Where to look first.
@@ -40,7 +40,7 @@ function machine:drain(zone) end
 ---@param cpu? integer 
 function machine:fold(cpu) end
 
----Lets seconds pass: on every CPU the statistics worker folds the counters and lets the high marks of the per-CPU lists decay.
+---Lets seconds pass: on every CPU the statistics worker folds the counters and lets the high marks of the per-CPU lists decay; a kswapd that naps goes to sleep.
 ---@param seconds? integer 
 function machine:tick(seconds) end
 
@@ -173,6 +173,96 @@ function machine:drain_lru(cpu) end
 ---Every pin that is held.
 ---@return table # Pins, oldest first.
 function machine:pins() end
+
+---@class machine.vfio.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+---@field version? "v1"|"v2" What unmap answers when it would cut a mapping.
+---@field disable_hugepages? boolean Every run ends after one page.
+---@field fine_superpages? boolean The IOMMU can take part of a superpage out: one call unmaps a range.
+---@field entry_limit? integer The most mappings.
+
+---A VFIO type 1 container: it pins what it maps for as long as it is mapped.
+---@param fields machine.vfio.fields
+---@return device # 
+function machine:vfio(fields) end
+
+---@class machine.iommufd.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+
+---An iommufd address space: fast pins of 8192 pages a call, kept as runs of 12 bytes.
+---@param fields machine.iommufd.fields
+---@return device # 
+function machine:iommufd(fields) end
+
+---@class machine.rdma.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+---@field odp? boolean On demand: no pins at all.
+---@field max_segment? integer|number|string The most bytes of a segment of the scatter list.
+
+---An RDMA device: fast pins of 512 pages a call, kept as a scatter list.
+---@param fields machine.rdma.fields
+---@return device # 
+function machine:rdma(fields) end
+
+---@class machine.io_uring.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+
+---An io_uring ring for fixed buffers: one fast pin a buffer, of 1 GiB at most.
+---@param fields machine.io_uring.fields
+---@return device # 
+function machine:io_uring(fields) end
+
+---@class machine.spapr.fields
+---@field guest guest Whose memory it reaches.
+---@field name? string Who holds the pages, for why.
+
+---powerpc's registered regions (SPAPR TCE v2): what spapr_pin of the kernel says.
+---@param fields machine.spapr.fields
+---@return device # 
+function machine:spapr(fields) end
+
+---@class machine.reclaim.fields
+---@field bytes integer|number|string How much to reclaim.
+---@field node? integer The node to reclaim from.
+
+---Reclaims memory, as a write to memory.reclaim does: clean pages of files that nobody pinned or references, oldest first.
+---
+---Anonymous memory and shmem stay, for there is no swap.
+---@param fields machine.reclaim.fields
+---@return integer? # Bytes reclaimed, perhaps more than asked for.
+function machine:reclaim(fields) end
+
+---Takes memory page by page, as the kernel or a driver would, with all that follows: kswapd wakes, pages are reclaimed, and in the end the OOM killer kills guests.
+---
+---`m:dmesg()` tells who was killed; the handles of killed guests are stale.
+---@param bytes integer|number|string How much memory to take.
+---@param gfp? string|string[] What each page is asked for with.
+---@return pressure # What it holds; `short` says why it is less than asked for.
+function machine:pressure(bytes, gfp) end
+
+---Drops what is cached, clean and otherwise unused, as a write to /proc/sys/vm/drop_caches does.
+---
+---What is dirty, mapped, pinned or referenced stays; small folios that stay wait in the lru_deactivate_file batch, which holds a reference until it is drained.
+---@param what? integer 1: cached pages of files; 2: slab caches, of which the model has none; 3: both.
+---@return table # `dropped` and `kept`, in pages.
+function machine:drop_caches(what) end
+
+---@class machine.file.fields
+---@field name? string How messages name it.
+---@field size integer|number|string Its size, rounded up to whole pages.
+
+---A file on a disk, nothing of which is cached yet. Reading it fills the page cache, which is what reclaim lives on.
+---@param fields machine.file.fields
+---@return file? # 
+function machine:file(fields) end
+
+---What the OOM killer would weigh: resident pages and page tables, moved by oom_score_adj. It kills the process with the most points.
+---@return table # For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.
+function machine:oom_scores() end
 
 ---The zones that have memory.
 ---@return table # The zones with memory, node by node.
@@ -375,6 +465,7 @@ function page:free() end
 ---@field file_pages integer Resident pages of files.
 ---@field shmem_pages integer Resident pages of shmem.
 ---@field locked_pages integer Pages in locked areas (VmLck).
+---@field oom_score_adj integer What the OOM killer adds to its points, in thousandths of memory; -1000 exempts it (A7.40).
 ---@field has_pinned boolean A pin was ever taken of it, so a fork looks for them (P2.20).
 ---@field pins table The pins of its memory, oldest first.
 local guest = {}
@@ -514,6 +605,67 @@ function guest:pin(fields) end
 ---@param fields? guest.memfd_pin.fields
 ---@return pin? # The folios, each pinned once.
 function guest:memfd_pin(fields) end
+
+---Reads or sets how much the process may lock.
+---
+---mlock and VFIO count against locked_vm, RDMA against pinned_vm, io_uring against the user: each alone, so that one process may pin the limit three times.
+---@param limit? any RLIMIT_MEMLOCK: a size, or false for none, as with CAP_IPC_LOCK.
+---@return any # The limit in bytes; nil when there is none.
+function guest:memlock(limit) end
+
+---@class guest.vfio.fields
+---@field name? string Who holds the pages, for why.
+---@field version? "v1"|"v2" What unmap answers when it would cut a mapping.
+---@field disable_hugepages? boolean Every run ends after one page.
+---@field fine_superpages? boolean The IOMMU can take part of a superpage out: one call unmaps a range.
+---@field entry_limit? integer The most mappings.
+
+---A VFIO type 1 container: it pins what it maps for as long as it is mapped.
+---
+---It pins vfio_batch pages a call, cuts them into runs of neighbouring frames, maps each run into the IOMMU, and counts them against RLIMIT_MEMLOCK (locked_vm). All or nothing.
+---@param fields? guest.vfio.fields
+---@return device # 
+function guest:vfio(fields) end
+
+---@class guest.iommufd.fields
+---@field name? string Who holds the pages, for why.
+
+---An iommufd address space: fast pins of 8192 pages a call, kept as runs of 12 bytes.
+---@param fields? guest.iommufd.fields
+---@return device # 
+function guest:iommufd(fields) end
+
+---@class guest.rdma.fields
+---@field name? string Who holds the pages, for why.
+---@field odp? boolean On demand: no pins at all.
+---@field max_segment? integer|number|string The most bytes of a segment of the scatter list.
+
+---An RDMA device: fast pins of 512 pages a call, kept as a scatter list.
+---
+---Counted up front (pinned_vm). With odp = true nothing is pinned: the device faults, and what the kernel moves is invalidated first.
+---@param fields? guest.rdma.fields
+---@return device # 
+function guest:rdma(fields) end
+
+---@class guest.io_uring.fields
+---@field name? string Who holds the pages, for why.
+
+---An io_uring ring for fixed buffers: one fast pin a buffer, of 1 GiB at most.
+---
+---Buffers of whole folios that follow each other keep one pin a folio. Counted to the user, compound pages once over all buffers.
+---@param fields? guest.io_uring.fields
+---@return device # 
+function guest:io_uring(fields) end
+
+---@class guest.spapr.fields
+---@field name? string Who holds the pages, for why.
+
+---powerpc's registered regions (SPAPR TCE v2): what spapr_pin of the kernel says.
+---
+---A region that is registered again gets one more user; the last one gives it back. Its slots hold page pointers first and physical addresses afterwards.
+---@param fields? guest.spapr.fields
+---@return device # 
+function guest:spapr(fields) end
 
 ---@class guest.map.fields
 ---@field columns? integer The width to stay inside.
@@ -705,6 +857,47 @@ local cma_buffer = {}
 ---Gives the pages back, one by one and ascending, to this CPU's lists, from which the next movable requests take them.
 function cma_buffer:release() end
 
+---A file on a disk, as far as the page cache knows it.
+---@class file
+---@field name string Its name.
+---@field size integer Bytes.
+---@field cached integer Pages in the page cache.
+local file = {}
+
+---Reads a range: pages that are not cached are, the others were accessed.
+---@param from? integer|number|string An offset into the file.
+---@param length? integer|number|string How much.
+---@return integer? # Pages read.
+function file:read(from, length) end
+
+---Writes a range: its pages are cached and dirty, so that reclaim passes them by until sync().
+---@param from? integer|number|string An offset into the file.
+---@param length? integer|number|string How much.
+---@return integer? # Pages written.
+function file:write(from, length) end
+
+---Writes the file's dirty pages to its disk, which takes no time here.
+---@return integer # Pages written to the disk.
+function file:sync() end
+
+---The cached page at an offset.
+---@param from integer|number|string An offset into the file.
+---@return page # nil where nothing is cached.
+function file:page(from) end
+
+---Deletes the file; its cached pages go. The object is stale afterwards.
+function file:unlink() end
+
+---Memory that m:pressure() took.
+---@class pressure
+---@field pages integer Pages that it holds.
+---@field bytes integer The same in bytes.
+---@field short string Why it holds less than was asked for; nil when it does not.
+local pressure = {}
+
+---Gives the memory back. The object is stale afterwards.
+function pressure:release() end
+
 ---A kernel: what it is, and the value of each of its switches.
 ---
 ---Read a switch as a field: kernel("5.10").lt_check. kernel{ base = …, switch = value } makes one with other values.
@@ -769,6 +962,82 @@ local kernel = {}
 ---Every switch of the kernel with its value, the values it may have, and its rule.
 ---@return listing # A row for each: name, value, values, doc, rule, read_at.
 function kernel:switches() end
+
+---Somebody who holds memory of a guest for a device: a container, a ring, a region.
+---@class device
+---@field kind string v1, v2, iommufd, rdma, odp, io_uring or spapr.
+---@field name string Who it is, for why.
+---@field guest guest Whose memory it reaches.
+---@field mappings table Its mappings, oldest first.
+---@field pages integer Pages that it maps.
+local device = {}
+
+---@class device.map.fields
+---@field from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@field length? integer|number|string How much, rounded up to whole pages.
+---@field iova? integer|number|string Where the device sees it.
+---@field write? boolean The device may write.
+---@field max_rounds? integer After so many rounds of pin and migrate it is killed and called a livelock.
+
+---Gives the device a range of the guest's memory; all or nothing.
+---
+---Also VFIO_IOMMU_MAP_DMA, ib_reg_mr, IORING_REGISTER_BUFFERS, VFIO_IOMMU_SPAPR_REGISTER_MEMORY.
+---@param fields? device.map.fields
+---@return mapping? # 
+function device:map(fields) end
+
+---@class device.unmap.fields
+---@field iova? integer|number|string Where the range begins.
+---@field length? integer|number|string How much of the device's addresses.
+
+---Takes a range of iova away from the device and gives its pages back.
+---
+---Version 1 of VFIO answers with what it found, also 0 bytes, or more than was asked for.
+---@param fields? device.unmap.fields
+---@return table? # size, lookups, iommu_unmaps, unpin_atomics: what was unmapped and how.
+function device:unmap(fields) end
+
+---A range that a device may reach, and what mapping it cost.
+---@class mapping
+---@field id integer Its number.
+---@field pages integer Its pages.
+---@field runs integer Runs of neighbouring frames.
+---@field iommu_maps integer Calls that map into the IOMMU.
+---@field records integer Records of the driver's list: segments, vectors, runs or slots.
+---@field bytes integer Bytes of these records.
+---@field charged integer Pages counted against a limit.
+---@field corrupted integer Pages that RFC2015 took off a list without their flag (I4).
+---@field users integer Users of a registered region.
+---@field calls integer Calls that pinned it.
+---@field migrated integer Pages of 4 KiB that were moved before.
+---@field rounds integer Rounds of pin, check and migrate.
+---@field iova integer Where the device sees it.
+---@field coalesced boolean One pin a folio (io_uring).
+---@field pin pin The pin of its pages; nil when none is pinned.
+---@field invalidated integer On demand: entries that the kernel took back.
+---@field costs table What mapping it did, as pin.costs.
+---@field ns integer An estimate of how long it took, in nanoseconds.
+local mapping = {}
+
+---Gives the mapping back; of a registered region, one user. The object is stale afterwards.
+---
+---VFIO keeps no list of pages: it reads the frames back from the IOMMU's table, a page at a time, and unpins them a page at a time.
+---@return table # size, lookups, iommu_unmaps, unpin_atomics.
+function mapping:unmap() end
+
+---@class mapping.access.fields
+---@field from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@field length? integer|number|string How much, rounded up to whole pages.
+
+---The device reaches for pages on demand; only of rdma{ odp = true }.
+---@param fields? mapping.access.fields
+---@return table? # hits, faults, refaults.
+function mapping:access(fields) end
+
+---What the device reaches at an offset: the physical address of the page, plus the rest.
+---@param offset integer|number|string An offset into the mapping.
+---@return integer? # The physical address behind it.
+function mapping:lookup(offset) end
 
 ---What one function did on several kernels: c[i] is row i, #c their number.
 ---@class comparison
