@@ -93,7 +93,8 @@ extension MemoryLibrary {
       "write", .positional, rangeParameters(),
       returns: [LuaResult(.integer(), "Pages written.")],
       errors: [LuaErrno("ENOMEM", "no memory for the page cache")],
-      doc: "Writes a range: its pages are cached and dirty, so that reclaim passes them by until sync().",
+      doc:
+        "Writes a range: its pages are cached and dirty, so that reclaim passes them by until sync().",
       kernel: ["generic_perform_write"], rules: ["A7.37"],
       example: """
         m = machine{ ram = "64M" }
@@ -178,7 +179,8 @@ extension MemoryLibrary {
             (object.machine.pressure(call.index)?.pages.count ?? 0)
               << object.machine.geometry.pageShift)
         },
-        LuaProperty("short", .string, "Why it holds less than was asked for; nil when it does not.") {
+        LuaProperty("short", .string, "Why it holds less than was asked for; nil when it does not.")
+        {
           call in
           let record = call.object(as: MachineObject.self).machine.pressure(call.index)
           guard let record, record.pages.count < record.requested else { return call.returnsNil() }

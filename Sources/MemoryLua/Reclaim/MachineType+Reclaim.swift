@@ -30,7 +30,7 @@ extension MemoryLibrary {
         f = m:file{ name = "log", size = "16M" }
         f:read()
         m:reclaim{ bytes = "4M" } >= size"4M" --> true
-        m:vmstat().pgsteal_file >= 1024 --> true
+        m:vmstat{ table = true }.pgsteal_file >= 1024 --> true
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
@@ -81,7 +81,7 @@ extension MemoryLibrary {
         vm:populate()
         p = m:pressure("48M")
         #m:guests() --> 0
-        m:vmstat().oom_kill --> 1
+        m:vmstat{ table = true }.oom_kill --> 1
         p:release()
         """
     ) { call throws(LuaFailure) in
@@ -177,7 +177,8 @@ extension MemoryLibrary {
     LuaFunction(
       "oom_scores",
       returns: [
-        LuaResult(.table, "For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.")
+        LuaResult(
+          .table, "For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.")
       ],
       doc: """
         What the OOM killer would weigh: resident pages and page tables, moved by oom_score_adj. It kills \

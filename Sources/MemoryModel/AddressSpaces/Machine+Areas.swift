@@ -22,6 +22,9 @@ extension Machine {
     _ space: Int, start: Int? = nil, pages: Int, _ flags: MemoryArea.Flags,
     _ backing: MemoryArea.Backing, replacing: Bool = false
   ) -> Result<Int, Refusal> {
+    guard spaces[space].isAlive else {
+      return .failure(Refusal(.ESRCH, "process \(space) is gone", rule: "P2.1"))
+    }
     if let refusal = checkMapping(pages: pages, flags, backing) { return .failure(refusal) }
     let unit = placementUnit(pages: pages, backing)
     if let start {

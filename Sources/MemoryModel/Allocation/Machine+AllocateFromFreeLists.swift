@@ -91,12 +91,16 @@ extension Machine {
       countNUMA(
         zone, preferred: zonelists[request.node][request.preferred], blocks: pages >> request.order)
     }
-    if flags.contains(.kswapd) || kernel.wakesWithoutBoost && pages > 0,
-      zoneTable[zone].flags.contains(.boostedWatermark)
-    {
+    if wakesForBoost(zone, flags), pages > 0 || flags.contains(.kswapd) {
       zoneTable[zone].flags.remove(.boostedWatermark)
       wakeKswapd(zone, order: 0, highest: zoneTable[zone].index, gfp: [])
     }
+  }
+
+  /// Whether an allocation from a zone tells kswapd that its marks were boosted (rule A3.26).
+  func wakesForBoost(_ zone: Int, _ flags: AllocationFlags) -> Bool {
+    zoneTable[zone].flags.contains(.boostedWatermark)
+      && (flags.contains(.kswapd) || kernel.wakesWithoutBoost)
   }
 
   /// The zone that the first attempt takes the next block from, as far as that is plain to see: the

@@ -125,7 +125,7 @@ extension Machine {
     _ request: AllocationRequest, _ flags: AllocationFlags, upTo limit: Int,
     _ runs: inout [PFNRun], from first: Int
   ) -> Int {
-    guard let zone = servingZone(request, flags) else { return 0 }
+    guard let zone = servingZone(request, flags), !wakesForBoost(zone, flags) else { return 0 }
     let local = zone * cpuCount + currentCPU
     let index = perCPUIndex(request.type, order: 0)
     let allocated = FrameState(.allocated, order: 0)

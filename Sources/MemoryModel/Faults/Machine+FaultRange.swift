@@ -25,6 +25,8 @@ extension Machine {
     _ space: Int, _ pages: Range<Int>, _ access: FaultAccess, inPinScope: Bool = false,
     writes: Bool = false, isLarge: Bool = false
   ) -> FaultRun {
+    let outer = enterTask(space)
+    defer { leaveTask(outer) }
     var run = FaultRun(done: 0)
     var page = pages.lowerBound
     while page < pages.upperBound {

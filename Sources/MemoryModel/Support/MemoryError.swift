@@ -39,6 +39,7 @@ public struct Refusal: Error, Sendable, Hashable {
 public enum Errno: Int, Sendable {
   case EPERM = 1
   case ENOENT = 2
+  case ESRCH = 3
   case EINTR = 4
   case EAGAIN = 11
   case ENOMEM = 12
