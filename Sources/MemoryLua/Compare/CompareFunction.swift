@@ -13,7 +13,7 @@ extension MemoryLibrary {
         LuaParameter("f", .function, "Gets a machine; what it returns is the result."),
         LuaParameter(
           "options", .table, optional: true,
-          "start, a machine whose state each run begins with; without it 4 GiB with 2 GiB of CMA."),
+          "start, a machine whose state each run begins with; without it 2 GiB with 1280 MiB of CMA."),
       ],
       returns: [LuaResult(.object("comparison"))],
       doc: """
@@ -166,8 +166,8 @@ enum CompareRun {
     }
     var configuration = MachineConfiguration()
     do {
-      try configuration.layOut(bytesPerNode: [4 << 30])
-      configuration.cmaAreas = [.init(name: "reserved", pages: (2 << 30) >> 12)]
+      try configuration.layOut(bytesPerNode: [2 << 30])
+      configuration.cmaAreas = [.init(name: "reserved", pages: (1280 << 20) >> 12)]
       return context.object(try Machine.boot(configuration))
     } catch {
       throw LuaFailure("compare: \(error)")

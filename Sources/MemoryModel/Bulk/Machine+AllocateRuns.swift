@@ -125,7 +125,10 @@ extension Machine {
     _ request: AllocationRequest, _ flags: AllocationFlags, upTo limit: Int,
     _ runs: inout [PFNRun], from first: Int
   ) -> Int {
-    guard let zone = servingZone(request, flags), !wakesForBoost(zone, flags) else { return 0 }
+    // Somebody else's requests come between two calls.
+    guard foreign.countdown == 0, let zone = servingZone(request, flags),
+      !wakesForBoost(zone, flags)
+    else { return 0 }
     let local = zone * cpuCount + currentCPU
     let index = perCPUIndex(request.type, order: 0)
     let allocated = FrameState(.allocated, order: 0)
@@ -134,6 +137,8 @@ extension Machine {
       guard canRefill(zone, request.type, flags) else { return 0 }
       var pieces: [PFNRun] = []
       let filled = refillRuns(zone, local, request.type, flags, &pieces)
+      // A claim in the refill may have boosted the marks; the first page tells.
+      countAllocation(zone, request, flags, pages: 0)
       taken = min(filled, limit)
       // The first page passed the watermarks of before, all others see those of after the refill.
       if taken > 1 && servingZone(request, flags) != zone { taken = 1 }

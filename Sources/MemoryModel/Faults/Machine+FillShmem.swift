@@ -25,9 +25,11 @@ extension Machine {
     wanted = pageTables.countNone(from: slot, limit: wanted)
     wanted = pageCache.countNone(from: first, limit: wanted)
     guard wanted > 1, mayQueueRuns else { return 0 }
+    // The hint is followed page by page, so no run has one answer.
+    if area.flags.contains(.mightPin), !inPinScope { return 0 }
     var runs: [PFNRun] = []
     let filled = allocatePlainRuns(
-      count: wanted, gfp: .userPage, inPinScope: inPinScope || area.flags.contains(.noMovable),
+      count: wanted, gfp: .userPage, inPinScope: inPinScope || isAdvisedScope(area, page: pages.lowerBound),
       into: &runs)
     if filled == 0 { return 0 }
     var done = 0

@@ -112,7 +112,7 @@ package struct FastGrab: Hashable, Sendable {
     machine.markAccessed(folio)
     machine.write(folio, first, end - page, &out)
     costs.entryReads += folio.order == 0 ? 3 : 2
-    costs.pinAtomics += 2
+    costs.pinAtomics += flags.contains(.pin) ? 2 : 1
     costs.lookups += flags.contains(.longTerm) ? 1 : 0
     costs.arrayWrites += end - page
     stage = .taken

@@ -97,9 +97,9 @@ extension Machine {
       let local = perCPU[zone * cpuCount + cpu]
       freeCounted += local.freeDiff
       cmaCounted += local.freeCMADiff
-      if max(abs(local.freeDiff), abs(local.freeCMADiff)) > zoneTable[zone].statThreshold {
-        return "AI.6: CPU \(cpu) holds back more than the threshold "
-          + "\(zoneTable[zone].statThreshold)"
+      if max(abs(local.freeDiff), abs(local.freeCMADiff)) > Self.largestStatThreshold {
+        return "AI.6: CPU \(cpu) holds back more than any threshold, "
+          + "\(Self.largestStatThreshold)"
       }
     }
     if freeCounted != free {

@@ -94,6 +94,6 @@ extension Machine {
   /// Kernel: `calculate_pressure_threshold()`.
   private func pressureStatThreshold(_ zone: Int) -> Int {
     let distance = zoneTable[zone].watermark(1) - zoneTable[zone].watermark(0)
-    return min(125, max(1, distance / cpuCount))
+    return min(Self.largestStatThreshold, max(1, distance / cpuCount))
   }
 }

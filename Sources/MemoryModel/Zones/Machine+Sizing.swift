@@ -2,6 +2,10 @@
 // It is computed at fixed moments, and `managed` may move on afterwards (rule A1.3).
 
 extension Machine {
+  /// More than any CPU holds back of a counter. A zone's own threshold says less: it falls while kswapd
+  /// runs or when memory goes away, and what a CPU held back by then stays.
+  static let largestStatThreshold = 125
+
   /// Kernel: `init_per_zone_wmark_min()`, mm/page_alloc.c.
   mutating func initPerZoneWatermarks() {
     calculateMinFreeKbytes()
@@ -121,7 +125,7 @@ extension Machine {
     let pages = zoneTable[zone].managed - (withCMA ? 0 : zoneTable[zone].cmaPages)
     // In units of 128 MiB.
     let memory = pages >> (27 - geometry.pageShift)
-    return min(125, 2 * bitLength(cpuCount) * (1 + bitLength(memory)))
+    return min(Self.largestStatThreshold, 2 * bitLength(cpuCount) * (1 + bitLength(memory)))
   }
 
   /// Kernel: `fls()`.

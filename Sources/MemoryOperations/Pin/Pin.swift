@@ -219,7 +219,7 @@ public struct Pin: ExplorableOperation {
   /// One of f2 to f8.
   private mutating func stepFast(_ machine: inout Machine) {
     // The upper levels count once (rule P8.2).
-    if grab == nil, page == request.startPage { costs.entryReads += 2 }
+    if grab == nil, page == request.startPage + callCursor.pages { costs.entryReads += 2 }
     var work = grab ?? FastGrab(page: page, limit: endPage)
     grab = nil
     work.step(&machine, request.space, flags, &cursor, &costs)
