@@ -132,7 +132,8 @@ import Testing
     #expect(local(machine).freeCount == 3)
   }
 
-  @Test("AP.12, A4.20, A4.23: a refused request scans three times, four with NOFRAGMENT, and once more before the OOM killer")
+  @Test(
+    "AP.12, A4.20, A4.23: a refused request scans three times, once more with NOFRAGMENT or OOM")
   func scans() throws {
     // No free block, but 100 pages that the lagging counter still shows: every scan passes the
     // watermarks, halves free_count, and finds nothing.

@@ -13,7 +13,8 @@ extension MemoryLibrary {
         LuaParameter("f", .function, "Gets a machine; what it returns is the result."),
         LuaParameter(
           "options", .table, optional: true,
-          "start, a machine whose state each run begins with; without it 2 GiB with 1280 MiB of CMA."),
+          "start, a machine whose state each run begins with; without it 2 GiB with 1280 MiB of CMA."
+        ),
       ],
       returns: [LuaResult(.object("comparison"))],
       doc: """

@@ -8,7 +8,8 @@ extension MemoryLibrary {
       "machine", MachineObject.self,
       doc: "A modelled machine: nodes, zones, per-CPU lists, and the pages in them.",
       properties: machineProperties,
-      methods: allocationMethods + hugePageMethods + areaMethods + hotplugMethods + compactionMethods
+      methods: allocationMethods + hugePageMethods + areaMethods + hotplugMethods
+        + compactionMethods
         + reclaimMethods + guestMethods + folioMethods + machineDeviceMethods + [hashTable]
         + readingMethods(context) + stateMethods(context),
       display: { handle in

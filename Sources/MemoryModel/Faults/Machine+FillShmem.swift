@@ -29,7 +29,8 @@ extension Machine {
     if area.flags.contains(.mightPin), !inPinScope { return 0 }
     var runs: [PFNRun] = []
     let filled = allocatePlainRuns(
-      count: wanted, gfp: .userPage, inPinScope: inPinScope || isAdvisedScope(area, page: pages.lowerBound),
+      count: wanted, gfp: .userPage,
+      inPinScope: inPinScope || isAdvisedScope(area, page: pages.lowerBound),
       into: &runs)
     if filled == 0 { return 0 }
     var done = 0

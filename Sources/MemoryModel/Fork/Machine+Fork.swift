@@ -49,7 +49,8 @@ extension Machine {
   ///
   /// - Returns: The page to go on at.
   package mutating func copyEntries(
-    _ parent: Int, _ child: Int, _ area: MemoryArea, from start: Int, limit: Int, isPinned: Bool? = nil
+    _ parent: Int, _ child: Int, _ area: MemoryArea, from start: Int, limit: Int,
+    isPinned: Bool? = nil
   ) -> Result<Int, Refusal> {
     if isHugetlb(area) {
       return copyHugetlbEntries(parent, child, area, from: start, limit: limit)
@@ -84,7 +85,8 @@ extension Machine {
         table = lower
         for index in 0..<512 {
           let target = table * PageTables.entriesPerTable + index
-          if let refusal = copyEntry(parent, child, area, page + index, source + index, target, nil) {
+          if let refusal = copyEntry(parent, child, area, page + index, source + index, target, nil)
+          {
             return .failure(refusal)
           }
         }

@@ -2,7 +2,9 @@
 // It is computed at fixed moments, and `managed` may move on afterwards (rule A1.3).
 
 extension Machine {
-  /// More than any CPU holds back of a counter. A zone's own threshold says less: it falls while kswapd
+  /// More than any CPU holds back of a counter.
+  ///
+  /// A zone's own threshold says less: it falls while kswapd
   /// runs or when memory goes away, and what a CPU held back by then stays.
   static let largestStatThreshold = 125
 
