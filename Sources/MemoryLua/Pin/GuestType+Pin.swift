@@ -112,7 +112,9 @@ extension MemoryLibrary {
         }
         return call.returns(LuaHandle("pin", object, index: id))
       }
-      let refusal = outcome.refusal ?? Refusal(.EINVAL, "nothing was pinned", rule: "P3.11")
+      let answer = outcome.refusal ?? Refusal(.EINVAL, "nothing was pinned", rule: "P3.11")
+      let refusal = Refusal(
+        answer.errno, answer.message + object.holdersText(outcome.stuck), rule: answer.rule)
       call.refuse(
         waited.map { Refusal(.EINTR, "the pin was killed: \($0)", rule: "P3.43") } ?? refusal,
         fields: details(outcome)
