@@ -130,7 +130,8 @@ extension DeviceMap {
     // Other regions are looked at when all is pinned.
     if let other = device.mappings.first(where: { $0.range.overlaps(mapping.range) }) {
       return Refusal(
-        .EINVAL, "it overlaps the region of mapping #\(other.id); register the same range, or another",
+        .EINVAL,
+        "it overlaps the region of mapping #\(other.id); register the same range, or another",
         rule: "P7.40")
     }
     countRuns(machine, &mapping)

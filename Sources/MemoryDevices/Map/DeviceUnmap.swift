@@ -84,21 +84,15 @@ public struct DeviceUnmap: ExplorableOperation {
     _ machine: inout Machine, _ device: DeviceAttachment, _ held: DeviceMapping
   ) {
     unmapped.pages += held.pages
-    if let id = held.pin { machine.removePin(id) }
+    defer { if let id = held.pin { machine.removePin(id) } }
     if device.kind.isVFIO {
-      if device.hasFineSuperpages {
-        // One look and one call for each entry, whatever its size.
-        let entries = IOMMUTable.powersOfTwo(machine, held)
-        unmapped.lookups += entries
-        unmapped.iommuUnmaps += entries
-      } else {
-        // Each page is looked up, and the first of the next run once more, where the run breaks.
-        unmapped.lookups += held.pages + held.runs - 1
-        unmapped.iommuUnmaps += held.runs
-      }
-      unmapped.syncs +=
-        ((device.hasFineSuperpages ? IOMMUTable.powersOfTwo(machine, held) : held.runs)
-          + Self.regionsASync - 1) / Self.regionsASync
+      // Each page is looked up, and the first of the next run once more, where the run breaks; with pages
+      // of every power of two it is one look and one call for each entry.
+      let isFine = device.hasFineSuperpages
+      let regions = isFine ? IOMMUTable.powersOfTwo(machine, held) : held.runs
+      unmapped.lookups += isFine ? regions : held.pages + regions - 1
+      unmapped.iommuUnmaps += regions
+      unmapped.syncs += (regions + Self.regionsASync - 1) / Self.regionsASync
     } else if device.kind == .iommufd {
       unmapped.iommuUnmaps += 1
     }

@@ -90,7 +90,8 @@ extension Machine {
     if region.tableEntries > 0 {
       return .failure(
         Refusal(
-          .EBUSY, "\(region.tableEntries) entries of TCE tables name pages of the region; clear them",
+          .EBUSY,
+          "TCE tables name pages of the region, \(region.tableEntries) times; clear them first",
           rule: "P7.42"))
     }
     return .success(true)

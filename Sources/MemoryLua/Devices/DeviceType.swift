@@ -30,7 +30,9 @@ extension MemoryLibrary {
         LuaProperty("pages", .integer(), "Pages that it maps.") { call in
           call.returns(device(call).mappings.reduce(0) { $0 + $1.pages })
         },
-        LuaProperty("account", .string, "Where its pages count: locked_vm, pinned_vm, user or none.") {
+        LuaProperty(
+          "account", .string, "Where its pages count: locked_vm, pinned_vm, user or none."
+        ) {
           call in call.returns(device(call).account.rawValue)
         },
         LuaProperty("charged", .integer(), "Pages that it counts there.") { call in
@@ -55,7 +57,8 @@ extension MemoryLibrary {
         return device.isOpen ? describe(device, object) : "\(device.name), closed"
       },
       isLive: { handle in
-        handle.owner(as: MachineObject.self).machine.devices.attachment(handle.index)?.isOpen ?? false
+        handle.owner(as: MachineObject.self).machine.devices.attachment(handle.index)?.isOpen
+          ?? false
       })
   }
 
@@ -276,7 +279,8 @@ extension MemoryLibrary {
       returns: [
         LuaResult(
           .table,
-          "small, large, gigantic: entries of 4 KiB, 2 MiB and 1 GiB; tables and bytes of the table.")
+          "small, large, gigantic: entries of 4 KiB, 2 MiB and 1 GiB; tables and bytes of the table."
+        )
       ],
       errors: [LuaErrno("EINVAL", "the device has no IOMMU of its own")],
       doc: "Counts the IOMMU's page table: each run is mapped in pages as large as fit.",

@@ -68,7 +68,8 @@ extension MemoryLibrary {
       integer("frame_lookups", "Looks for frames of device memory, which no pin holds.") {
         $0.frameLookups
       },
-      integer("page_size", "Of a registered region: the largest IOMMU page that all of it allows.") {
+      integer("page_size", "Of a registered region: the largest IOMMU page that all of it allows.")
+      {
         $0.pageShift == 0 ? 0 : 1 << $0.pageShift
       },
       LuaProperty(

@@ -74,7 +74,8 @@ extension MemoryLibrary {
         UnmapOperation(space: space, pages: nil)
       }
       // Its descriptors are closed last, and with them what they held.
-      for device in object.machine.devices.attachments where device.space == space && device.isOpen {
+      for device in object.machine.devices.attachments where device.space == space && device.isOpen
+      {
         var unmap = DeviceUnmap(attachment: device.id, mappings: device.mappings.map(\.id))
         _ = OperationRunner.run(&unmap, object, call)
         object.machine.closeDevice(device.id)

@@ -187,7 +187,8 @@ extension MemoryLibrary {
         }
         if let owner = object.machine.deviceMapping(ofPin: id) {
           throw LuaFailure(
-            "pin #\(id) belongs to mapping #\(owner.mapping.id) of \(owner.device.name); unmap that")
+            "pin #\(id) belongs to mapping #\(owner.mapping.id) of \(owner.device.name); unmap that"
+          )
         }
         return UnpinOperation(pin: pin, dirty: dirty)
       }
