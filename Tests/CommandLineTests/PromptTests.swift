@@ -303,9 +303,10 @@ import Testing
       ([], [:], true), ([], ["NO_COLOR": "1"], false), (["--color", "never"], [:], false),
       (["--color", "always"], ["NO_COLOR": "1"], true),
     ] as [([String], [String: String], Bool)] {
+      let home = try TemporaryFolder()
       let terminal = try PseudoTerminal(
         builtProgram("pinlab"), arguments,
-        environment: variables.merging(["HOME": "/nonexistent"]) { given, _ in given })
+        environment: variables.merging(["HOME": home.path]) { given, _ in given })
       try terminal.wait(for: "> ")
       terminal.enter("machine{ ram = \"64M\" }:map()")
       try terminal.wait(for: "mixed\n")

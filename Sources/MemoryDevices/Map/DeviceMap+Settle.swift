@@ -36,6 +36,7 @@ extension DeviceMap {
     }
     if let refusal { return .failure(refusal) }
     mapping.costs = costs
+    if let record { machine.setPinCosts(record, costs) }
     machine.devices.lastMapping += 1
     machine.devices.attachments[attachment].mappings.append(mapping)
     return .success(mapping.id)

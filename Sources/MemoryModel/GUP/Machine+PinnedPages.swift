@@ -105,6 +105,11 @@ extension Machine {
     pins[index].shortfall = shortfall
   }
 
+  /// Notes what the driver's calls cost that hold a pin.
+  package mutating func setPinCosts(_ id: Int, _ costs: OperationCosts) {
+    if let index = pinIndex(id) { pins[index].costs = costs }
+  }
+
   /// Forgets a record whose pages are all given back.
   package mutating func removePin(_ id: Int) {
     guard let index = pinIndex(id) else { return }
