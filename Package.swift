@@ -83,6 +83,9 @@ let package = Package(
       name: "MemoryOperationsTests",
       dependencies: ["MemoryModel", "MemoryOperations", "ModelTesting", "GoldenTesting"]),
     .testTarget(
+      name: "MemoryDevicesTests",
+      dependencies: ["MemoryDevices", "MemoryModel", "MemoryOperations", "ModelTesting"]),
+    .testTarget(
       name: "MemoryExplorationTests",
       dependencies: ["MemoryExploration", "MemoryModel", "MemoryOperations", "ModelTesting"]),
     .testTarget(

@@ -228,8 +228,8 @@ function machine:pins() end
 ---@field guest guest Whose memory it reaches.
 ---@field name? string Who holds the pages, for why.
 ---@field version? "v1"|"v2" What unmap answers when it would cut a mapping.
----@field disable_hugepages? boolean Every run ends after one page.
----@field fine_superpages? boolean The IOMMU can take part of a superpage out: one call unmaps a range.
+---@field disable_hugepages? boolean One page a call and a run.
+---@field fine_superpages? boolean The IOMMU has pages of every power of two: one look and one call unmap a whole one.
 ---@field entry_limit? integer The most mappings.
 
 ---A VFIO type 1 container: it pins what it maps for as long as it is mapped.
@@ -240,6 +240,7 @@ function machine:vfio(fields) end
 ---@class machine.iommufd.fields
 ---@field guest guest Whose memory it reaches.
 ---@field name? string Who holds the pages, for why.
+---@field account? "user"|"locked_vm" What is compared with RLIMIT_MEMLOCK (IOMMU_OPTION_RLIMIT_MODE).
 
 ---An iommufd address space: fast pins of 8192 pages a call, kept as runs of 12 bytes.
 ---@param fields machine.iommufd.fields
@@ -362,7 +363,9 @@ function machine:vmstat(fields) end
 ---@return string # One line an event.
 function machine:trace(fields) end
 
----Verifies every invariant of the allocator's state.
+---Verifies every invariant of the state: lists, counts, tables, pins, devices.
+---
+---What a kernel of old corrupted on the way (I4) is told first.
 ---@return boolean? # true when every invariant holds.
 function machine:check() end
 
@@ -496,7 +499,10 @@ function page:free() end
 ---@field anon_pages integer Resident anonymous pages.
 ---@field file_pages integer Resident pages of files.
 ---@field shmem_pages integer Resident pages of shmem.
----@field locked_pages integer Pages in locked areas (VmLck).
+---@field locked_pages integer Pages in locked areas and of devices (VmLck, locked_vm).
+---@field pinned_pages integer Pages of RDMA devices and iommufd (VmPin, pinned_vm).
+---@field user_locked_pages integer Pages of io_uring and iommufd, over all processes of the user (user->locked_vm).
+---@field devices table What it has opened for devices, oldest first.
 ---@field oom_score_adj integer What the OOM killer adds to its points, in thousandths of memory; -1000 exempts it (A7.40).
 ---@field has_pinned boolean A pin was ever taken of it, so a fork looks for them (P2.20).
 ---@field hpt hpt The hash page table of a powerpc guest, or nil.
@@ -605,7 +611,7 @@ function guest:migrate(from, length) end
 ---@return guest? # The child.
 function guest:fork(name) end
 
----Ends the process; its memory is freed, except what pins and others still hold.
+---Ends the process; its memory is freed, except what pins and others still hold. Its devices are closed.
 ---
 ---The handle is stale afterwards.
 function guest:exit() end
@@ -652,7 +658,7 @@ function guest:memfd_pin(fields) end
 
 ---Reads or sets how much the process may lock.
 ---
----mlock and VFIO count against locked_vm, RDMA against pinned_vm, io_uring against the user: each alone, so that one process may pin the limit three times.
+---mlock, VFIO and SPAPR count against locked_vm, RDMA against pinned_vm, io_uring and iommufd against the user: each alone, so that one process may pin the limit three times.
 ---@param limit? any RLIMIT_MEMLOCK: a size, or false for none, as with CAP_IPC_LOCK.
 ---@return any # The limit in bytes; nil when there is none.
 function guest:memlock(limit) end
@@ -660,8 +666,8 @@ function guest:memlock(limit) end
 ---@class guest.vfio.fields
 ---@field name? string Who holds the pages, for why.
 ---@field version? "v1"|"v2" What unmap answers when it would cut a mapping.
----@field disable_hugepages? boolean Every run ends after one page.
----@field fine_superpages? boolean The IOMMU can take part of a superpage out: one call unmaps a range.
+---@field disable_hugepages? boolean One page a call and a run.
+---@field fine_superpages? boolean The IOMMU has pages of every power of two: one look and one call unmap a whole one.
 ---@field entry_limit? integer The most mappings.
 
 ---A VFIO type 1 container: it pins what it maps for as long as it is mapped.
@@ -673,8 +679,11 @@ function guest:vfio(fields) end
 
 ---@class guest.iommufd.fields
 ---@field name? string Who holds the pages, for why.
+---@field account? "user"|"locked_vm" What is compared with RLIMIT_MEMLOCK (IOMMU_OPTION_RLIMIT_MODE).
 
 ---An iommufd address space: fast pins of 8192 pages a call, kept as runs of 12 bytes.
+---
+---Everything is pinned before it is counted: to the user, or to locked_vm as VFIO counts, and to pinned_vm besides.
 ---@param fields? guest.iommufd.fields
 ---@return device # 
 function guest:iommufd(fields) end
@@ -706,7 +715,7 @@ function guest:io_uring(fields) end
 
 ---powerpc's registered regions (SPAPR TCE v2): what spapr_pin of the kernel says.
 ---
----A region that is registered again gets one more user; the last one gives it back. Its slots hold page pointers first and physical addresses afterwards.
+---A region that is registered again gets one more user; the last one gives it back. Its slots hold page pointers first and physical addresses afterwards; real-mode code looks them up.
 ---@param fields? guest.spapr.fields
 ---@return device # 
 function guest:spapr(fields) end
@@ -1018,6 +1027,7 @@ local hpt = {}
 ---@field madv_nomovable boolean madvise knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN; never merged. Rule P9.20.
 ---@field madv_might_pin integer Of a hundred pages with MADV_MIGHT_PIN, those for which the hint is followed. Rule P9.22.
 ---@field cma_disable_borrow boolean Nobody borrows pages of CMA; never merged. Rule P9.24.
+---@field revoke "off"|"forced" Whether cma_alloc and offline demand pages back from devices that pin them; never merged. Rule P9.11.
 ---@field pcp_regime "fixed"|"lowWatermark"|"autoTuned" How per-CPU lists are sized, filled and flushed. Rule A9.7.
 ---@field pcp_high_orders boolean Orders 1 to 3 go through the per-CPU lists. Rule A9.2j.
 ---@field pcp_decays_in_batches boolean The decay of pcp->high frees in batches. Rule A5.26.
@@ -1034,6 +1044,9 @@ function kernel:switches() end
 ---@field guest guest Whose memory it reaches.
 ---@field mappings table Its mappings, oldest first.
 ---@field pages integer Pages that it maps.
+---@field account string Where its pages count: locked_vm, pinned_vm, user or none.
+---@field charged integer Pages that it counts there.
+---@field revoked table complied, refused: pages that the kernel asked back (switch revoke, rule P9.11).
 local device = {}
 
 ---@class device.map.fields
@@ -1058,8 +1071,18 @@ function device:map(fields) end
 ---
 ---Version 1 of VFIO answers with what it found, also 0 bytes, or more than was asked for.
 ---@param fields? device.unmap.fields
----@return table? # size, lookups, iommu_unmaps, unpin_atomics: what was unmapped and how.
+---@return table? # size, lookups, iommu_unmaps, syncs, unpin_atomics: what was unmapped and how.
 function device:unmap(fields) end
+
+---Counts the IOMMU's page table: each run is mapped in pages as large as fit.
+---@return table? # small, large, gigantic: entries of 4 KiB, 2 MiB and 1 GiB; tables and bytes of the table.
+function device:iommu() end
+
+---Unplugs the device: everything is unmapped and given back. The object is stale afterwards.
+---
+---Nothing moves back: pages that left CMA for a pin stay where they are.
+---@return table # As of unmap.
+function device:close() end
 
 ---A range that a device may reach, and what mapping it cost.
 ---@class mapping
@@ -1072,6 +1095,10 @@ function device:unmap(fields) end
 ---@field charged integer Pages counted against a limit.
 ---@field corrupted integer Pages that RFC2015 took off a list without their flag (I4).
 ---@field users integer Users of a registered region.
+---@field repins integer Pages that were unpinned, and pinned again at once.
+---@field frame_lookups integer Looks for frames of device memory, which no pin holds.
+---@field page_size integer Of a registered region: the largest IOMMU page that all of it allows.
+---@field tce_entries integer Entries of TCE tables that name pages of a registered region.
 ---@field calls integer Calls that pinned it.
 ---@field migrated integer Pages of 4 KiB that were moved before.
 ---@field rounds integer Rounds of pin, check and migrate.
@@ -1086,7 +1113,7 @@ local mapping = {}
 ---Gives the mapping back; of a registered region, one user. The object is stale afterwards.
 ---
 ---VFIO keeps no list of pages: it reads the frames back from the IOMMU's table, a page at a time, and unpins them a page at a time.
----@return table # size, lookups, iommu_unmaps, unpin_atomics.
+---@return table? # size, lookups, iommu_unmaps, syncs, unpin_atomics.
 function mapping:unmap() end
 
 ---@class mapping.access.fields
@@ -1098,10 +1125,21 @@ function mapping:unmap() end
 ---@return table? # hits, faults, refaults.
 function mapping:access(fields) end
 
+---The frames as runs of neighbours, in the order of the device's addresses.
+---@param count? integer How many at the most.
+---@return listing # A row for each run: offset, pfn, pages.
+function mapping:frames(count) end
+
 ---What the device reaches at an offset: the physical address of the page, plus the rest.
 ---@param offset integer|number|string An offset into the mapping.
+---@param page_size? integer|number|string The IOMMU page that is to be entered; a registered region may allow less.
 ---@return integer? # The physical address behind it.
-function mapping:lookup(offset) end
+function mapping:lookup(offset, page_size) end
+
+---Of a registered region: sets the dirty bit of a slot, as the real-mode code does when a guest maps it for writing; the page becomes dirty when the region is given back.
+---@param offset integer|number|string An offset into the mapping.
+---@return boolean? # 
+function mapping:mark_dirty(offset) end
 
 ---What one function did on several kernels: c[i] is row i, #c their number.
 ---@class comparison
@@ -1264,6 +1302,7 @@ function kernels() end
 ---@field madv_nomovable? boolean madvise knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN; never merged. Rule P9.20.
 ---@field madv_might_pin? integer Of a hundred pages with MADV_MIGHT_PIN, those for which the hint is followed. Rule P9.22.
 ---@field cma_disable_borrow? boolean Nobody borrows pages of CMA; never merged. Rule P9.24.
+---@field revoke? "off"|"forced" Whether cma_alloc and offline demand pages back from devices that pin them; never merged. Rule P9.11.
 ---@field pcp_regime? "fixed"|"lowWatermark"|"autoTuned" How per-CPU lists are sized, filled and flushed. Rule A9.7.
 ---@field pcp_high_orders? boolean Orders 1 to 3 go through the per-CPU lists. Rule A9.2j.
 ---@field pcp_decays_in_batches? boolean The decay of pcp->high frees in batches. Rule A5.26.

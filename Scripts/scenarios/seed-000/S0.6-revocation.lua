@@ -23,8 +23,22 @@ expect("the area", err.errno, "EBUSY")
 expect("256 pages are in the way", err.blockers[1].count, 256)
 expect("they are where they were", a:guest("vm0"):resident().cma, 256)
 
+print("-- the kernel demands them back (revoke = \"forced\", discussed and never merged)")
+for _, open in ipairs{ "vfio", "rdma", "io_uring", "spapr" } do
+  local f = m:fork()
+  f:kernel(kernel{ base = "4.2", revoke = "forced" })
+  local holder = f:guest("vm0")
+  local device = holder[open](holder)
+  device:map{}
+  none, err = f:cma_alloc(f:cma().pages, { no_warn = true })
+  print(none, err)
+  expect(open .. ": pages asked for, and refused", device.revoked.refused, 256)
+  expect(open .. ": the area stays busy", err.errno, "EBUSY")
+end
+
 print("-- (b) on demand: a notifier takes the mapping away, and the device faults it in again")
 local b = m:fork()
+b:kernel(kernel{ base = "4.2", revoke = "forced" })
 map = b:guest("vm0"):rdma{ odp = true }:map{}
 expect("faults of the device", map:access{}.faults, 256)
 expect("and then none", map:access{}.hits, 256)
@@ -32,5 +46,6 @@ local buffer = b:cma_alloc(b:cma().pages)
 print(buffer)
 expect("the area is empty", b:guest("vm0"):resident().cma, 0)
 expect("all pages moved", b:vmstat{ since = m, table = true }.pgmigrate_success, 256)
+expect("pages asked for, and let go", b:guest("vm0").devices[1].revoked.complied, 256)
 expect("the device faults them in anew", map:access{}.refaults, 256)
 expect("the state is sound", a:check() and b:check(), true)

@@ -1,3 +1,5 @@
+// Invariant: the pins of a buffer are folded only when nothing is refused any more.
+
 internal import MemoryModel
 
 extension DeviceMap {
@@ -7,21 +9,20 @@ extension DeviceMap {
   /// Kernel: `io_check_coalesce_buffer()`, `io_buffer_account_pin()`, io_uring/rsrc.c.
   ///
   /// - Returns: Why it is refused: the user's limit.
-  mutating func settleRing(
-    _ machine: inout Machine, _ held: PinRecord, _ device: DeviceAttachment,
-    _ mapping: inout DeviceMapping
+  func settleRing(
+    _ machine: inout Machine, _ device: DeviceAttachment, _ mapping: inout DeviceMapping
   ) -> Refusal? {
+    guard let held = record.flatMap({ machine.pin($0) }) else { return nil }
     var folios: [(folio: Folio, first: PFN, pages: Int)] = []
     var mayFold = true
     var charged = 0
     var counted: Set<Int> = []
-    for other in machine.devices.attachments where other.kind == .ioUring {
-      for buffer in other.mappings {
-        guard let pin = buffer.pin, let record = machine.pin(pin) else { continue }
-        machine.forEachRun(record) { first, _ in
-          if let folio = machine.folio(of: first), folio.order > 0 {
-            counted.insert(folio.head.index)
-          }
+    // A compound page that another buffer of the ring has counted is not counted again.
+    for buffer in device.mappings {
+      guard let pin = buffer.pin, let record = machine.pin(pin) else { continue }
+      machine.forEachRun(record) { first, _ in
+        if let folio = machine.folio(of: first), folio.order > 0 {
+          counted.insert(folio.head.index)
         }
       }
     }
@@ -38,12 +39,8 @@ extension DeviceMap {
         folios.append((folio, first, pages))
       }
     }
-    let limit = machine.memlockRoom(device.space, counted: machine.devices.userLockedPages)
-    if charged > limit {
-      return Refusal(
-        .ENOMEM,
-        "RLIMIT_MEMLOCK exceeded: the user has \(machine.devices.userLockedPages) pages "
-          + "locked, and this buffer counts \(charged)", rule: "P7.30")
+    if charged > machine.memlockRoom(device) {
+      return limitRefusal(machine, device, charged)
     }
     // All folios of one size, the first to its end, the last from its start.
     let order = folios.first?.folio.order ?? 0
@@ -61,11 +58,13 @@ extension DeviceMap {
       }
       machine.keepOnePinAFolio(held.id)
     }
-    mapping.runs = folios.count
+    var runs = 0
+    machine.forEachFrameRun(mapping) { _, _, _ in runs += 1 }
+    mapping.runs = runs
     mapping.records = mapping.isCoalesced ? folios.count : mapping.pages
     mapping.bytes = mapping.records * 16
     mapping.charged = charged
-    machine.devices.userLockedPages += charged
+    machine.charge(attachment, charged)
     return nil
   }
 }

@@ -4,75 +4,104 @@
 public import MemoryModel
 import MemoryOperations
 
-/// What giving a mapping back did.
-public struct DeviceUnmapOutcome: Sendable, Equatable {
-  public var pages: Int
+/// What giving mappings back did.
+public struct DeviceUnmapOutcome: Sendable, Hashable {
+  public var pages = 0
   /// Reads of the IOMMU's table to find the runs (rule P7.7).
   public var lookups = 0
   public var iommuUnmaps = 0
-  public var costs: OperationCosts
+  /// Flushes of the IOTLB: one for 512 regions (rule P7.7).
+  public var syncs = 0
+  public var costs = OperationCosts()
 
-  public init(pages: Int, costs: OperationCosts) {
-    self.pages = pages
-    self.costs = costs
-  }
+  public init() {}
 }
 
-/// Takes one mapping away from a device, and gives its pages back (rules P7.7, P7.21, P7.42).
+/// Takes mappings away from a device, one after the other, and gives their pages back.
 ///
-/// Kernel: `vfio_unmap_unpin()`, `ib_umem_release()`, `mm_iommu_release()`.
-public struct DeviceUnmap: Operation {
+/// Kernel: `vfio_unmap_unpin()`, `iopt_unmap_iova()`, `ib_umem_release()`, `io_buffer_unmap()`,
+/// `mm_iommu_unpin()`.
+public struct DeviceUnmap: ExplorableOperation {
   public private(set) var outcome: DeviceUnmapOutcome?
   private let attachment: Int
-  private let mapping: Int
+  private var left: ArraySlice<Int>
   private var done = 0
-  private var costs = OperationCosts()
+  private var unmapped = DeviceUnmapOutcome()
+  private var isBusy = false
 
-  public init(attachment: Int, mapping: Int) {
+  /// Regions after which VFIO flushes and unpins.
+  static let regionsASync = 512
+
+  public init(attachment: Int, mappings: [Int]) {
     self.attachment = attachment
-    self.mapping = mapping
+    left = mappings[...]
   }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
     if outcome != nil { return .finished }
-    guard let device = machine.devices.attachment(attachment),
-      let index = device.mappings.firstIndex(where: { $0.id == mapping })
-    else {
-      outcome = DeviceUnmapOutcome(pages: 0, costs: costs)
+    guard let device = machine.devices.attachment(attachment) else {
+      outcome = unmapped
       return .finished
     }
-    let held = device.mappings[index]
-    if let id = held.pin, let record = machine.pin(id) {
-      let words = machine.pinWords(id)
-      let position = machine.unpin(
-        words.lowerBound + done..<words.upperBound, record.isGet ? .get : .pin,
-        limit: pace == .slice ? 1 << 20 : 1, batched: device.unpinsInBatches(machine),
-        dirty: held.isWrite, &costs)
-      done = position - words.lowerBound
-      guard position == words.upperBound else { return .running }
-      machine.removePin(id)
+    if !isBusy {
+      guard !device.isBusy else { return .waiting(.device(attachment)) }
+      machine.setBusy(device: attachment, device.holdsMutex)
+      isBusy = true
     }
-    var result = DeviceUnmapOutcome(pages: held.pages, costs: costs)
+    guard let id = left.first else {
+      machine.setBusy(device: attachment, false)
+      outcome = unmapped
+      return .finished
+    }
+    if let held = device.mappings.first(where: { $0.id == id }) {
+      if done == 0, device.kind == .spapr { machine.markSlotsDirty(held) }
+      guard giveBack(&machine, device, held, pace) else { return .running }
+      count(&machine, device, held)
+      machine.removeMapping(attachment, id)
+    }
+    left.removeFirst()
+    done = 0
+    return .running
+  }
+
+  /// - Returns: True when the mapping holds nothing any more.
+  private mutating func giveBack(
+    _ machine: inout Machine, _ device: DeviceAttachment, _ held: DeviceMapping, _ pace: Pace
+  ) -> Bool {
+    guard let id = held.pin, let record = machine.pin(id) else { return true }
+    let words = machine.pinWords(id)
+    // io_uring does not know what was written; powerpc dirties the pages whose slot says so.
+    let dirties = held.isWrite && device.kind != .ioUring && device.kind != .spapr
+    let position = machine.unpin(
+      words.lowerBound + done..<words.upperBound, record.isGet ? .get : .pin,
+      limit: pace == .slice ? 1 << 20 : 1, batched: device.unpinsInBatches(machine),
+      dirty: dirties, perFolio: record.isPerFolio, &unmapped.costs)
+    done = position - words.lowerBound
+    return position == words.upperBound
+  }
+
+  private mutating func count(
+    _ machine: inout Machine, _ device: DeviceAttachment, _ held: DeviceMapping
+  ) {
+    unmapped.pages += held.pages
+    defer { if let id = held.pin { machine.removePin(id) } }
     if device.kind.isVFIO {
-      // Each page is looked up, and the first of the next run once more, where the run breaks.
-      result.lookups = device.hasFineSuperpages ? held.runs : held.pages + held.runs - 1
-      result.iommuUnmaps = device.hasFineSuperpages ? 1 : held.runs
+      // Each page is looked up, and the first of the next run once more, where the run breaks; with pages
+      // of every power of two it is one look and one call for each entry.
+      let isFine = device.hasFineSuperpages
+      let regions = isFine ? IOMMUTable.powersOfTwo(machine, held) : held.runs
+      unmapped.lookups += isFine ? regions : held.pages + regions - 1
+      unmapped.iommuUnmaps += regions
+      unmapped.syncs += (regions + Self.regionsASync - 1) / Self.regionsASync
     } else if device.kind == .iommufd {
-      result.iommuUnmaps = 1
+      unmapped.iommuUnmaps += 1
     }
-    switch device.kind {
-    case .rdma: machine.charge(device.space, pinned: -held.charged)
-    case .iommufd: machine.charge(device.space, locked: -held.charged, pinned: -held.charged)
-    case .ioUring: machine.devices.userLockedPages -= held.charged
-    default: machine.charge(device.space, locked: -held.charged)
-    }
-    machine.devices.attachments[attachment].mappings.remove(at: index)
-    outcome = result
-    return .finished
   }
 
   public func nextStep(_ machine: borrowing Machine) -> Step {
-    Step("d3", "unpin_user_pages", "give back the next pages of mapping \(mapping)")
+    Step(
+      "d3", "unpin_user_pages",
+      left.first.map { "give back the next pages of mapping #\($0)" } ?? "return")
   }
 
   /// A signal does not stop it: it runs to its end.

@@ -29,7 +29,8 @@ extension Machine {
     let isWrite = device.mappings[index].isWrite
     for page in pages {
       let seen = device.mappings[index].seen[page]
-      if seen == nil || seen != frame(device.space, page, isWrite: isWrite) {
+      let isLost = device.mappings[index].takenBack.contains(page)
+      if seen == nil || isLost || seen != frame(device.space, page, isWrite: isWrite) {
         if frame(device.space, page, isWrite: isWrite) == nil {
           var fault = FaultOperation(
             space: device.space, page: page, access: isWrite ? .write : .read)
@@ -40,8 +41,7 @@ extension Machine {
           }
         }
         if seen == nil { access.faults += 1 } else { access.refaults += 1 }
-        devices.attachments[attachment].mappings[index].seen[page] =
-          frame(device.space, page, isWrite: isWrite)
+        noteAccess(attachment, mapping, page: page, frame(device.space, page, isWrite: isWrite))
       } else {
         access.hits += 1
       }
@@ -55,7 +55,8 @@ extension Machine {
       let region = device.mappings.first(where: { $0.id == mapping })
     else { return 0 }
     return region.seen.count { page, pfn in
-      frame(device.space, page, isWrite: region.isWrite) != pfn
+      region.takenBack.contains(page)
+        || frame(device.space, page, isWrite: region.isWrite) != pfn
     }
   }
 

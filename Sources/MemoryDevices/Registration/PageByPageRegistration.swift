@@ -6,8 +6,8 @@ internal import MemoryOperations
 /// What powerpc did between 2015 and 2018 for each page of a region (rules P3.10, P3.56).
 ///
 /// Kernel: `mm_iommu_get()`, `mm_iommu_move_page_from_cma()`, arch/powerpc/mm/mmu_context_iommu.c.
-struct PageByPageRegistration {
-  struct Result: Sendable {
+struct PageByPageRegistration: Hashable, Sendable {
+  struct Result: Hashable, Sendable {
     var pin: Int?
     var refusal: Refusal?
     var corrupted = 0
@@ -97,7 +97,12 @@ struct PageByPageRegistration {
     case .rfc2015:
       // The page leaves its list without its flag and without the list's lock, the list that is
       // migrated stays empty, and the next look takes whatever is there.
-      if machine.frames.head(folio.head).isLRU { corrupted += 1 }
+      if machine.frames.head(folio.head).isLRU {
+        corrupted += 1
+        machine.noteViolation(
+          "I4: the folio at \(folio.head) left its LRU list with its flag set and without the list's "
+            + "lock (rule P3.10)")
+      }
       _ = machine.unpin(word, flags, limit: .max >> 1, batched: false, dirty: false, &costs)
       cursor = before
       migration = Migration([], target(machine), .sync)

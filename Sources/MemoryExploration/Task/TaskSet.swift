@@ -71,6 +71,7 @@ public struct TaskSet {
     case .mmapLock(let space): machine.spaces[space].mmapLock
     case .cmaMutex: machine.isHoldingCMAMutex ? 1 : 0
     case .isolation: machine.isolatedPages
+    case .device(let id): machine.isBusy(device: id) ? 1 : 0
     }
   }
 

@@ -112,11 +112,11 @@ extension Machine {
     for (pin, pages) in pinsHolding(folio) {
       let name = spaces.indices.contains(pin.space) ? spaces[pin.space].name : "?"
       let each = pin.isGet || folio.order > 0 ? 1 : FolioTable.pinBias
-      let words = pin.holder == "pin #\(pin.id)" ? pin.holder : "\(pin.holder), pin #\(pin.id)"
+      let words = words(for: pin, folio, of: name)
       holders.append(
         PageExplanation.Holder(
           kind: pin.isGet ? .get : .pin,
-          text: "\(words) of \(name)" + (pin.isLongTerm ? ", long-term" : "")
+          text: words + (pin.isLongTerm ? ", long-term" : "")
             + (pin.isGet ? ", a plain get" : ""),
           references: pages * each, operation: pin.operation))
     }
@@ -147,6 +147,16 @@ extension Machine {
           kind: .unknown, text: "an operation under way, or a recorded state", references: rest))
     }
     return holders
+  }
+
+  /// Who holds a pin; for a device that translates addresses also where it sees the folio.
+  private func words(for pin: PinRecord, _ folio: Folio, of name: String) -> String {
+    guard let (device, _) = deviceMapping(ofPin: pin.id) else {
+      return pin.holder == "pin #\(pin.id)"
+        ? "\(pin.holder) of \(name)" : "\(pin.holder), pin #\(pin.id) of \(name)"
+    }
+    guard let iova = firstIOVA(of: folio, in: pin) else { return device.name }
+    return "\(device.name) (iova 0x\(String(iova, radix: 16)))"
   }
 
   // MARK: What could be done

@@ -11,6 +11,8 @@ extension MemoryLibrary {
     let rules: [String]
     let parameters: [LuaParameter]
     let call: String
+    /// What messages call it.
+    let words: String
   }
 
   static let deviceConstructors: [DeviceConstructor] = [
@@ -27,18 +29,28 @@ extension MemoryLibrary {
           "version", .choice(["v1", "v2"]), default: "v2",
           "What unmap answers when it would cut a mapping."),
         LuaParameter(
-          "disable_hugepages", .boolean, default: "false", "Every run ends after one page."),
+          "disable_hugepages", .boolean, default: "false", "One page a call and a run."),
         LuaParameter(
           "fine_superpages", .boolean, default: "false",
-          "The IOMMU can take part of a superpage out: one call unmaps a range."),
+          "The IOMMU has pages of every power of two: one look and one call unmap a whole one."),
         LuaParameter(
           "entry_limit", .integer(1...1 << 32), default: "65535", "The most mappings."),
-      ], call: "vfio()"),
+      ], call: "vfio()", words: "VFIO container"),
     DeviceConstructor(
       name: "iommufd",
-      doc: "An iommufd address space: fast pins of 8192 pages a call, kept as runs of 12 bytes.",
-      kernel: ["iopt_map_user_pages", "pfn_reader_user_pin"], rules: ["P7.10"], parameters: [],
-      call: "iommufd()"),
+      doc: """
+        An iommufd address space: fast pins of 8192 pages a call, kept as runs of 12 bytes.
+
+        Everything is pinned before it is counted: to the user, or to locked_vm as VFIO counts, and to \
+        pinned_vm besides.
+        """,
+      kernel: ["iopt_map_user_pages", "pfn_reader_user_pin"], rules: ["P7.10"],
+      parameters: [
+        LuaParameter(
+          "account", .choice(["user", "locked_vm"]), default: "user",
+          "What is compared with RLIMIT_MEMLOCK (IOMMU_OPTION_RLIMIT_MODE).")
+      ],
+      call: "iommufd()", words: "iommufd"),
     DeviceConstructor(
       name: "rdma",
       doc: """
@@ -52,7 +64,7 @@ extension MemoryLibrary {
         LuaParameter(
           "max_segment", .size(4096...Int64.max), default: "64K",
           "The most bytes of a segment of the scatter list."),
-      ], call: "rdma()"),
+      ], call: "rdma()", words: "RDMA device"),
     DeviceConstructor(
       name: "io_uring",
       doc: """
@@ -61,16 +73,16 @@ extension MemoryLibrary {
         Buffers of whole folios that follow each other keep one pin a folio. Counted to the user, \
         compound pages once over all buffers.
         """, kernel: ["io_sqe_buffer_register", "io_check_coalesce_buffer"], rules: ["P7.30"],
-      parameters: [], call: "io_uring()"),
+      parameters: [], call: "io_uring()", words: "io_uring"),
     DeviceConstructor(
       name: "spapr",
       doc: """
         powerpc's registered regions (SPAPR TCE v2): what spapr_pin of the kernel says.
 
         A region that is registered again gets one more user; the last one gives it back. Its slots \
-        hold page pointers first and physical addresses afterwards.
+        hold page pointers first and physical addresses afterwards; real-mode code looks them up.
         """, kernel: ["mm_iommu_new", "mm_iommu_do_alloc"], rules: ["P7.40", "P7.42", "P3.56"],
-      parameters: [], call: "spapr()"),
+      parameters: [], call: "spapr()", words: "SPAPR container"),
   ]
 
   static var guestDeviceMethods: [LuaFunction] {
@@ -123,11 +135,8 @@ extension MemoryLibrary {
     _ name: String, _ object: MachineObject, _ space: Int, _ call: borrowing LuaCall, first: Int
   ) {
     let guest = object.machine.spaces[space].name
-    let words = [
-      "vfio": "VFIO container", "iommufd": "iommufd", "rdma": "RDMA device",
-      "io_uring": "io_uring", "spapr": "SPAPR container",
-    ]
-    let holder = call.string(first, default: "\(guest)'s \(words[name] ?? name)")
+    let words = deviceConstructors.first { $0.name == name }?.words ?? name
+    let holder = call.string(first, default: "\(guest)'s \(words)")
     let id: Int
     switch name {
     case "vfio":
@@ -139,7 +148,10 @@ extension MemoryLibrary {
       id = object.machine.openDevice(
         call.boolean(first + 1) ? .odp : .rdma, name: holder, space: space,
         maximumSegment: call.integer(first + 2, default: 64 << 10))
-    case "iommufd": id = object.machine.openDevice(.iommufd, name: holder, space: space)
+    case "iommufd":
+      id = object.machine.openDevice(
+        .iommufd, name: holder, space: space,
+        account: call.integer(first + 1, default: 0) == 0 ? .user : .locked)
     case "io_uring": id = object.machine.openDevice(.ioUring, name: holder, space: space)
     default: id = object.machine.openDevice(.spapr, name: holder, space: space)
     }
@@ -158,8 +170,8 @@ extension MemoryLibrary {
       doc: """
         Reads or sets how much the process may lock.
 
-        mlock and VFIO count against locked_vm, RDMA against pinned_vm, io_uring against the user: each \
-        alone, so that one process may pin the limit three times.
+        mlock, VFIO and SPAPR count against locked_vm, RDMA against pinned_vm, io_uring and iommufd \
+        against the user: each alone, so that one process may pin the limit three times.
         """,
       kernel: ["rlimit"], rules: ["P9.4", "I14"],
       example: """

@@ -9,7 +9,7 @@ extension MemoryLibrary {
     LuaType(
       "mapping", MachineObject.self,
       doc: "A range that a device may reach, and what mapping it cost.",
-      properties: mappingProperties, methods: [mappingUnmap, mappingAccess, mappingLookup],
+      properties: mappingProperties, methods: [mappingUnmap, mappingAccess] + mappingFrameMethods,
       display: { handle in
         let object = handle.owner(as: MachineObject.self)
         guard let (device, mapping) = object.machine.deviceMapping(handle.index) else {
@@ -20,15 +20,19 @@ extension MemoryLibrary {
           "mapping #\(mapping.id) of \(device.name): iova 0x\(String(mapping.iova << shift, radix: 16))"
           + ", \(formatSize(mapping.pages << shift))"
         if mapping.runs > 0 { text += ", \(mapping.runs) run\(mapping.runs == 1 ? "" : "s")" }
-        if mapping.costs.calls > 0 { text += ", \(mapping.costs.calls) calls" }
+        if mapping.costs.calls > 0 {
+          text += ", \(mapping.costs.calls) call\(mapping.costs.calls == 1 ? "" : "s")"
+        }
         if mapping.costs.migratedPages > 0 { text += ", \(mapping.costs.migratedPages) moved" }
+        if mapping.charged > 0 { text += ", \(mapping.charged) charged" }
+        if mapping.isCoalesced { text += ", one pin a folio" }
         if mapping.corrupted > 0 { text += ", list corrupt at \(mapping.corrupted) pages (I4)" }
         return text
       },
       isLive: { $0.owner(as: MachineObject.self).machine.deviceMapping($0.index) != nil })
   }
 
-  private static func mapping(
+  static func mapping(
     _ call: borrowing LuaCall
   ) throws(LuaFailure) -> (device: DeviceAttachment, mapping: DeviceMapping) {
     guard let found = call.object(as: MachineObject.self).machine.deviceMapping(call.index) else {
@@ -60,6 +64,28 @@ extension MemoryLibrary {
         $0.corrupted
       },
       integer("users", "Users of a registered region.") { $0.users },
+      integer("repins", "Pages that were unpinned, and pinned again at once.") { $0.repins },
+      integer("frame_lookups", "Looks for frames of device memory, which no pin holds.") {
+        $0.frameLookups
+      },
+      integer("page_size", "Of a registered region: the largest IOMMU page that all of it allows.")
+      {
+        $0.pageShift == 0 ? 0 : 1 << $0.pageShift
+      },
+      LuaProperty(
+        "tce_entries", .integer(), "Entries of TCE tables that name pages of a registered region.",
+        get: { call throws(LuaFailure) in call.returns(try mapping(call).mapping.tableEntries) },
+        set: { call throws(LuaFailure) in
+          let found = try mapping(call)
+          let entries = call.integer(0)
+          guard found.device.kind == .spapr, entries >= 0 else {
+            throw LuaFailure(
+              "tce_entries counts entries of a registered region (spapr), and is 0 or more, not "
+                + "\(entries)")
+          }
+          call.object(as: MachineObject.self).machine.setTableEntries(
+            found.device.id, found.mapping.id, entries)
+        }),
       integer("calls", "Calls that pinned it.") { $0.costs.calls },
       integer("migrated", "Pages of 4 KiB that were moved before.") { $0.costs.migratedPages },
       integer("rounds", "Rounds of pin, check and migrate.") { $0.costs.rounds },
@@ -99,7 +125,8 @@ extension MemoryLibrary {
   private static var mappingUnmap: LuaFunction {
     LuaFunction(
       "unmap",
-      returns: [LuaResult(.table, "size, lookups, iommu_unmaps, unpin_atomics.")],
+      returns: [LuaResult(.table, "size, lookups, iommu_unmaps, syncs, unpin_atomics.")],
+      errors: [LuaErrno("EBUSY", "SPAPR: TCE tables still name pages of the region")],
       doc: """
         Gives the mapping back; of a registered region, one user. The object is stale afterwards.
 
@@ -115,20 +142,9 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
+      if try endRelease(call, object) { return }
       let found = try mapping(call)
-      let shift = object.machine.geometry.pageShift
-      if found.device.kind == .spapr,
-        !object.machine.releaseRegistration(
-          attachment: found.device.id, mapping: found.mapping.id)
-      {
-        return call.returns(
-          unmapped(DeviceUnmapOutcome(pages: 0, costs: OperationCosts()), shift))
-      }
-      object.machine.beginOperation()
-      var unmap = DeviceUnmap(attachment: found.device.id, mapping: found.mapping.id)
-      _ = OperationRunner.run(&unmap, object, call)
-      call.returns(
-        unmapped(unmap.outcome ?? DeviceUnmapOutcome(pages: 0, costs: OperationCosts()), shift))
+      try release(call, object, found.device, [found.mapping.id])
     }
   }
 
@@ -167,42 +183,6 @@ extension MemoryLibrary {
           ("hits", .integer(Int64(access.hits))), ("faults", .integer(Int64(access.faults))),
           ("refaults", .integer(Int64(access.refaults))),
         ]))
-    }
-  }
-
-  private static var mappingLookup: LuaFunction {
-    LuaFunction(
-      "lookup", .positional,
-      [LuaParameter("offset", .size(), "An offset into the mapping.")],
-      returns: [LuaResult(.address, "The physical address behind it.")],
-      errors: [LuaErrno("EFAULT", "the offset is behind the mapping")],
-      doc: "What the device reaches at an offset: the physical address of the page, plus the rest.",
-      kernel: ["mm_iommu_ua_to_hpa"], rules: ["P7.40", "I7"],
-      example: """
-        vm = machine{ ram = "128M" }:guest{ ram = "1M", thp = "never" }
-        r = vm:spapr():map{ length = "12K" }
-        r:lookup(0x1123) - r.pin.pfns[2] * 4096 --> 291
-        """
-    ) { call throws(LuaFailure) in
-      let object = call.object(as: MachineObject.self)
-      let found = try mapping(call)
-      let shift = object.machine.geometry.pageShift
-      let page = call.integer(0) >> shift
-      guard page < found.mapping.pages, let id = found.mapping.pin,
-        let pin = object.machine.pin(id)
-      else {
-        return call.refuse(
-          Refusal(
-            .EFAULT, "0x\(String(call.integer(0), radix: 16)) is behind the mapping's end",
-            rule: "P7.40"))
-      }
-      var left = page
-      var frame = 0
-      object.machine.forEachRun(pin) { first, pages in
-        if left >= 0, left < pages { frame = first.index + left }
-        left -= pages
-      }
-      call.returns(frame << shift | call.integer(0) & (1 << shift - 1))
     }
   }
 }

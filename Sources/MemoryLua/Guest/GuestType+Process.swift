@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryDevices
 internal import MemoryGuests
 internal import MemoryModel
 internal import MemoryOperations
@@ -52,7 +53,8 @@ extension MemoryLibrary {
     LuaFunction(
       "exit",
       doc: """
-        Ends the process; its memory is freed, except what pins and others still hold.
+        Ends the process; its memory is freed, except what pins and others still hold. Its devices are \
+        closed.
 
         The handle is stale afterwards.
         """,
@@ -70,6 +72,13 @@ extension MemoryLibrary {
       let name = object.machine.spaces[space].name + ":exit"
       _ = try OperationRunner.call(object, call, name, space: space) {
         UnmapOperation(space: space, pages: nil)
+      }
+      // Its descriptors are closed last, and with them what they held.
+      for device in object.machine.devices.attachments where device.space == space && device.isOpen
+      {
+        var unmap = DeviceUnmap(attachment: device.id, mappings: device.mappings.map(\.id))
+        _ = OperationRunner.run(&unmap, object, call)
+        object.machine.closeDevice(device.id)
       }
     }
   }

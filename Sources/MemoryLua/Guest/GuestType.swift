@@ -87,7 +87,25 @@ extension MemoryLibrary {
       number("anon_pages", "Resident anonymous pages.") { $0.anonymousPages },
       number("file_pages", "Resident pages of files.") { $0.filePages },
       number("shmem_pages", "Resident pages of shmem.") { $0.shmemPages },
-      number("locked_pages", "Pages in locked areas (VmLck).") { $0.lockedPages },
+      number("locked_pages", "Pages in locked areas and of devices (VmLck, locked_vm).") {
+        $0.lockedPages
+      },
+      number("pinned_pages", "Pages of RDMA devices and iommufd (VmPin, pinned_vm).") {
+        $0.pinnedPages
+      },
+      LuaProperty(
+        "user_locked_pages", .integer(),
+        "Pages of io_uring and iommufd, over all processes of the user (user->locked_vm)."
+      ) { call in
+        call.returns(call.object(as: MachineObject.self).machine.devices.userLockedPages)
+      },
+      LuaProperty("devices", .table, "What it has opened for devices, oldest first.") { call in
+        let object = call.object(as: MachineObject.self)
+        call.returns(
+          LuaTable(
+            object.machine.devices.attachments.filter { $0.space == call.index && $0.isOpen }
+              .map { .object(LuaHandle("device", object, index: $0.id)) }))
+      },
       LuaProperty(
         "oom_score_adj", .integer(),
         "What the OOM killer adds to its points, in thousandths of memory; -1000 exempts it (A7.40).",

@@ -185,6 +185,11 @@ extension MemoryLibrary {
         guard let pin = object.machine.pin(id) else {
           throw LuaFailure("pin #\(id) was given back")
         }
+        if let owner = object.machine.deviceMapping(ofPin: id) {
+          throw LuaFailure(
+            "pin #\(id) belongs to mapping #\(owner.mapping.id) of \(owner.device.name); unmap that"
+          )
+        }
         return UnpinOperation(pin: pin, dirty: dirty)
       }
       call.returns(operation.pages)

@@ -91,6 +91,7 @@ public struct ContiguousAllocation: ExplorableOperation {
         to: .isolateMiddle(at + size), unless: machine.isolateMiddle(at, of: range, mode), blocks)
       skipMiddle(blocks, size)
     case .drainPages:
+      machine.askForPages(in: range)
       machine.drainAllPages(zone: machine.frames.zone(of: PFN(range.start)))
       migration = ContiguousMigration(range, mode.restoredType, gfp)
       phase = .migrate

@@ -105,6 +105,11 @@ extension Machine {
     pins[index].shortfall = shortfall
   }
 
+  /// Notes what the driver's calls cost that hold a pin.
+  package mutating func setPinCosts(_ id: Int, _ costs: OperationCosts) {
+    if let index = pinIndex(id) { pins[index].costs = costs }
+  }
+
   /// Forgets a record whose pages are all given back.
   package mutating func removePin(_ id: Int) {
     guard let index = pinIndex(id) else { return }
@@ -120,10 +125,11 @@ extension Machine {
   ///
   /// - Parameter batched: One update for consecutive pages of a folio; the long-term check's own
   ///   unpinning goes page by page (rule P8.3).
+  /// - Parameter perFolio: Each run stands for one pin, see ``PinRecord/isPerFolio``.
   /// - Returns: The word behind the last one done.
   package mutating func unpin(
     _ words: Range<Int>, _ flags: GUPFlags, limit: Int, batched: Bool, dirty: Bool,
-    _ costs: inout OperationCosts
+    perFolio: Bool = false, _ costs: inout OperationCosts
   ) -> Int {
     let isPin = flags.contains(.pin)
     let bias = isPin ? UInt32(FolioTable.pinBias) : 1
@@ -137,14 +143,16 @@ extension Machine {
         costs.unpinAtomics += done
         position += done
         if position == end { break }
-        let leaves = dropLeaves(at: position, count: (end - position) >> 1, isPin: isPin)
+        let leaves =
+          perFolio ? 0 : dropLeaves(at: position, count: (end - position) >> 1, isPin: isPin)
         if leaves > 0 {
           costs.unpinAtomics += (isPin ? 2 : 1) * (batched ? leaves : leaves << 9)
           position += 2 * leaves
           continue
         }
       }
-      let (first, pages, next) = pinnedRun(at: position)
+      let (first, run, next) = pinnedRun(at: position)
+      let pages = perFolio ? 1 : run
       position = next
       if first == zeroPage { continue }
       guard let folio = folio(of: first) else { continue }

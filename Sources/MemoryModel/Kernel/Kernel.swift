@@ -66,11 +66,21 @@ public struct Kernel: Sendable, Equatable {
   /// A kernel parameter that was proposed: nobody borrows from CMA, so its pages stay free until
   /// `cma_alloc()` wants them (rule P9.24).
   public var disablesCMABorrowing = false
+  /// Whether the kernel demands pages back from those who pin them; discussed since 2018, never merged
+  /// (rules P9.10, P9.11).
+  public var revocation = Revocation.off
 
   /// How it pins for long, and migrates.
   public var pinning = PinningRules()
   /// What keeps tasks from harming each other.
   public var protections = Protections()
+
+  public enum Revocation: String, Sendable, CaseIterable {
+    /// Those who registered a notifier lose their mappings; pins stay.
+    case off
+    /// `cma_alloc()` and offline ask everybody, and who cannot let go refuses.
+    case forced
+  }
 
   public enum PerCPURegime: String, Sendable, CaseIterable {
     /// Up to 5.13: `high` is six batches, a flush frees one batch from the lists in turn (rule

@@ -191,10 +191,10 @@ extension KernelSwitch {
       readAt: "MigrationBatch.refuseMemory"),
     KernelSwitch(
       "vfio_batch", \.pinning.vfioBatch, [1, 512], "Pages that VFIO pins in one call.",
-      rule: "P7.3", readAt: "VFIOContainer.map"),
+      rule: "P7.3", readAt: "DeviceAttachment.batch(_:)"),
     KernelSwitch(
       "spapr_pin", \.pinning.registration, "What powerpc does before it keeps a guest's pages.",
-      rule: "P3.56", readAt: "SPAPRRegistration"),
+      rule: "P3.56", readAt: "DeviceMap.request(_:_:)"),
     KernelSwitch(
       "lru_batch_size", \.pinning.lruBatchSize, [14, 15, 31], "Folios in an LRU batch.",
       rule: "P1.20", readAt: "Machine.lruBatchCapacity"),
@@ -275,6 +275,10 @@ extension KernelSwitch {
       "cma_disable_borrow", \.disablesCMABorrowing,
       "Nobody borrows pages of CMA; never merged.", rule: "P9.24",
       readAt: "Machine.borrowsFromCMA"),
+    KernelSwitch(
+      "revoke", \.revocation,
+      "Whether cma_alloc and offline demand pages back from devices that pin them; never merged.",
+      rule: "P9.11", readAt: "Machine.askForPages(in:)"),
     KernelSwitch(
       "pcp_regime", \.perCPULists, "How per-CPU lists are sized, filled and flushed.",
       rule: "A9.7", readAt: "Machine+PerCPU"),

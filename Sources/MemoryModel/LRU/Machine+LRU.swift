@@ -325,6 +325,9 @@ extension Machine {
 
   // MARK: Isolation
 
+  /// Notes that a list, or a flag, was left in a state that no kernel survives (I4).
+  package mutating func noteViolation(_ text: String) { violations.append(text) }
+
   /// Takes a folio off its LRU list, with a reference; false when it is on none (rule P1.30).
   ///
   /// Kernel: `folio_isolate_lru()`, mm/vmscan.c.

@@ -1,4 +1,4 @@
-// The invariants of folios, tables, caches and pins: I3, I4, I8, I13, I15. They hold between
+// The invariants of folios, tables, caches, pins and devices: I3, I4, I7, I8, I13, I15. They hold between
 // operations; an operation in flight holds references that only it knows.
 
 extension Machine {
@@ -11,7 +11,7 @@ extension Machine {
   public func checkMemory() -> String? {
     var counts = MemoryCounts(frames: frames.count)
     return collectTables(&counts) ?? collectCaches(&counts) ?? collectHolders(&counts)
-      ?? checkPinnedEntries(counts) ?? checkFolios(counts) ?? checkLRU()
+      ?? checkPinnedEntries(counts) ?? checkFolios(counts) ?? checkLRU() ?? checkDevices()
   }
 
   // MARK: Tables (I8, I13)
@@ -143,6 +143,7 @@ extension Machine {
           word += 1
         }
         word += 1
+        if pin.isPerFolio { run = run.lowerBound..<run.lowerBound + 1 }
         for index in run.lowerBound.index..<run.upperBound.index {
           let pfn = PFN(index)
           if pfn == zeroPage { continue }

@@ -45,12 +45,15 @@ public enum Wait: Sendable, Hashable {
   case cmaMutex
   /// Folios that others have isolated, too many for another scan at this frame.
   case isolation(PFN)
+  /// The mutex of a device, by its number.
+  case device(Int)
 
   public var description: String {
     switch self {
     case .folio(let head): "the lock of the folio at \(head)"
     case .mmapLock(let space): "mmap_lock of process \(space)"
     case .cmaMutex: "cma_mutex"
+    case .device(let id): "the mutex of device \(id)"
     case .isolation(let pfn): "isolated folios to be put back before the scan at \(pfn)"
     }
   }

@@ -127,6 +127,7 @@ extension Machine {
     else { return }
     exit(space)
     for pin in pins where pin.space == space { releasePin(pin.id) }
+    forgetDevices(of: space)
   }
 
   /// Lets the processes leave that were killed and have nothing left to finish.
@@ -141,7 +142,7 @@ extension Machine {
     var costs = OperationCosts()
     _ = unpin(
       pinWords(id), pin.isGet ? .get : .pin, limit: .max >> 1, batched: kernel.pinning.unpinBatch,
-      dirty: false, &costs)
+      dirty: false, perFolio: pin.isPerFolio, &costs)
     removePin(id)
   }
 

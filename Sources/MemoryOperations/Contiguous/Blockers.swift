@@ -159,7 +159,10 @@ extension Machine {
     switch holder {
     case .pin(let id):
       guard let record = pin(id) else { return "a pin that is gone" }
-      return "\(record.holder) of \(spaces[record.space].name), since operation "
+      let device = deviceMapping(ofPin: id)?.device
+      return record.holder + (device == nil ? " of \(spaces[record.space].name)" : "")
+        + ((device?.revocation.refused ?? 0) > 0 ? ", which refused to let go" : "")
+        + ", since operation "
         + "\(record.operation)"
     case .temporaryReference(let id):
       guard let taken = temporaryReferences.first(where: { $0.id == id }) else {

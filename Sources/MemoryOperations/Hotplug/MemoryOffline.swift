@@ -110,6 +110,7 @@ public struct MemoryOffline: ExplorableOperation {
       result.refusal = machine.isolateMiddle(at, of: range, mode)
       go(toMiddle: at + size, size)
     case .signal:
+      if result.rounds == 0 { machine.askForPages(in: range) }
       result.rounds += 1
       phase = .scan
       if hasSignal {

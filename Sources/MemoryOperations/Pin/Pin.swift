@@ -31,7 +31,10 @@ public struct Pin: ExplorableOperation {
   private var cursor = PinCursor(0..<0)
   /// Where the pages of the running call begin.
   private var callCursor = PinCursor(0..<0)
+  private var callStart = 0
   private var callEnd = 0
+  /// Stretches of device memory that were passed over, in the order of their pages.
+  public private(set) var passed: [Range<Int>] = []
   /// What is behind the leaf that the integrated walker tests, and where that leaf begins.
   private var leafCursor = PinCursor(0..<0)
   /// Pages up to here were faulted in by this call, in its own scope: the integrated walker does not
@@ -155,16 +158,49 @@ public struct Pin: ExplorableOperation {
     let isFast =
       request.entryPoint.isFast && (sequence & 1 == 0 || !flags.contains(.pin))
     if pace == .slice, takePlainCalls(&machine, isFast: isFast) {
-      if page == requestEnd { phase = .finish(nil) }
+      if page == requestEnd || isFull { phase = .finish(nil) }
       return
     }
-    callEnd = min(requestEnd, page + (request.callPages ?? request.pages))
+    if request.passesDeviceMemory, passDeviceMemory(machine) { return }
+    callStart = page
+    callEnd = min(callEnd(machine), page + (request.callPages ?? request.pages))
     callCursor = cursor
     slowCursor = cursor
     checksNoMore = false
     area = nil
     costs.calls += 1
     phase = isFast ? .fast : .lock
+  }
+
+  /// Whether the next call must not begin (``PinRequest/stopsAfter``).
+  private var isFull: Bool { request.stopsAfter.map { cursor.pages > $0 } ?? false }
+
+  /// Passes over the device memory that the next page shows.
+  private mutating func passDeviceMemory(_ machine: borrowing Machine) -> Bool {
+    guard let area = machine.spaces[request.space].area(page), area.flags.contains(.pfnMap) else {
+      return false
+    }
+    let end = min(requestEnd, area.end)
+    passed.append(page..<end)
+    page = end
+    callEnd = end
+    if page == requestEnd { phase = .finish(nil) }
+    return true
+  }
+
+  /// Where the next call ends at the latest: a range that reaches into device memory gets a short count
+  /// there.
+  private func callEnd(_ machine: borrowing Machine) -> Int {
+    guard request.passesDeviceMemory else { return requestEnd }
+    let space = machine.spaces[request.space]
+    var index = space.firstArea(endingAfter: page)
+    while index < space.areas.count, space.areas[index].start < requestEnd {
+      if space.areas[index].flags.contains(.pfnMap), space.areas[index].start > page {
+        return space.areas[index].start
+      }
+      index += 1
+    }
+    return requestEnd
   }
 
   /// Takes whole calls over pages that need no fault and no move; the same as one call after the
@@ -177,7 +213,12 @@ public struct Pin: ExplorableOperation {
       Self.refusal(area, page, flags, machine) == nil,
       isFast || machine.spaces[request.space].mmapLock >= 0
     else { return false }
-    let limit = min(requestEnd, area.end, page + Self.slicePages)
+    var limit = min(requestEnd, area.end, page + Self.slicePages)
+    if let stop = request.stopsAfter {
+      // The call that passes the number is taken by itself.
+      limit = min(limit, page + max(0, stop - cursor.pages) / callPages * callPages)
+      guard limit > page else { return false }
+    }
     var pages = machine.plainStretch(
       request.space, page..<limit, flags, isFast: request.entryPoint.isFast)
     if page + pages < requestEnd { pages -= pages % callPages }
@@ -226,7 +267,7 @@ public struct Pin: ExplorableOperation {
     if work.isDone { endGrab(work) } else { grab = work }
   }
 
-  private var isFirstOfCall: Bool { page == request.startPage + callCursor.pages }
+  private var isFirstOfCall: Bool { page == callStart }
 
   private var nextGrab: FastGrab { FastGrab(page: page, limit: endPage, isFirst: isFirstOfCall) }
 
@@ -246,7 +287,7 @@ public struct Pin: ExplorableOperation {
         callCursor.position..<cursor.position, flags, limit: .max >> 1, batched: true,
         dirty: false, &costs)
       cursor = callCursor
-      page = request.startPage + cursor.pages
+      page = callStart
     }
     slowCursor = cursor
     if page == endPage {
@@ -523,7 +564,7 @@ public struct Pin: ExplorableOperation {
     case .again:
       idleRounds = work.isolated == 0 ? idleRounds + 1 : 0
       cursor = leafCursor
-      page = request.startPage + cursor.pages
+      page = callStart + cursor.pages - callCursor.pages
       area = nil
       phase = .walk
     case .failed(let folios):
@@ -555,7 +596,7 @@ public struct Pin: ExplorableOperation {
 
   private mutating func restart() {
     cursor = slowCursor
-    page = request.startPage + slowCursor.pages
+    page = callStart + slowCursor.pages - callCursor.pages
     area = nil
     lost = nil
     phase = .walk
@@ -564,7 +605,7 @@ public struct Pin: ExplorableOperation {
   // MARK: Ending
 
   private mutating func finish(_ machine: inout Machine, _ refusal: Refusal?) {
-    if refusal == nil, lost == nil, page == callEnd, page < requestEnd {
+    if refusal == nil, lost == nil, page == callEnd, page < requestEnd, !isFull {
       phase = .call
       return
     }

@@ -32,6 +32,11 @@ public struct PinRequest: Sendable, Hashable {
   ///
   /// A call that fails ends it.
   public var callPages: Int?
+  /// No call begins when so many pages are held; the one that passes the number keeps its pages.
+  public var stopsAfter: Int?
+  /// Device memory (VM_PFNMAP) is passed over: its frames are looked up, and no pin holds them (rule
+  /// P7.8).
+  public var passesDeviceMemory = false
   /// Pages are looked at in every kernel, as the helper of 2018 did for its own caller.
   public var checksAlways = false
 

@@ -34,7 +34,7 @@ public struct UnpinOperation: ExplorableOperation {
     let position = machine.unpin(
       words.lowerBound + done..<words.upperBound, pin.isGet ? .get : .pin,
       limit: pace == .slice ? Self.sliceWords : 1, batched: machine.kernel.pinning.unpinBatch,
-      dirty: dirty, &costs)
+      dirty: dirty, perFolio: pin.isPerFolio, &costs)
     done = position - words.lowerBound
     return .running
   }

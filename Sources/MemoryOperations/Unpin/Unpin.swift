@@ -31,7 +31,7 @@ public struct Unpin: ExplorableOperation {
     position = machine.unpin(
       (position ?? words.lowerBound)..<words.upperBound,
       record.isGet ? .get : .pin, limit: pace == .step ? 1 : 1 << 20,
-      batched: machine.kernel.pinning.unpinBatch, dirty: dirty, &costs)
+      batched: machine.kernel.pinning.unpinBatch, dirty: dirty, perFolio: record.isPerFolio, &costs)
     guard position == words.upperBound else { return .running }
     machine.removePin(pin)
     outcome = record.pages

@@ -61,6 +61,8 @@ struct ScenariosCommand: ParsableCommand {
     var color: ColorChoice = .auto
     @Argument(help: "Its number, such as S1.20, or words of its title.")
     var name: String
+    @Argument(help: "What the script gets as `...`: S1.4 takes a size, such as 300G.")
+    var arguments: [String] = []
 
     func validate() throws {
       if let kernel, Kernel.named(kernel) == nil {
@@ -91,7 +93,8 @@ struct ScenariosCommand: ParsableCommand {
         kernel: kernel.flatMap { Kernel.named($0) } ?? .v6_12)
       context.isTrial = kernel != nil && context.kernel != .v6_12
       let session = PinLabSession(seed: seed, context: context, output: Output.write)
-      let outcome = session.run(found[0].source, chunkName: "@\(found[0].path)")
+      let outcome = session.run(
+        found[0].source, chunkName: "@\(found[0].path)", arguments: arguments)
       Output.flush()
       guard let error = outcome.failure else { return }
       complain("pinlab: \(error.message)")

@@ -248,16 +248,135 @@ for _, name in ipairs{
   scenarios[name] = { tight, "6.9", function(m) return stream(m, 3000) end }
 end
 
--- These need a state of their own, which Swift tests draw (AllocationTests, PerCPUTests), or a recorded
--- kernel (class H): which tests is said beside each.
-local elsewhere = {
-  alloc_merges_across_types = "H-5.9.1", alloc_wakes_without_boost = "H-5.9.1",
-  alloc_harder = "H-5.9.1", alloc_compares_unsigned = "H-5.9.1", alloc_atomic_bit = "H-6.1.192",
-  alloc_empty_zone_drops_reserve = "BootTests", alloc_high_atomic_needs_high = "AllocationTests",
-  alloc_non_blocking_takes_high_atomic = "AllocationTests",
-  alloc_counts_free_high_atomic = "AllocationTests",
-  log_busy_ranges = "S3.1", madv_nomovable = "S4.3", madv_might_pin = "S4.4",
-  cma_disable_borrow = "S4.7", alloc_limits_high_atomic_strictly = "H-6.1.192", pcp_decays_in_batches = "PerCPUTests",
+-- How often a request is served until it is refused.
+local function count(m, gfp, order)
+  local n = 0
+  while m:alloc_pages(order or 0, gfp) do n = n + 1 end
+  return n
+end
+
+-- Fills a small machine, frees 2000 pages at its start, and asks for urgent blocks until pageblocks are
+-- reserved for them: the blocks, and the pages that are still held.
+local function reserve(m)
+  local held = {}
+  while true do
+    local page = m:alloc_pages(0, "GFP_NOWAIT")
+    if not page then break end
+    held[#held + 1] = page
+  end
+  table.sort(held, function(a, b) return a.pfn < b.pfn end)
+  for i = 1, 2000 do m:free_pages(held[i]) end
+  m:drain()
+  local urgent = {}
+  while true do
+    local page = m:alloc_pages(3, "GFP_ATOMIC")
+    if not page then break end
+    urgent[#urgent + 1] = page
+  end
+  return urgent, table.move(held, 2001, #held, 1, {})
+end
+
+local function release(m, pages, n)
+  for i = #pages, #pages - (n or #pages) + 1, -1 do m:free_pages(table.remove(pages, i)) end
+  m:drain()
+end
+
+local full = function() return machine{ ram = "40M" } end
+scenarios.alloc_harder = {
+  full, "6.12", function(m) return { urgent = count(m, "GFP_ATOMIC", 3) } end,
+}
+scenarios.alloc_atomic_bit = {
+  full, "5.9", function(m) return { urgent = count(m, "GFP_ATOMIC") } end,
+}
+scenarios.alloc_limits_high_atomic_strictly = {
+  full, "5.9", function(m) return { urgent = count(m, "GFP_ATOMIC", 3) } end,
+}
+scenarios.alloc_compares_unsigned = {
+  full, "5.9",
+  function(m)
+    reserve(m)
+    return { below_the_mark = count(m, "GFP_ATOMIC") }
+  end,
+}
+scenarios.alloc_high_atomic_needs_high = {
+  full, "6.12",
+  function(m)
+    count(m, "GFP_NOWAIT", 3)
+    return { left = count(m, "GFP_NOWAIT") }
+  end,
+}
+scenarios.alloc_non_blocking_takes_high_atomic = {
+  full, "6.12",
+  function(m)
+    local urgent = reserve(m)
+    release(m, urgent, 20)
+    return { last_resort = count(m, "GFP_ATOMIC") }
+  end,
+}
+scenarios.alloc_counts_free_high_atomic = {
+  full, "6.12",
+  function(m)
+    local _, held = reserve(m)
+    release(m, held)
+    return { left = count(m, "__GFP_DMA|__GFP_DIRECT_RECLAIM|__GFP_NORETRY|__GFP_NOWARN") }
+  end,
+}
+scenarios.alloc_merges_across_types = {
+  full, "6.9",
+  function(m)
+    local urgent, held = reserve(m)
+    release(m, urgent)
+    release(m, held)
+    return { free = m:buddyinfo() }
+  end,
+}
+scenarios.alloc_wakes_without_boost = {
+  function() return machine{ ram = "300M" } end, "5.9",
+  function(m)
+    m:sysctl("watermark_boost_factor", 0)
+    local dma, zone = m:zone("DMA"), m:zone("DMA32")
+    -- Below the high mark, so that kswapd has something to do, and above the low one.
+    while dma.free > dma.high - 8 and m:alloc_pages(0, "__GFP_DMA|__GFP_MOVABLE") do end
+    while zone.free > zone.high - 8 do m:alloc_pages(0, "__GFP_MOVABLE") end
+    m:trace{ clear = true }
+    m:alloc_pages(0, "GFP_KERNEL|__GFP_RECLAIMABLE")
+    m:alloc_pages(0, "GFP_KERNEL")
+    local _, wakes = m:trace{ last = 1000 }:gsub("mm_vmscan_wakeup_kswapd", "")
+    return { wakes = wakes }
+  end,
+}
+scenarios.alloc_empty_zone_drops_reserve = {
+  full, "6.12",
+  function(m)
+    -- Reserves are sized at boot.
+    local booted = machine{ ram = "1G", kernel = m:kernel() }
+    return { dma = booted:zoneinfo():match("protection: (%b())") }
+  end,
+}
+scenarios.pcp_decays_in_batches = {
+  function() return machine{ ram = "1G", cpus = 1 } end, "6.12",
+  function(m)
+    local held = {}
+    for i = 1, 600 do held[i] = m:alloc_pages(i % 2 == 0 and 3 or 0, "GFP_KERNEL") end
+    for i = 1, 600 do m:free_pages(held[i]) end
+    m:sysctl("percpu_pagelist_high_fraction", 1000)
+    local counts = {}
+    -- A batch that ends inside a block of order 3 frees all of it.
+    for i = 1, 40 do
+      m:tick(1)
+      counts[i] = m:zone("DMA32"):pcp().count
+    end
+    return { counts = table.concat(counts, " ") }
+  end,
+}
+scenarios.revoke = {
+  small, "6.12",
+  function(m)
+    local container = guest(m, "64K"):vfio()
+    container:map{}
+    m:cma_alloc(m:cma().pages, { no_warn = true })
+    return { refused = container.revoked.refused }
+  end,
 }
 
 -- What else has to be turned with a value.
@@ -267,8 +386,25 @@ local with = {
     claimThenSteal = { alloc_types_follow_pageblocks = true },
   },
   alloc_types_follow_pageblocks = { ["true"] = { alloc_fallback = "single" } },
+  alloc_merges_across_types = {
+    ["false"] = { alloc_limits_high_atomic_strictly = false },
+    ["true"] = { alloc_limits_high_atomic_strictly = false },
+  },
   madv_might_pin = {},
+  -- Pins that stay in CMA, where cma_alloc meets them.
+  revoke = {
+    off = { lt_check = "none", lt_fast_check = "absent" },
+    forced = { lt_check = "none", lt_fast_check = "absent" },
+  },
 }
+-- A machine of 40 MiB has fewer than a hundred pageblocks, of which none would be reserved.
+for _, name in ipairs{
+  "alloc_high_atomic_needs_high", "alloc_non_blocking_takes_high_atomic",
+  "alloc_counts_free_high_atomic",
+} do
+  local loose = { alloc_limits_high_atomic_strictly = false }
+  with[name] = { ["false"] = loose, ["true"] = loose }
+end
 for _, percent in ipairs{ 0, 10, 25, 50, 75, 90, 100 } do
   with.madv_might_pin[tostring(percent)] = { madv_nomovable = true }
 end
@@ -278,8 +414,8 @@ assert(not pcall(kernel, { base = "6.12", alloc_merges_across_types = true }))
 local seen = 0
 for _, item in ipairs(kernel("6.12"):switches()) do
   local scenario = scenarios[item.name]
-  assert(scenario or elsewhere[item.name], item.name .. " has no scenario")
-  if scenario then
+  assert(scenario, item.name .. " has no scenario")
+  do
     local make, base, run = table.unpack(scenario)
     local kernels = {}
     for i, value in ipairs(item.values) do
@@ -299,4 +435,4 @@ for _, item in ipairs(kernel("6.12"):switches()) do
     seen = seen + 1
   end
 end
-assert(seen >= 30, seen)
+assert(seen == #kernel("6.12"):switches() and seen >= 54, seen)
