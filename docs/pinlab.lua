@@ -124,16 +124,14 @@ function machine:compact(fields) end
 ---@field bytes integer|number|string How much to reclaim.
 ---@field node? integer The node to reclaim from.
 
----Reclaims memory, as a write to memory.reclaim does: clean pages of files that nobody pinned or references, oldest first.
----
----Anonymous memory and shmem stay, for there is no swap.
+---Reclaims memory, as a write to memory.reclaim does: clean pages of files that nobody pinned or references, oldest first; then, on a machine with swap space, anonymous memory and shmem.
 ---@param fields machine.reclaim.fields
 ---@return integer? # Bytes reclaimed, perhaps more than asked for.
 function machine:reclaim(fields) end
 
----Takes memory page by page, as the kernel or a driver would, with all that follows: kswapd wakes, pages are reclaimed, and in the end the OOM killer kills guests.
+---Takes memory page by page, as the kernel or a driver would, with all that follows: kswapd wakes, pages are reclaimed or swapped out, and in the end the OOM killer kills guests.
 ---
----`m:dmesg()` tells who was killed; the handles of killed guests are stale.
+---What it returns prints what went and why the rest did not; `m:dmesg()` has the kernel's words. The handles of killed guests are stale.
 ---@param bytes integer|number|string How much memory to take.
 ---@param gfp? string|string[] What each page is asked for with.
 ---@return pressure # What it holds; `short` says why it is less than asked for.
@@ -155,8 +153,8 @@ function machine:drop_caches(what) end
 ---@return file? # 
 function machine:file(fields) end
 
----What the OOM killer would weigh: resident pages and page tables, moved by oom_score_adj. It kills the process with the most points.
----@return table # For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.
+---What the OOM killer would weigh: resident and swapped pages and page tables, moved by oom_score_adj. It kills the process with the most points.
+---@return table # For each process `name`, `points`, `rss`, `swap`, `tables` and `adj`, oldest first.
 function machine:oom_scores() end
 
 ---@class machine.guest.fields
@@ -385,7 +383,7 @@ function machine:diff(other) end
 function machine:kernel(which) end
 
 ---Reads or writes a setting of the allocator; writing recomputes what depends on it.
----@param name "min_free_kbytes"|"watermark_scale_factor"|"watermark_boost_factor"|"percpu_pagelist_high_fraction"|"lowmem_reserve_ratio"|"compaction_proactiveness" A file of /proc/sys/vm.
+---@param name "min_free_kbytes"|"watermark_scale_factor"|"watermark_boost_factor"|"percpu_pagelist_high_fraction"|"lowmem_reserve_ratio"|"compaction_proactiveness"|"swappiness" A file of /proc/sys/vm.
 ---@param value? any What to write, a number, a list of them, or text; without it, only read.
 ---@return string # What the file prints now.
 function machine:sysctl(name, value) end
@@ -496,6 +494,7 @@ function page:free() end
 ---@field anon_pages integer Resident anonymous pages.
 ---@field file_pages integer Resident pages of files.
 ---@field shmem_pages integer Resident pages of shmem.
+---@field swapped_pages integer Entries of its page tables that name a page in swap space (VmSwap).
 ---@field locked_pages integer Pages in locked areas (VmLck).
 ---@field oom_score_adj integer What the OOM killer adds to its points, in thousandths of memory; -1000 exempts it (A7.40).
 ---@field has_pinned boolean A pin was ever taken of it, so a fork looks for them (P2.20).
@@ -728,10 +727,12 @@ function guest:page(at) end
 
 ---What the page tables show, as runs of neighbouring frames at one level with the same flags.
 ---
+---A page of shared memory that is swapped out leaves no entry: its file knows the slot.
+---
 ---At most 65536 rows are listed; `total` has the number of all.
 ---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
 ---@param length? integer|number|string How much, rounded up to whole pages.
----@return listing # A row for each run: address, pages, pfn, level (p, m, u), flags.
+---@return listing # A row for each run: address, pages, pfn, level (p, m, u), flags; for pages in swap space slot instead of pfn.
 function guest:pagemap(from, length) end
 
 ---The areas of the guest, in the manner of /proc/PID/maps.
@@ -939,6 +940,11 @@ function file:unlink() end
 ---@class pressure
 ---@field pages integer Pages that it holds.
 ---@field bytes integer The same in bytes.
+---@field reclaimed integer Pages of files that were reclaimed meanwhile.
+---@field swapped integer Pages that were written to swap space meanwhile.
+---@field scanned integer Pages that reclaim looked at.
+---@field pinned integer Pages of pins when it ended, which cannot be reclaimed (P9.1).
+---@field killed table Names of the processes that the OOM killer chose.
 ---@field short string Why it holds less than was asked for; nil when it does not.
 local pressure = {}
 
@@ -1191,6 +1197,7 @@ local difference = {}
 ---@field hugetlb_cma? any CMA areas hugetlb0, hugetlb1, … for gigantic pages, as `hugetlb_cma=`: a size, spread over the nodes, or a list with one for each node.
 ---@field from? string A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`.
 ---@field kvm_cma_resv_ratio? integer Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page tables; the kernel's default is 5.
+---@field swap? integer|number|string Swap space, on a device that writes at once, as zram does.
 
 ---Boots a modelled machine, or takes one from a file.
 ---
@@ -1275,7 +1282,7 @@ function kernel(fields) end
 ---Columns of every comparison: moved, failed, thp_moved, thp_failed, split (what /proc/vmstat counted), in_cma and in_movable (pages of guests there at the end), pinned_cma and pinned_movable (pages of pins there), pinned, and the costs of all pins: rounds, calls, walks, entry_reads, pin_atomics, array_writes, rescan_reads, lookups, unpin_atomics. A row also has `vmstat`, everything that changed.
 ---@param kernels any A list of kernels or of their names; "all" for every one.
 ---@param f function Gets a machine; what it returns is the result.
----@param options? table start, a machine whose state each run begins with; without it 4 GiB with 2 GiB of CMA.
+---@param options? table start, a machine whose state each run begins with; without it 2 GiB with 1280 MiB of CMA.
 ---@return comparison # 
 function compare(kernels, f, options) end
 

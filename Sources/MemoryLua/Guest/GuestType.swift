@@ -26,6 +26,7 @@ extension MemoryLibrary {
     var parts = ["\(formatSize(guest.ram.count * size)) RAM, \(backing)"]
     let resident = guest.anonymousPages + guest.filePages + guest.shmemPages
     parts.append("\(resident) pages resident")
+    if guest.swapEntries > 0 { parts.append("\(guest.swapEntries) swapped out") }
     let pins = object.machine.pins.filter { $0.space == space }
     if !pins.isEmpty {
       parts.append(
@@ -87,6 +88,10 @@ extension MemoryLibrary {
       number("anon_pages", "Resident anonymous pages.") { $0.anonymousPages },
       number("file_pages", "Resident pages of files.") { $0.filePages },
       number("shmem_pages", "Resident pages of shmem.") { $0.shmemPages },
+      number("swapped_pages", "Entries of its page tables that name a page in swap space (VmSwap).")
+      {
+        $0.swapEntries
+      },
       number("locked_pages", "Pages in locked areas (VmLck).") { $0.lockedPages },
       LuaProperty(
         "oom_score_adj", .integer(),
