@@ -111,21 +111,25 @@ extension Machine {
   /// Kernel: `try_to_inc_max_seq()`, `walk_mm()`, `inc_max_seq()`.
   private mutating func age(_ node: Int, _ type: LRUType) {
     let list = node * LRUList.count + type.active.rawValue
-    for _ in 0..<lruLists[list].count {
-      guard let head = frames.last(lruLists[list]) else { return }
+    var next = frames.last(lruLists[list])
+    while let head = next {
       let state = frames.head(head)
       let folio = Folio(head, order: state.order)
-      unlinkLRU(folio, state)
+      next = frames.previous(head, order: state.order)
       var aged = state
       if takeAccesses(folio) > 0 {
         aged.flags.remove(.aged)
       } else if state.flags.contains(.aged) {
+        // Those that stay keep their order, so only these move.
+        unlinkLRU(folio, state)
         aged.flags.subtract([.aged, .active])
+        frames.setHead(head, aged)
+        linkLRU(folio, aged)
+        continue
       } else {
         aged.flags.insert(.aged)
       }
       frames.setHead(head, aged)
-      linkLRU(folio, aged)
     }
   }
 

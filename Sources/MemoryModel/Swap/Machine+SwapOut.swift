@@ -89,8 +89,10 @@ extension Machine {
   /// Kernel: `try_to_unmap_one()` for an anonymous page.
   private mutating func unmapToSwap(_ folio: Folio, _ slot: Int) -> Bool {
     if folios.mappings(folio) == 0 { return true }
-    for place in mappings(of: folio) where place.level == .pmd {
-      splitLeaf(place.space, page: place.page)
+    if folios.entireMappings(folio) > 0 {
+      for place in mappings(of: folio) where place.level == .pmd {
+        splitLeaf(place.space, page: place.page)
+      }
     }
     for place in mappings(of: folio) {
       if spaces[place.space].area(place.page)?.flags.contains(.locked) == true {

@@ -32,8 +32,9 @@ package struct SwapSpace: ~Copyable {
     var used = 0
     /// Pages in the swap cache.
     var cached = 0
-    /// The cluster that single pages are taken from.
+    /// The cluster that single pages are taken from, and the slot behind the last one.
     var current = 0
+    var next = 0
   }
 
   /// SWAPFILE_CLUSTER.
@@ -111,10 +112,21 @@ package struct SwapSpace: ~Copyable {
     let first = cluster * Self.clusterSlots
     let end = min(first + Self.clusterSlots, count)
     guard first < end, Int(clusters[cluster]) < end - first else { return nil }
-    return (first..<end).first { table[$0].isFree }
+    // Behind the last one first, then from the start.
+    let hint = (first..<end).contains(extent.next) ? extent.next : first
+    return firstFree(hint..<end) ?? firstFree(first..<hint)
+  }
+
+  private func firstFree(_ range: Range<Int>) -> Int? {
+    if range.isEmpty { return nil }
+    let taken = table.countPassing(from: range.lowerBound, step: 1, limit: range.count) { slot, _ in
+      !slot.isFree
+    }
+    return taken < range.count ? range.lowerBound + taken : nil
   }
 
   private mutating func take(_ slot: Int, _ pages: Int) {
+    if pages == 1 { extent.next = slot + 1 }
     extent.used += pages
     clusters[slot / Self.clusterSlots] += UInt16(pages)
   }
@@ -165,6 +177,7 @@ package struct SwapSpace: ~Copyable {
 
   /// Lets the cache name another folio, or the pages that one was broken up into.
   mutating func move(_ source: Folio, to destination: PFN, breaking: Bool = false) {
+    if cached == 0 { return }
     let first = slots[source.head.index]
     if first == 0 { return }
     slots[source.head.index] = 0
