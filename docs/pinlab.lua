@@ -78,6 +78,10 @@ function machine:cma_areas() end
 ---@return cma_buffer? # The pages.
 function machine:cma_alloc(size, options) end
 
+---Every buffer of cma_alloc that was not released; a fork of the machine has its own.
+---@return table # cma_buffer objects, oldest first.
+function machine:cma_buffers() end
+
 ---@class machine.dmesg.fields
 ---@field clear? boolean Forget the lines afterwards.
 
@@ -139,6 +143,10 @@ function machine:reclaim(fields) end
 ---@return pressure # What it holds; `short` says why it is less than asked for.
 function machine:pressure(bytes, gfp) end
 
+---All memory that pressure took and nobody released; a fork of the machine has its own.
+---@return table # pressure objects, oldest first.
+function machine:pressures() end
+
 ---Drops what is cached, clean and otherwise unused, as a write to /proc/sys/vm/drop_caches does.
 ---
 ---What is dirty, mapped, pinned or referenced stays; small folios that stay wait in the lru_deactivate_file batch, which holds a reference until it is drained.
@@ -154,6 +162,10 @@ function machine:drop_caches(what) end
 ---@param fields machine.file.fields
 ---@return file? # 
 function machine:file(fields) end
+
+---The files of disks that exist; a fork of the machine has its own. What guests map as memfd, hugetlb or device memory is not among them.
+---@return table # file objects, oldest first.
+function machine:files() end
 
 ---What the OOM killer would weigh: resident pages and page tables, moved by oom_score_adj. It kills the process with the most points.
 ---@return table # For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.
@@ -223,6 +235,10 @@ function machine:drain_lru(cpu) end
 ---Every pin that is held.
 ---@return table # Pins, oldest first.
 function machine:pins() end
+
+---All who hold memory of guests for a device; a fork of the machine has its own.
+---@return table # device objects, oldest first.
+function machine:devices() end
 
 ---@class machine.vfio.fields
 ---@field guest guest Whose memory it reaches.
@@ -376,6 +392,20 @@ function machine:fork() end
 ---@param other machine An earlier fork of this machine, or a later one.
 ---@return difference # Prints as some lines; has them as fields.
 function machine:diff(other) end
+
+---Whether two machines would behave the same from here on.
+---@param other machine 
+---@return boolean # Whether both are equal, byte for byte.
+---@return string # The first table or field of the model that differs, or nothing.
+function machine:same(other) end
+
+---Saves the machine, guests, pins and all, for machine{ from = file } to go on from.
+---
+---The file takes the place of an older one when it is whole: a crash on the way leaves the old one. It costs the memory that the machine has touched, holds checksums, and is read by this version of pinlab and later ones that know its format. Reach what the machine holds through guests(), pins(), files(), cma_buffers(), devices(), pressures() and temp_refs(), as on a fork. A script in the sandbox writes beneath the current folder alone.
+---@param file string Where to write.
+---@param force? boolean Replace a file that is no saved machine.
+---@return integer # Bytes written.
+function machine:save(file, force) end
 
 ---Reads the kernel of the machine, or changes it: the same moment, years earlier or later.
 ---
@@ -898,7 +928,7 @@ function cma_area:read(file) end
 ---@field pages integer Its size in pages.
 ---@field page page Its first page.
 ---@field area cma_area The area it is from.
----@field released boolean Whether it was given back through this object.
+---@field released boolean Whether it was given back, or parts of it were.
 local cma_buffer = {}
 
 ---Gives the pages back, one by one and ascending, to this CPU's lists, from which the next movable requests take them.
@@ -1189,12 +1219,12 @@ local difference = {}
 ---@field distances? table NUMA distances, a list of lists.
 ---@field hugepages? any Huge pages that boot takes, as `hugepages=`: a count, or a list with one for each node.
 ---@field hugetlb_cma? any CMA areas hugetlb0, hugetlb1, … for gigantic pages, as `hugetlb_cma=`: a size, spread over the nodes, or a list with one for each node.
----@field from? string A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`.
+---@field from? string What `m:save(file)` wrote, a recording (.jsonl, .jsonl.gz), or a folder written by `pinlab capture`.
 ---@field kvm_cma_resv_ratio? integer Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page tables; the kernel's default is 5.
 
 ---Boots a modelled machine, or takes one from a file.
 ---
----Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 would leave after boot. With `from`, the machine is in the state that was recorded or captured, and only `kernel` may be given besides.
+---Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 would leave after boot. With `from`, the machine is in the state that was saved, recorded or captured, and only `kernel` may be given besides.
 ---@param fields? machine.fields
 ---@return machine # 
 function machine(fields) end
@@ -1275,7 +1305,7 @@ function kernel(fields) end
 ---Columns of every comparison: moved, failed, thp_moved, thp_failed, split (what /proc/vmstat counted), in_cma and in_movable (pages of guests there at the end), pinned_cma and pinned_movable (pages of pins there), pinned, and the costs of all pins: rounds, calls, walks, entry_reads, pin_atomics, array_writes, rescan_reads, lookups, unpin_atomics. A row also has `vmstat`, everything that changed.
 ---@param kernels any A list of kernels or of their names; "all" for every one.
 ---@param f function Gets a machine; what it returns is the result.
----@param options? table start, a machine whose state each run begins with; without it 4 GiB with 2 GiB of CMA.
+---@param options? table start, a machine whose state each run begins with; without it 2 GiB with 1280 MiB of CMA.
 ---@return comparison # 
 function compare(kernels, f, options) end
 

@@ -4,7 +4,11 @@ internal import MemoryOperations
 internal import MemoryRender
 
 extension MemoryLibrary {
-  static var reclaimMethods: [LuaFunction] { [reclaim, pressure, dropCaches, file, oomScores] }
+  static var reclaimMethods: [LuaFunction] {
+    [
+      reclaim, pressure, pressures, dropCaches, file, files, oomScores,
+    ]
+  }
 
   private static var reclaim: LuaFunction {
     LuaFunction(
@@ -99,6 +103,49 @@ extension MemoryLibrary {
         OperationRunner.run(&operation, object, call)
       }
       call.returns(LuaHandle("pressure", object, index: operation.outcome ?? 0))
+    }
+  }
+
+  private static var pressures: LuaFunction {
+    LuaFunction(
+      "pressures", returns: [LuaResult(.table, "pressure objects, oldest first.")],
+      doc: "All memory that pressure took and nobody released; a fork of the machine has its own.",
+      rules: ["A4.20"],
+      example: """
+        m = machine{ ram = "64M" }
+        m:pressure("1M")
+        #m:fork():pressures() --> 1
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(
+          object.machine.pressures.map { .object(LuaHandle("pressure", object, index: $0.id)) }))
+    }
+  }
+
+  private static var files: LuaFunction {
+    LuaFunction(
+      "files", returns: [LuaResult(.table, "file objects, oldest first.")],
+      doc: """
+        The files of disks that exist; a fork of the machine has its own. What guests map as memfd, \
+        hugetlb or device memory is not among them.
+        """,
+      rules: ["A7.30"],
+      example: """
+        m = machine{ ram = "64M" }
+        m:file{ name = "log", size = "1M" }
+        m:fork():files()[1].name --> "log"
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(
+          object.machine.files.indices.compactMap { index in
+            let file = object.machine.files[index]
+            guard file.isOpen, case .regular = file.kind else { return nil }
+            return .object(LuaHandle("file", object, index: index))
+          }))
     }
   }
 

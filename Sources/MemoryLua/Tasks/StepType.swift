@@ -27,6 +27,9 @@ final class StepObject {
     return call.operation.nextStep(object.machine)
   }
 
+  /// Whether it stands between two steps of a call.
+  var isUnderWay: Bool { state.hasBegun }
+
   var isBlocked: Bool {
     guard let object else { return false }
     return !state.isDone && !tasks.canStep(0, object.machine)
@@ -111,6 +114,7 @@ extension MemoryLibrary {
           throw LuaFailure("step: \(error)")
         }
       }
+      session.add(made)
       call.returns(LuaHandle("task", made))
     }
   }

@@ -4,7 +4,7 @@
 /// Who holds memory for devices: containers, memory regions, registered buffers (rules P7.1 to P7.42).
 ///
 /// Plain data beside the pins; what the drivers do with it is in MemoryDevices.
-public struct DeviceTable: Sendable, Equatable {
+public struct DeviceTable: Sendable, Equatable, Codable {
   public package(set) var attachments: [DeviceAttachment] = []
   /// Pages that io_uring charged to the user, over all rings.
   ///
@@ -18,8 +18,8 @@ public struct DeviceTable: Sendable, Equatable {
 }
 
 /// What a process has opened or registered for one device.
-public struct DeviceAttachment: Sendable, Equatable {
-  public enum Kind: String, Sendable, CaseIterable {
+public struct DeviceAttachment: Sendable, Equatable, Codable {
+  public enum Kind: String, Sendable, CaseIterable, Codable {
     /// A VFIO container, type 1, first and second version of its unmap.
     case vfioV1 = "v1"
     case vfioV2 = "v2"
@@ -58,7 +58,7 @@ public struct DeviceAttachment: Sendable, Equatable {
 }
 
 /// A range that a device may reach.
-public struct DeviceMapping: Sendable, Equatable {
+public struct DeviceMapping: Sendable, Equatable, Codable {
   public let id: Int
   /// Where the device sees it, in pages.
   public package(set) var iova: Int

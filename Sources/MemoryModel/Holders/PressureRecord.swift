@@ -1,5 +1,5 @@
 /// Pages that somebody keeps to make memory scarce.
-public struct PressureRecord: Sendable {
+public struct PressureRecord: Sendable, Codable {
   public let id: Int
   public let gfp: GFPFlags
   /// Pages that were asked for.

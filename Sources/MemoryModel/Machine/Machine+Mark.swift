@@ -5,7 +5,7 @@ extension Machine {
   /// Everything of a machine that lies outside of its tables.
   ///
   /// Arrays share their memory with the machine until either is written.
-  struct Fields: Sendable {
+  struct Fields: Sendable, Codable {
     var kernel: Kernel
     var zonelists: [[Int]]
     var settings: Settings
@@ -13,6 +13,8 @@ extension Machine {
     var reserved: [PFNRange]
     var offlineMemory: [PFNRange]
     var cmaAreas: [CMAArea]
+    var cmaBuffers: [CMABuffer]
+    var lastCMABuffer: Int
     var isCMAMutexHeld: Bool
     var operationsInProgress: Int
     var log: KernelLog
@@ -59,6 +61,7 @@ extension Machine {
       Fields(
         kernel: kernel, zonelists: zonelists, settings: settings, memory: memory,
         reserved: reserved, offlineMemory: offlineMemory, cmaAreas: cmaAreas,
+        cmaBuffers: cmaBuffers, lastCMABuffer: lastCMABuffer,
         isCMAMutexHeld: isCMAMutexHeld, operationsInProgress: operationsInProgress, log: log,
         isMobilityGroupingDisabled: isMobilityGroupingDisabled, totalReserve: totalReserve,
         currentCPU: currentCPU, kswapdWakeups: kswapdWakeups,
@@ -83,6 +86,8 @@ extension Machine {
       reserved = newValue.reserved
       offlineMemory = newValue.offlineMemory
       cmaAreas = newValue.cmaAreas
+      cmaBuffers = newValue.cmaBuffers
+      lastCMABuffer = newValue.lastCMABuffer
       isCMAMutexHeld = newValue.isCMAMutexHeld
       operationsInProgress = newValue.operationsInProgress
       log = newValue.log
