@@ -5,7 +5,7 @@ public import MemoryModel
 import MemoryOperations
 
 /// What came of a map call.
-public struct DeviceMapOutcome: Sendable, Equatable {
+public struct DeviceMapOutcome: Sendable, Hashable {
   /// The number of the mapping.
   public var mapping: Int?
   public var refusal: Refusal?
@@ -18,8 +18,8 @@ public struct DeviceMapOutcome: Sendable, Equatable {
 ///
 /// Kernel: `vfio_dma_do_map()`, `iopt_map_user_pages()`, `ib_umem_get()`, `io_sqe_buffer_register()`,
 /// `mm_iommu_do_alloc()`.
-public struct DeviceMap: Operation {
-  private enum Phase: Sendable { case begin, pin, move, settle, giveBack(Refusal), done }
+public struct DeviceMap: ExplorableOperation {
+  private enum Phase: Sendable, Hashable { case begin, pin, move, settle, giveBack(Refusal), done }
 
   public let attachment: Int
   public private(set) var outcome: DeviceMapOutcome?
@@ -46,6 +46,15 @@ public struct DeviceMap: Operation {
     self.pages = pages
     self.iova = iova
     self.isWrite = isWrite
+  }
+
+  public var summary: CallSummary? {
+    guard let outcome else { return nil }
+    guard let mapping = outcome.mapping else {
+      return CallSummary(
+        outcome.refusal ?? Refusal(.EINVAL, "nothing was mapped", rule: "P7.4"))
+    }
+    return CallSummary("mapped", key: mapping)
   }
 
   /// Rounds in a row in which nothing could be isolated.
@@ -88,6 +97,14 @@ public struct DeviceMap: Operation {
 
   private mutating func begin(_ machine: inout Machine, _ device: DeviceAttachment) {
     if let refusal = argumentRefusal(device) { return end(refusal) }
+    if device.kind == .spapr,
+      let shared = machine.shareRegistration(
+        attachment: device.id, startPage: startPage, pages: pages)
+    {
+      outcome = DeviceMapOutcome(mapping: shared, refusal: nil, stuck: [], costs: costs)
+      phase = .done
+      return
+    }
     if device.kind == .odp { return settle(&machine, device) }
     var flags: GUPFlags = [.longTerm]
     if isWrite { flags.insert(.write) }

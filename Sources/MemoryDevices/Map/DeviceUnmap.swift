@@ -5,7 +5,7 @@ public import MemoryModel
 import MemoryOperations
 
 /// What giving a mapping back did.
-public struct DeviceUnmapOutcome: Sendable, Equatable {
+public struct DeviceUnmapOutcome: Sendable, Hashable {
   public var pages: Int
   /// Reads of the IOMMU's table to find the runs (rule P7.7).
   public var lookups = 0
@@ -21,8 +21,11 @@ public struct DeviceUnmapOutcome: Sendable, Equatable {
 /// Takes one mapping away from a device, and gives its pages back (rules P7.7, P7.21, P7.42).
 ///
 /// Kernel: `vfio_unmap_unpin()`, `ib_umem_release()`, `mm_iommu_release()`.
-public struct DeviceUnmap: Operation {
+public struct DeviceUnmap: ExplorableOperation {
   public private(set) var outcome: DeviceUnmapOutcome?
+  public var summary: CallSummary? {
+    outcome.map { CallSummary("\($0.pages) pages", key: $0) }
+  }
   private let attachment: Int
   private let mapping: Int
   private var done = 0

@@ -6,8 +6,8 @@ internal import MemoryOperations
 /// What powerpc did between 2015 and 2018 for each page of a region (rules P3.10, P3.56).
 ///
 /// Kernel: `mm_iommu_get()`, `mm_iommu_move_page_from_cma()`, arch/powerpc/mm/mmu_context_iommu.c.
-struct PageByPageRegistration {
-  struct Result: Sendable {
+struct PageByPageRegistration: Hashable {
+  struct Result: Sendable, Hashable {
     var pin: Int?
     var refusal: Refusal?
     var corrupted = 0

@@ -89,28 +89,23 @@ extension MemoryLibrary {
         }
         iova = call.integer(2) >> shift
       }
-      if device.kind == .spapr,
-        let shared = object.machine.shareRegistration(
-          attachment: device.id, startPage: pages.lowerBound, pages: pages.count)
-      {
-        return call.returns(LuaHandle("mapping", object, index: shared))
-      }
-      var map = DeviceMap(
-        attachment: device.id, startPage: pages.lowerBound, pages: pages.count,
-        iova: max(0, iova), isWrite: call.boolean(3, default: true))
       let limit = call.integer(4, default: 1000)
       let calls = max(1, pages.count / max(1, object.machine.kernel.pinning.vfioBatch))
-      let waited = try OperationRunner.perform(object, space: device.space) {
-        () throws(LuaFailure) in
-        OperationRunner.run(&map, object, call) { map in
-          if map.rounds > limit + calls {
-            return "LIVELOCK: after \(map.rounds) rounds there were still pages that may not stay "
-              + "(rule P4.41)"
-          }
-          return map.idleRounds > OperationRunner.idleRoundLimit
-            ? "it pinned, found pages that may not stay, and could isolate none of them, "
-              + "\(map.idleRounds) times (rule P3.43)" : nil
+      func spin(_ map: DeviceMap) -> String? {
+        if map.rounds > limit + calls {
+          return "LIVELOCK: after \(map.rounds) rounds there were still pages that may not stay "
+            + "(rule P4.41)"
         }
+        return map.idleRounds > OperationRunner.idleRoundLimit
+          ? "it pinned, found pages that may not stay, and could isolate none of them, "
+            + "\(map.idleRounds) times (rule P3.43)" : nil
+      }
+      let (map, waited) = try OperationRunner.call(
+        object, call, "\(device.name):map", space: device.space, spin: spin
+      ) { () throws(LuaFailure) in
+        DeviceMap(
+          attachment: device.id, startPage: pages.lowerBound, pages: pages.count,
+          iova: max(0, iova), isWrite: call.boolean(3, default: true))
       }
       guard let outcome = map.outcome else {
         return call.refuse(Refusal(.EINTR, waited ?? "killed", rule: "P3.20"))
@@ -163,23 +158,14 @@ extension MemoryLibrary {
       let shift = object.machine.geometry.pageShift
       let first = call.integer(0, default: 0) >> shift
       let pages = call.isGiven(1) ? (call.integer(1) - 1) >> shift + 1 : Int.max >> 1
-      switch object.machine.mappingsToUnmap(
-        attachment: device.id, iova: first..<first + min(pages, Int.max >> 1 - first))
-      {
-      case .failure(let refusal): call.refuse(refusal)
-      case .success(let mappings):
-        var done = DeviceUnmapOutcome(pages: 0, costs: OperationCosts())
-        object.machine.beginOperation()
-        for mapping in mappings {
-          var unmap = DeviceUnmap(attachment: device.id, mapping: mapping.id)
-          _ = OperationRunner.run(&unmap, object, call)
-          guard let outcome = unmap.outcome else { break }
-          done.pages += outcome.pages
-          done.lookups += outcome.lookups
-          done.iommuUnmaps += outcome.iommuUnmaps
-          done.costs += outcome.costs
-        }
-        call.returns(unmapped(done, shift))
+      let iova = first..<first + min(pages, Int.max >> 1 - first)
+      let (release, _) = try OperationRunner.call(object, call, "\(device.name):unmap") {
+        () throws(LuaFailure) in DeviceRelease(attachment: device.id, .range(iova))
+      }
+      switch release.outcome {
+      case .refused(let refusal): call.refuse(refusal)
+      case .done(let done): call.returns(unmapped(done, shift))
+      case nil: call.refuse(Refusal(.EINTR, "killed", rule: "P3.20"))
       }
     }
   }

@@ -115,20 +115,16 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      let found = try mapping(call)
+      let id = call.index
       let shift = object.machine.geometry.pageShift
-      if found.device.kind == .spapr,
-        !object.machine.releaseRegistration(
-          attachment: found.device.id, mapping: found.mapping.id)
-      {
-        return call.returns(
-          unmapped(DeviceUnmapOutcome(pages: 0, costs: OperationCosts()), shift))
+      let (release, _) = try OperationRunner.call(object, call, "mapping #\(id):unmap") {
+        () throws(LuaFailure) in
+        DeviceRelease(attachment: try mapping(call).device.id, .mapping(id))
       }
-      object.machine.beginOperation()
-      var unmap = DeviceUnmap(attachment: found.device.id, mapping: found.mapping.id)
-      _ = OperationRunner.run(&unmap, object, call)
-      call.returns(
-        unmapped(unmap.outcome ?? DeviceUnmapOutcome(pages: 0, costs: OperationCosts()), shift))
+      guard case .done(let done) = release.outcome else {
+        return call.refuse(Refusal(.EINTR, "killed", rule: "P3.20"))
+      }
+      call.returns(unmapped(done, shift))
     }
   }
 

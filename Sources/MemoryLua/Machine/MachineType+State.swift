@@ -89,7 +89,7 @@ extension MemoryLibrary {
         before = m:fork()
         m:same(before) --> true
         m:alloc_pages(0)
-        m:same(before) --> false
+        (m:same(before)) --> false
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)

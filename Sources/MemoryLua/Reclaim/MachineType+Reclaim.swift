@@ -98,9 +98,8 @@ extension MemoryLibrary {
           "bad argument #1 'bytes' to 'pressure' (\(call.integer(0)) bytes are more than the machine's "
             + "\(formatSize(limit << object.machine.geometry.pageShift)))")
       }
-      var operation = PressureOperation(pages: pages, gfp: gfp)
-      _ = try OperationRunner.perform(object) { () throws(LuaFailure) in
-        OperationRunner.run(&operation, object, call)
+      let (operation, _) = try OperationRunner.call(object, call, "pressure") {
+        () throws(LuaFailure) in PressureOperation(pages: pages, gfp: gfp)
       }
       call.returns(LuaHandle("pressure", object, index: operation.outcome ?? 0))
     }
@@ -175,9 +174,8 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      var operation = DropCaches(call.integer(0, default: 3))
-      _ = try OperationRunner.perform(object) { () throws(LuaFailure) in
-        OperationRunner.run(&operation, object, call)
+      let (operation, _) = try OperationRunner.call(object, call, "drop_caches") {
+        () throws(LuaFailure) in DropCaches(call.integer(0, default: 3))
       }
       let outcome = operation.outcome ?? DropCaches.Outcome()
       call.returns(

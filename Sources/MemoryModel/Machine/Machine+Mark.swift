@@ -132,8 +132,14 @@ extension Machine {
 
   /// A moment to which ``rollBack(to:)`` returns.
   package struct Mark: Sendable {
-    fileprivate let fields: Fields
+    /// Boxed, because a search copies marks more often than it makes them.
+    fileprivate let saved: SavedFields
     fileprivate let position: Int
+  }
+
+  fileprivate final class SavedFields: Sendable {
+    let fields: Fields
+    init(_ fields: Fields) { self.fields = fields }
   }
 
   /// Whether writes are noted; then everything is done page by page.
@@ -177,13 +183,13 @@ extension Machine {
   /// - Precondition: ``isNoting``.
   package func mark() -> Mark {
     guard let journal else { preconditionFailure("marks need beginNoting()") }
-    return Mark(fields: fields, position: journal.position)
+    return Mark(saved: SavedFields(fields), position: journal.position)
   }
 
   /// Takes back everything since a mark.
   package mutating func rollBack(to mark: Mark) {
     journal?.rollBack(to: mark.position)
-    fields = mark.fields
+    fields = mark.saved.fields
   }
 
   /// How the digest of the tables has changed since a mark; counters of events are no part of it.
@@ -215,6 +221,19 @@ extension Machine {
     }
     for reference in temporaryReferences { hasher.combine(reference.id) }
     for head in deferredSplits { hasher.combine(head) }
+    for pressure in pressures {
+      hasher.combine(pressure.id)
+      hasher.combine(pressure.pages.count)
+    }
+    for device in devices.attachments {
+      for mapping in device.mappings {
+        hasher.combine(mapping.id)
+        hasher.combine(mapping.pin)
+        hasher.combine(mapping.users)
+        hasher.combine(mapping.charged)
+      }
+    }
+    for file in files { hasher.combine(file.cachedPages) }
     hasher.combine(isCMAMutexHeld)
     hasher.combine(operationsInProgress)
     hasher.combine(lruDisableCount)
