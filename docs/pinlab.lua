@@ -628,6 +628,20 @@ function guest:munlock(from, length) end
 ---@return table # moved and failed: pages that moved, and that did not.
 function guest:migrate(from, length) end
 
+---@class guest.move_pages.fields
+---@field from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@field length? integer|number|string How much, rounded up to whole pages.
+---@field node integer The node to move to.
+---@field all? boolean MPOL_MF_MOVE_ALL: also pages that several processes map, as only root may.
+
+---Moves pages to a node, and says of each where it is then.
+---
+---EBUSY: somebody else had the page isolated. EACCES: other processes map it, too. The first folios that do not move end the call.
+---@param fields guest.move_pages.fields
+---@return table # One entry a page: the node it is on, the name of an errno, or false where the kernel says nothing.
+---@return integer # Pages that did not move or that nobody looked at.
+function guest:move_pages(fields) end
+
 ---Copies the process: private memory is shared until somebody writes.
 ---
 ---Pages that may be pinned are copied at once, so the parent keeps the frames that the device knows (rule P2.20).

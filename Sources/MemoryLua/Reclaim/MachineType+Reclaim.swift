@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 internal import MemoryOperations
 internal import MemoryRender
@@ -46,9 +47,11 @@ extension MemoryLibrary {
       }
       let pages = (call.integer(0) - 1) >> shift + 1
       let node = call.isGiven(1) ? call.integer(1) : nil
-      let reclaimed = try OperationRunner.perform(object) {
-        object.machine.reclaimPages(pages, node: node)
+      let step = Step("r1", "try_to_free_mem_cgroup_pages", "reclaim \(pages) pages")
+      let outcome = try OperationRunner.atomic(object, call, "reclaim", step) { machine in
+        .done(machine.reclaimPages(pages, node: node))
       }
+      guard case .done(let reclaimed) = outcome else { return call.returns(0) }
       if reclaimed >= pages { return call.returns(reclaimed << shift) }
       call.refuse(
         Refusal(

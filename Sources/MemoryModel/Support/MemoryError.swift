@@ -43,6 +43,7 @@ public enum Errno: Int, Sendable, Codable {
   case EINTR = 4
   case EAGAIN = 11
   case ENOMEM = 12
+  case EACCES = 13
   case EFAULT = 14
   case EBUSY = 16
   case EEXIST = 17
