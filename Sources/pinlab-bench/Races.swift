@@ -69,7 +69,7 @@ private func benchmarkRaceScripts() {
     for name in files.sorted() {
       guard let file = unsafe fopen("Scripts/races/" + name, "r") else { continue }
       var source = ""
-      while let line = readLine(of: file) { source += line }
+      while let line = unsafe readLine(of: file) { source += line }
       unsafe fclose(file)
       let session = LuaSession { _ in }
       session.register(MemoryLibrary.library(MemoryContext()))

@@ -146,6 +146,15 @@ public struct TaskSet {
     }
   }
 
+  /// Forgets the calls, when the machine that they worked on has gone back behind them.
+  public mutating func forget() {
+    for task in tasks.indices {
+      tasks[task].begin(nil)
+      tasks[task].hasBegun = false
+      tasks[task].wait = nil
+    }
+  }
+
   /// Ends every call that is under way, as fatal signals do.
   public mutating func interrupt(_ cell: MachineCell) {
     for task in tasks.indices where tasks[task].hasBegun {
