@@ -100,7 +100,8 @@ let package = Package(
       resources: [.copy("Fixtures")]),
     .testTarget(name: "LuaBridgeTests", dependencies: ["LuaBridge"]),
     .testTarget(
-      name: "MemoryLuaTests", dependencies: ["MemoryLua", "LuaBridge", "GoldenTesting"],
+      name: "MemoryLuaTests",
+      dependencies: ["MemoryLua", "MemoryModel", "Recordings", "LuaBridge", "GoldenTesting"],
       exclude: ["Fixtures", "Goldens"]),
     .testTarget(
       name: "ConsoleTests", dependencies: ["Console", "TerminalTesting", "console-fixture"]),

@@ -78,6 +78,10 @@ function machine:cma_areas() end
 ---@return cma_buffer? # The pages.
 function machine:cma_alloc(size, options) end
 
+---Every buffer of cma_alloc that was not released; a fork of the machine has its own.
+---@return table # cma_buffer objects, oldest first.
+function machine:cma_buffers() end
+
 ---@class machine.dmesg.fields
 ---@field clear? boolean Forget the lines afterwards.
 
@@ -124,20 +128,22 @@ function machine:compact(fields) end
 ---@field bytes integer|number|string How much to reclaim.
 ---@field node? integer The node to reclaim from.
 
----Reclaims memory, as a write to memory.reclaim does: clean pages of files that nobody pinned or references, oldest first.
----
----Anonymous memory and shmem stay, for there is no swap.
+---Reclaims memory, as a write to memory.reclaim does: clean pages of files that nobody pinned or references, oldest first; then, on a machine with swap space, anonymous memory and shmem.
 ---@param fields machine.reclaim.fields
 ---@return integer? # Bytes reclaimed, perhaps more than asked for.
 function machine:reclaim(fields) end
 
----Takes memory page by page, as the kernel or a driver would, with all that follows: kswapd wakes, pages are reclaimed, and in the end the OOM killer kills guests.
+---Takes memory page by page, as the kernel or a driver would, with all that follows: kswapd wakes, pages are reclaimed or swapped out, and in the end the OOM killer kills guests.
 ---
----`m:dmesg()` tells who was killed; the handles of killed guests are stale.
+---What it returns prints what went and why the rest did not; `m:dmesg()` has the kernel's words. The handles of killed guests are stale.
 ---@param bytes integer|number|string How much memory to take.
 ---@param gfp? string|string[] What each page is asked for with.
 ---@return pressure # What it holds; `short` says why it is less than asked for.
 function machine:pressure(bytes, gfp) end
+
+---All memory that pressure took and nobody released; a fork of the machine has its own.
+---@return table # pressure objects, oldest first.
+function machine:pressures() end
 
 ---Drops what is cached, clean and otherwise unused, as a write to /proc/sys/vm/drop_caches does.
 ---
@@ -155,8 +161,12 @@ function machine:drop_caches(what) end
 ---@return file? # 
 function machine:file(fields) end
 
----What the OOM killer would weigh: resident pages and page tables, moved by oom_score_adj. It kills the process with the most points.
----@return table # For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.
+---The files of disks that exist; a fork of the machine has its own. What guests map as memfd, hugetlb or device memory is not among them.
+---@return table # file objects, oldest first.
+function machine:files() end
+
+---What the OOM killer would weigh: resident and swapped pages and page tables, moved by oom_score_adj. It kills the process with the most points.
+---@return table # For each process `name`, `points`, `rss`, `swap`, `tables` and `adj`, oldest first.
 function machine:oom_scores() end
 
 ---@class machine.guest.fields
@@ -223,6 +233,10 @@ function machine:drain_lru(cpu) end
 ---Every pin that is held.
 ---@return table # Pins, oldest first.
 function machine:pins() end
+
+---All who hold memory of guests for a device; a fork of the machine has its own.
+---@return table # device objects, oldest first.
+function machine:devices() end
 
 ---@class machine.vfio.fields
 ---@field guest guest Whose memory it reaches.
@@ -380,6 +394,20 @@ function machine:fork() end
 ---@return difference # Prints as some lines; has them as fields.
 function machine:diff(other) end
 
+---Whether two machines would behave the same from here on.
+---@param other machine 
+---@return boolean # Whether both are equal, byte for byte.
+---@return string # The first table or field of the model that differs, or nothing.
+function machine:same(other) end
+
+---Saves the machine, guests, pins and all, for machine{ from = file } to go on from.
+---
+---The file takes the place of an older one when it is whole: a crash on the way leaves the old one. It costs the memory that the machine has touched, holds checksums, and is read by this version of pinlab and later ones that know its format. Reach what the machine holds through guests(), pins(), files(), cma_buffers(), devices(), pressures() and temp_refs(), as on a fork. A script in the sandbox writes beneath the current folder alone.
+---@param file string Where to write.
+---@param force? boolean Replace a file that is no saved machine.
+---@return integer # Bytes written.
+function machine:save(file, force) end
+
 ---Reads the kernel of the machine, or changes it: the same moment, years earlier or later.
 ---
 ---Memory stays as it is. Where the kernels keep free pages on their way differently, per-CPU lists and LRU batches are emptied first.
@@ -388,7 +416,7 @@ function machine:diff(other) end
 function machine:kernel(which) end
 
 ---Reads or writes a setting of the allocator; writing recomputes what depends on it.
----@param name "min_free_kbytes"|"watermark_scale_factor"|"watermark_boost_factor"|"percpu_pagelist_high_fraction"|"lowmem_reserve_ratio"|"compaction_proactiveness" A file of /proc/sys/vm.
+---@param name "min_free_kbytes"|"watermark_scale_factor"|"watermark_boost_factor"|"percpu_pagelist_high_fraction"|"lowmem_reserve_ratio"|"compaction_proactiveness"|"swappiness" A file of /proc/sys/vm.
 ---@param value? any What to write, a number, a list of them, or text; without it, only read.
 ---@return string # What the file prints now.
 function machine:sysctl(name, value) end
@@ -503,6 +531,7 @@ function page:free() end
 ---@field pinned_pages integer Pages of RDMA devices and iommufd (VmPin, pinned_vm).
 ---@field user_locked_pages integer Pages of io_uring and iommufd, over all processes of the user (user->locked_vm).
 ---@field devices table What it has opened for devices, oldest first.
+---@field swapped_pages integer Entries of its page tables that name a page in swap space (VmSwap).
 ---@field oom_score_adj integer What the OOM killer adds to its points, in thousandths of memory; -1000 exempts it (A7.40).
 ---@field has_pinned boolean A pin was ever taken of it, so a fork looks for them (P2.20).
 ---@field hpt hpt The hash page table of a powerpc guest, or nil.
@@ -603,6 +632,20 @@ function guest:munlock(from, length) end
 ---@param length? integer|number|string How much, rounded up to whole pages.
 ---@return table # moved and failed: pages that moved, and that did not.
 function guest:migrate(from, length) end
+
+---@class guest.move_pages.fields
+---@field from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
+---@field length? integer|number|string How much, rounded up to whole pages.
+---@field node integer The node to move to.
+---@field all? boolean MPOL_MF_MOVE_ALL: also pages that several processes map, as only root may.
+
+---Moves pages to a node, and says of each where it is then.
+---
+---EBUSY: somebody else had the page isolated. EACCES: other processes map it, too. The first folios that do not move end the call.
+---@param fields guest.move_pages.fields
+---@return table # One entry a page: the node it is on, the name of an errno, or false where the kernel says nothing.
+---@return integer # Pages that did not move or that nobody looked at.
+function guest:move_pages(fields) end
 
 ---Copies the process: private memory is shared until somebody writes.
 ---
@@ -739,10 +782,12 @@ function guest:page(at) end
 
 ---What the page tables show, as runs of neighbouring frames at one level with the same flags.
 ---
+---A page of shared memory that is swapped out leaves no entry: its file knows the slot.
+---
 ---At most 65536 rows are listed; `total` has the number of all.
 ---@param from? integer|number|string An offset into the guest's RAM, such as "2M", or an address.
 ---@param length? integer|number|string How much, rounded up to whole pages.
----@return listing # A row for each run: address, pages, pfn, level (p, m, u), flags.
+---@return listing # A row for each run: address, pages, pfn, level (p, m, u), flags; for pages in swap space slot instead of pfn.
 function guest:pagemap(from, length) end
 
 ---The areas of the guest, in the manner of /proc/PID/maps.
@@ -909,7 +954,7 @@ function cma_area:read(file) end
 ---@field pages integer Its size in pages.
 ---@field page page Its first page.
 ---@field area cma_area The area it is from.
----@field released boolean Whether it was given back through this object.
+---@field released boolean Whether it was given back, or parts of it were.
 local cma_buffer = {}
 
 ---Gives the pages back, one by one and ascending, to this CPU's lists, from which the next movable requests take them.
@@ -950,6 +995,11 @@ function file:unlink() end
 ---@class pressure
 ---@field pages integer Pages that it holds.
 ---@field bytes integer The same in bytes.
+---@field reclaimed integer Pages of files that were reclaimed meanwhile.
+---@field swapped integer Pages that were written to swap space meanwhile.
+---@field scanned integer Pages that reclaim looked at.
+---@field pinned integer Pages of pins when it ended, which cannot be reclaimed (P9.1).
+---@field killed table Names of the processes that the OOM killer chose.
 ---@field short string Why it holds less than was asked for; nil when it does not.
 local pressure = {}
 
@@ -1234,12 +1284,13 @@ local difference = {}
 ---@field distances? table NUMA distances, a list of lists.
 ---@field hugepages? any Huge pages that boot takes, as `hugepages=`: a count, or a list with one for each node.
 ---@field hugetlb_cma? any CMA areas hugetlb0, hugetlb1, … for gigantic pages, as `hugetlb_cma=`: a size, spread over the nodes, or a list with one for each node.
----@field from? string A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`.
+---@field from? string What `m:save(file)` wrote, a recording (.jsonl, .jsonl.gz), or a folder written by `pinlab capture`.
 ---@field kvm_cma_resv_ratio? integer Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page tables; the kernel's default is 5.
+---@field swap? integer|number|string Swap space, on a device that writes at once, as zram does.
 
 ---Boots a modelled machine, or takes one from a file.
 ---
----Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 would leave after boot. With `from`, the machine is in the state that was recorded or captured, and only `kernel` may be given besides.
+---Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 would leave after boot. With `from`, the machine is in the state that was saved, recorded or captured, and only `kernel` may be given besides.
 ---@param fields? machine.fields
 ---@return machine # 
 function machine(fields) end

@@ -39,3 +39,8 @@ expect("broken", #e.broken, 0)
 e = race("5.13", 1)
 print(e)
 expect("5.13 pins in CMA", e.broken[1].text:sub(1, 2), "I1")
+
+-- It is this question alone: 6.12 without it does the same.
+e = race(kernel{ base = "6.12", lt_check = "zoneOrCma" }, 1)
+print(e)
+expect("6.12 without ISOLATE pins in CMA", e.broken[1].text:sub(1, 2), "I1")

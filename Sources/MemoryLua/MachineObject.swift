@@ -36,6 +36,8 @@ public final class MemoryContext: @unchecked Sendable {
   public var isTrial = false
   private var machines = 0
   let tasks = TaskSession()
+  /// Where scripts may write files.
+  public var writing = FileWriting.nowhere
   /// What undo goes back to; only a prompt has it.
   public var history: UndoHistory?
 

@@ -12,6 +12,7 @@ struct Prompt {
     let transcript = Transcript(comment: "--", mark: "saved by pinlab")
     let history = UndoHistory()
     session.context.history = history
+    session.context.writing = .anywhere
     session.lua.register(Self.library(transcript, seed: seed))
     session.lua.register(Self.undoLibrary(history))
     unsafe Stopper.current = session.interrupter

@@ -104,6 +104,7 @@ struct RunCommand: ParsableCommand {
     let context = MemoryContext(
       columns: { Terminal.isOutputInteractive ? Terminal.columns : 80 }, color: useColor,
       kernel: Kernel.named(kernel) ?? .v6_12)
+    context.writing = unsafe ? .anywhere : .beneath(".")
     let session = PinLabSession(
       limits: limits, sandbox: !unsafe, seed: seed, context: context, output: Output.write)
 

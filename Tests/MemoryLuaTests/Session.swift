@@ -6,9 +6,11 @@ final class Session {
   let lua: LuaSession
   private let sink = Sink()
 
-  init(seed: UInt64 = 0, limits: LuaLimits = .none) {
+  init(seed: UInt64 = 0, limits: LuaLimits = .none, writing: FileWriting = .nowhere) {
+    let context = MemoryContext()
+    context.writing = writing
     lua = LuaSession(limits: limits, seed: seed) { [sink] in sink.text += $0 }
-    lua.register(MemoryLibrary.library(MemoryContext()))
+    lua.register(MemoryLibrary.library(context))
   }
 
   var output: String { sink.text }

@@ -20,3 +20,27 @@ for _, name in ipairs{ "5.12.5", "5.13", "6.9", "6.12" } do
   expect(name .. ": it spins until somebody puts the page back", c:row(name).errno, "EINTR")
   expect(name .. ": pages pinned", c:row(name).pinned, 0)
 end
+
+-- Every order in which compaction takes the page and puts it back while the pin runs.
+for _, kernel in ipairs{ "5.1", "5.10", "5.12.5", "5.13", "6.9", "6.14", "6.12" } do
+  local m = machine{ ram = "64M", cma = "32M", cpus = 2 }
+  local vm = m:guest{ name = "vm0", ram = "4K", backing = "memfd" }
+  vm:populate()
+  local page = vm:page(0)
+  m:drain_lru()
+  m:kernel(kernel)
+  local function compaction()
+    local held = m:isolate(page, "compaction")
+    if held then held:put_back() end
+  end
+  local e = explore{
+    machine = m, tasks = { function() vm:pin{ longterm = true } end, compaction },
+    preemptions = 3,
+  }
+  print(kernel, e)
+  local inCMA = false
+  for _, broken in ipairs(e.broken) do inCMA = inCMA or broken.text:sub(1, 3) == "I1:" end
+  expect(kernel .. ": every order was looked at", e.complete, true)
+  expect(kernel .. ": pins in CMA", inCMA,
+    kernel == "5.1" or kernel == "5.10" or kernel == "6.14")
+end

@@ -56,6 +56,15 @@ public struct DeviceMap: ExplorableOperation {
     self.isWrite = isWrite
   }
 
+  public var summary: CallSummary? {
+    guard let outcome else { return nil }
+    guard let mapping = outcome.mapping else {
+      return CallSummary(
+        outcome.refusal ?? Refusal(.EINVAL, "nothing was mapped", rule: "P7.4"))
+    }
+    return CallSummary("mapped", key: mapping)
+  }
+
   /// Rounds in a row in which nothing could be isolated.
   public var idleRounds: Int { pin?.idleRounds ?? 0 }
   /// Rounds of pin and migrate, and calls, of what is being pinned.

@@ -23,6 +23,9 @@ public struct DeviceUnmapOutcome: Sendable, Hashable {
 /// `mm_iommu_unpin()`.
 public struct DeviceUnmap: ExplorableOperation {
   public private(set) var outcome: DeviceUnmapOutcome?
+  public var summary: CallSummary? {
+    outcome.map { CallSummary("\($0.pages) pages", key: $0) }
+  }
   private let attachment: Int
   private var left: ArraySlice<Int>
   private var done = 0

@@ -56,7 +56,16 @@ public struct CallResult: Hashable, Sendable {
       case .refused(let refusal): self.init(refusal)
       case nil: self.init("unfinished")
       }
-    default: self.init("ok", key: operation.hashValue)
+    default:
+      guard let summary = operation.summary else {
+        self.init("ok", key: operation.hashValue)
+        return
+      }
+      if let refusal = summary.refusal {
+        self.init(refusal)
+      } else {
+        self.init(summary.text, key: summary.key)
+      }
     }
   }
 

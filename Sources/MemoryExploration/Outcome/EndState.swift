@@ -22,7 +22,8 @@ extension Machine {
   /// Pages of long-term pins that lie in CMA or ZONE_MOVABLE (I1).
   func misplacedPins() -> Int {
     var pages = 0
-    for pin in pins where pin.isLongTerm && !pin.isGet && pin.pages > 0 {
+    // Before FOLL_PIN long-term holders had plain references.
+    for pin in pins where pin.isLongTerm && pin.pages > 0 {
       forEachRun(pin) { first, count in
         if liesInMovable(first) { pages += count }
       }

@@ -249,6 +249,8 @@ public final class Explorer {
   private func take(_ task: Int, _ tasks: inout TaskSet) throws {
     path.append(UInt8(task))
     report.steps += 1
+    // Where most states are known, orders come to their ends rarely.
+    if report.steps & 1023 == 0, !isStopped, shouldStop(report) { stop() }
     try tasks.step(task, cell)
   }
 
@@ -259,8 +261,8 @@ public final class Explorer {
       try end(tasks, isBroken: true)
       return true
     }
-    for (index, task) in tasks.tasks.enumerated() {
-      guard let failure = task.failure else { continue }
+    for index in tasks.tasks.indices {
+      guard let failure = tasks.tasks[index].failure else { continue }
       note(violation: "task \(index + 1) failed: \(failure)")
       try end(tasks, isBroken: true)
       return true
@@ -314,13 +316,14 @@ public final class Explorer {
   private func end(_ tasks: TaskSet, isBroken: Bool = false) throws {
     report.schedules += 1
     if !isBroken { try judgeEnd(tasks) }
-    if report.schedules >= limits.schedules {
-      isStopped = true
-      report.isComplete = false
-    } else if report.schedules & 63 == 0, shouldStop(report) {
-      isStopped = true
-      report.isComplete = false
+    if report.schedules >= limits.schedules || report.schedules & 63 == 0 && shouldStop(report) {
+      stop()
     }
+  }
+
+  private func stop() {
+    isStopped = true
+    report.isComplete = false
   }
 
   private func judgeEnd(_ tasks: TaskSet) throws {
@@ -379,11 +382,13 @@ public final class Explorer {
     return text
   }
 
+  private static func name(_ violation: String) -> Substring { violation.prefix { $0 != ":" } }
+
   private func note(violation text: String) {
     // Frame numbers differ between orders that break the same thing.
-    let name = String(text.prefix { $0 != ":" })
+    let name = String(Self.name(text))
     let cost = (preemptions: bound, steps: path.count)
-    if let index = report.violations.firstIndex(where: { $0.text.hasPrefix(name) }) {
+    if let index = report.violations.firstIndex(where: { Self.name($0.text) == name }) {
       report.violations[index].count += 1
       if let best = bestCost[name], best > cost {
         bestCost[name] = cost

@@ -5,7 +5,9 @@ public import MemoryModel
 
 /// One task between two of its steps.
 public struct TaskState {
-  public internal(set) var call: TaskCall?
+  public private(set) var call: TaskCall?
+  /// Whether there is a call: asking `call` itself copies it.
+  private(set) var hasCall = false
   /// The call's first step is done.
   public internal(set) var hasBegun = false
   public internal(set) var wait: Wait?
@@ -20,7 +22,29 @@ public struct TaskState {
   var loneRounds = 0
   var stamp = 0
 
-  public var isDone: Bool { call == nil }
+  public var isDone: Bool { !hasCall }
+
+  mutating func begin(_ next: TaskCall?) {
+    call = next
+    hasCall = next != nil
+  }
+
+  /// Takes a step of the call; it is taken out meanwhile, so that its storage has one owner and is
+  /// changed in place.
+  mutating func advanceCall(_ machine: inout Machine) -> (progress: Progress, idleRounds: Int)? {
+    guard var running = call else { return nil }
+    call = nil
+    let progress = running.operation.advance(&machine, .step)
+    let idleRounds = progress == .running ? running.operation.idleRounds : 0
+    call = running
+    return (progress, idleRounds)
+  }
+
+  mutating func interruptCall(_ machine: inout Machine) {
+    call?.operation.interrupt(&machine)
+    begin(nil)
+    hasBegun = false
+  }
 }
 
 /// Tasks on one machine, each on a CPU of its own as far as there are CPUs.
@@ -37,7 +61,7 @@ public struct TaskSet {
     for task in 0..<program.taskCount {
       var state = TaskState()
       do {
-        state.call = try program.firstCall(of: task)
+        state.begin(try program.firstCall(of: task))
       } catch let failure as TaskFailure {
         state.failure = failure.text
       }
@@ -57,7 +81,7 @@ public struct TaskSet {
 
   /// Whether a task can take a step: it has one, and what it waits for has come.
   public func canStep(_ task: Int, _ machine: borrowing Machine) -> Bool {
-    guard tasks[task].call != nil, tasks[task].loneRounds <= Self.loneRoundLimit else {
+    guard tasks[task].hasCall, tasks[task].loneRounds <= Self.loneRoundLimit else {
       return false
     }
     guard let wait = tasks[task].wait else { return true }
@@ -77,7 +101,7 @@ public struct TaskSet {
 
   /// Lets a task take its next step.
   public mutating func step(_ task: Int, _ cell: MachineCell) throws {
-    guard tasks[task].call != nil else { return }
+    guard tasks[task].hasCall else { return }
     cell.machine.run(onCPU: cpu(task, cell.machine))
     if !tasks[task].hasBegun {
       cell.machine.countOperation()
@@ -86,10 +110,7 @@ public struct TaskSet {
     tasks[task].steps += 1
     for other in tasks.indices where other != task { tasks[other].hasYielded = false }
     let isAlone = tasks.indices.allSatisfy { $0 == task || !canStep($0, cell.machine) }
-    // Taken out, so that its storage has one owner and is changed in place.
-    guard var operation = tasks[task].call?.operation else { return }
-    let progress = operation.advance(&cell.machine, .step)
-    tasks[task].call?.operation = operation
+    guard let (progress, rounds) = tasks[task].advanceCall(&cell.machine) else { return }
     switch progress {
     case .waiting(let wait):
       tasks[task].wait = wait
@@ -97,7 +118,6 @@ public struct TaskSet {
       if case .folio = wait, tasks[task].stamp == 0 { tasks[task].wait = nil }
     case .running:
       tasks[task].wait = nil
-      let rounds = operation.idleRounds
       if rounds > tasks[task].idleRounds {
         tasks[task].hasYielded = true
         tasks[task].loneRounds = isAlone ? tasks[task].loneRounds + 1 : 0
@@ -106,6 +126,8 @@ public struct TaskSet {
     case .finished:
       // Threads that the call woke run on CPUs of their own, all of it in one step.
       cell.machine.runBackground()
+      // What the OOM killer chose leaves when its own operation is over.
+      cell.machine.finishKilled()
       try finish(task)
     }
   }
@@ -117,11 +139,20 @@ public struct TaskSet {
     tasks[task].idleRounds = 0
     tasks[task].loneRounds = 0
     tasks[task].hasBegun = false
-    tasks[task].call = nil
+    tasks[task].begin(nil)
     do {
-      tasks[task].call = try program.call(of: task, after: call)
+      tasks[task].begin(try program.call(of: task, after: call))
     } catch let failure as TaskFailure {
       tasks[task].failure = failure.text
+    }
+  }
+
+  /// Forgets the calls, when the machine that they worked on has gone back behind them.
+  public mutating func forget() {
+    for task in tasks.indices {
+      tasks[task].begin(nil)
+      tasks[task].hasBegun = false
+      tasks[task].wait = nil
     }
   }
 
@@ -129,9 +160,7 @@ public struct TaskSet {
   public mutating func interrupt(_ cell: MachineCell) {
     for task in tasks.indices where tasks[task].hasBegun {
       cell.machine.run(onCPU: cpu(task, cell.machine))
-      tasks[task].call?.operation.interrupt(&cell.machine)
-      tasks[task].call = nil
-      tasks[task].hasBegun = false
+      tasks[task].interruptCall(&cell.machine)
     }
   }
 

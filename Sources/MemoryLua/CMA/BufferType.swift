@@ -6,13 +6,21 @@ internal import MemoryRender
 /// Pages that `cma_alloc` has handed to a script.
 public final class CMABufferObject {
   let owner: MachineObject
+  let id: Int
   let area: Int
   let pfn: PFN
   let pages: Int
-  var isReleased = false
 
-  init(_ owner: MachineObject, area: Int, pfn: PFN, pages: Int) {
+  /// Whether the machine has no such buffer any more; undo brings one back.
+  var isReleased: Bool {
+    !owner.machine.cmaBuffers.contains {
+      $0.id == id && $0.area == area && $0.pfn == pfn && $0.pages == pages
+    }
+  }
+
+  init(_ owner: MachineObject, id: Int, area: Int, pfn: PFN, pages: Int) {
     self.owner = owner
+    self.id = id
     self.area = area
     self.pfn = pfn
     self.pages = pages
@@ -30,7 +38,6 @@ public final class CMABufferObject {
         throw LuaFailure("release: \(error.message)")
       }
     }
-    isReleased = true
   }
 }
 
@@ -54,7 +61,7 @@ extension MemoryLibrary {
           let buffer = call.object(as: CMABufferObject.self)
           call.returns(LuaHandle("cma_area", buffer.owner, index: buffer.area))
         },
-        LuaProperty("released", .boolean, "Whether it was given back through this object.") {
+        LuaProperty("released", .boolean, "Whether it was given back, or parts of it were.") {
           call in
           call.returns(call.object(as: CMABufferObject.self).isReleased)
         },
@@ -64,6 +71,13 @@ extension MemoryLibrary {
         let buffer = handle.owner(as: CMABufferObject.self)
         let size = formatSize(buffer.pages * buffer.owner.machine.geometry.pageSize)
         return "CMA buffer of \(size) at \(buffer.pfn)" + (buffer.isReleased ? ", released" : "")
+      },
+      equals: { one, other in
+        let (one, other) = (
+          one.owner(as: CMABufferObject.self), other.owner(as: CMABufferObject.self)
+        )
+        return one.owner === other.owner && one.id == other.id && one.pfn == other.pfn
+          && one.pages == other.pages
       },
       close: { call throws(LuaFailure) in
         let buffer = call.object(as: CMABufferObject.self)

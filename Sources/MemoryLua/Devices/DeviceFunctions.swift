@@ -104,31 +104,52 @@ extension MemoryLibrary {
     }
   }
 
-  static var machineDeviceMethods: [LuaFunction] {
-    deviceConstructors.map { item in
-      LuaFunction(
-        item.name, .named,
-        [
-          LuaParameter("guest", .object("guest"), "Whose memory it reaches."),
-          LuaParameter("name", .string, optional: true, "Who holds the pages, for why."),
-        ] + item.parameters, returns: [LuaResult(.object("device"))],
-        doc: item.doc.split(separator: "\n").first.map(String.init) ?? item.doc,
-        kernel: item.kernel, rules: item.rules,
-        example: """
-          m = machine{ ram = "128M" }
-          vm = m:guest{ ram = "4M" }
-          m:\(item.name){ guest = vm }:map{ length = "64K" }.pages --> 16
-          """
-      ) { call throws(LuaFailure) in
-        let object = call.object(as: MachineObject.self)
-        let guest = call.handle(0)
-        guard guest.object === object else {
-          throw LuaFailure(
-            "bad field 'guest' in '\(item.name)' (the guest runs on another machine)")
-        }
-        open(item.name, object, guest.index, call, first: 1)
-      }
+  private static var devices: LuaFunction {
+    LuaFunction(
+      "devices", returns: [LuaResult(.table, "device objects, oldest first.")],
+      doc: "All who hold memory of guests for a device; a fork of the machine has its own.",
+      rules: ["P7.1"],
+      example: """
+        m = machine{ ram = "128M" }
+        m:guest{ ram = "4M" }:vfio():map{ length = "64K" }
+        m:fork():devices()[1].pages --> 16
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(
+          object.machine.devices.attachments.filter(\.isOpen).map {
+            .object(LuaHandle("device", object, index: $0.id))
+          }))
     }
+  }
+
+  static var machineDeviceMethods: [LuaFunction] {
+    [devices]
+      + deviceConstructors.map { item in
+        LuaFunction(
+          item.name, .named,
+          [
+            LuaParameter("guest", .object("guest"), "Whose memory it reaches."),
+            LuaParameter("name", .string, optional: true, "Who holds the pages, for why."),
+          ] + item.parameters, returns: [LuaResult(.object("device"))],
+          doc: item.doc.split(separator: "\n").first.map(String.init) ?? item.doc,
+          kernel: item.kernel, rules: item.rules,
+          example: """
+            m = machine{ ram = "128M" }
+            vm = m:guest{ ram = "4M" }
+            m:\(item.name){ guest = vm }:map{ length = "64K" }.pages --> 16
+            """
+        ) { call throws(LuaFailure) in
+          let object = call.object(as: MachineObject.self)
+          let guest = call.handle(0)
+          guard guest.object === object else {
+            throw LuaFailure(
+              "bad field 'guest' in '\(item.name)' (the guest runs on another machine)")
+          }
+          open(item.name, object, guest.index, call, first: 1)
+        }
+      }
   }
 
   private static func open(

@@ -6,7 +6,7 @@ internal import MemoryOperations
 
 extension MemoryLibrary {
   static var guestAreaMethods: [LuaFunction] {
-    [mmap, munmap, madvise, mprotect, mlock, munlock, migrate]
+    [mmap, munmap, madvise, mprotect, mlock, munlock, migrate, movePages]
   }
 
   private static let rights = ["none", "r", "w", "rw"]
@@ -170,6 +170,67 @@ extension MemoryLibrary {
     }
   }
 
+  private static var movePages: LuaFunction {
+    LuaFunction(
+      "move_pages", .named,
+      GuestRange.parameters() + [
+        LuaParameter("node", .integer(0...31), "The node to move to."),
+        LuaParameter(
+          "all", .boolean, default: "false",
+          "MPOL_MF_MOVE_ALL: also pages that several processes map, as only root may."),
+      ],
+      returns: [
+        LuaResult(
+          .table,
+          "One entry a page: the node it is on, the name of an errno, or false where the kernel says "
+            + "nothing."),
+        LuaResult(.integer(), "Pages that did not move or that nobody looked at."),
+      ],
+      doc: """
+        Moves pages to a node, and says of each where it is then.
+
+        EBUSY: somebody else had the page isolated. EACCES: other processes map it, too. The first \
+        folios that do not move end the call.
+        """,
+      kernel: ["do_pages_move", "add_folio_for_migration", "store_status"],
+      rules: ["P1.30", "P10.3"],
+      example: """
+        m = machine{ nodes = { "64M", "64M" }, cpus = 2 }
+        vm = m:guest{ ram = "16K", thp = "never", node = 0 }
+        vm:populate()
+        status, left = vm:move_pages{ length = "4K", node = 1 }
+        status[1] --> 1
+        left --> 0
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let space = call.index
+      let pages = try GuestRange.pages(call, 0, object, space, function: "move_pages")
+      guard call.integer(2) < object.machine.nodeCount else {
+        throw LuaFailure(
+          "there is no node \(call.integer(2)); this machine has 0 to "
+            + "\(object.machine.nodeCount - 1)")
+      }
+      let name = object.machine.spaces[space].name + ":move_pages"
+      let (operation, _) = try OperationRunner.call(object, call, name, space: space) {
+        () throws(LuaFailure) in
+        MovePages(
+          space: space, pages: pages, node: call.integer(2), movesShared: call.boolean(3))
+      }
+      let status = operation.outcome?.status ?? []
+      call.returns(
+        LuaTable(
+          status.map { status in
+            switch status {
+            case .node(let node): .integer(Int64(node))
+            case .refused(let errno): .string(errno.name)
+            case .none: .boolean(false)
+            }
+          }))
+      call.returns(operation.outcome?.left ?? 0)
+    }
+  }
+
   private static var migrate: LuaFunction {
     LuaFunction(
       "migrate", .positional, GuestRange.parameters(),
@@ -195,9 +256,9 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let space = call.index
       let pages = try GuestRange.pages(call, 0, object, space, function: "migrate")
-      var operation = RangeMigration(space: space, pages: pages)
-      try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        _ = OperationRunner.run(&operation, object, call)
+      let name = object.machine.spaces[space].name + ":migrate"
+      let (operation, _) = try OperationRunner.call(object, call, name, space: space) {
+        () throws(LuaFailure) in RangeMigration(space: space, pages: pages)
       }
       let counts = operation.outcome ?? MigrationCounts()
       call.returns(

@@ -103,7 +103,9 @@ extension MemoryLibrary {
       guard let hashOrder else {
         return call.returns(LuaHandle("guest", object, index: space))
       }
-      let starts = try makeHashTable(object, space: space, order: hashOrder, &call) { call in
+      let starts = try makeHashTable(
+        object, space: space, order: hashOrder, &call, isStartOfGuest: true
+      ) { call in
         call.returns(LuaHandle("guest", object, index: space))
       }
       if !starts { object.machine.exit(space) }

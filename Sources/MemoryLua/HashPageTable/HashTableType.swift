@@ -133,15 +133,25 @@ extension MemoryLibrary {
 
   /// Makes a table and goes on with `success`, or refuses with who was in the way.
   ///
+  /// - Parameter isStartOfGuest: Part of a call that did something before, so it cannot be taken in steps.
   /// - Returns: Whether there is one.
   @discardableResult
   static func makeHashTable(
     _ object: MachineObject, space: Int, order: Int?, _ call: inout LuaCall,
-    _ success: (inout LuaCall) -> Void
+    isStartOfGuest: Bool = false, _ success: (inout LuaCall) -> Void
   ) throws(LuaFailure) -> Bool {
     var operation = HashTableAllocation(space: space, order: order)
-    let waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-      OperationRunner.run(&operation, object, call)
+    let waited: String?
+    if isStartOfGuest {
+      // The guest exists by now, and starting it again after each step would make another.
+      waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+        OperationRunner.run(&operation, object, call)
+      }
+    } else {
+      let fresh = operation
+      (operation, waited) = try OperationRunner.call(
+        object, call, "\(object.machine.spaces[space].name):hpt", space: space
+      ) { () throws(LuaFailure) in fresh }
     }
     switch operation.outcome {
     case .success:

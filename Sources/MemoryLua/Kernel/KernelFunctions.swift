@@ -126,8 +126,9 @@ extension MemoryLibrary {
         object.kernel = try KernelArgument.object(call.value(0), "which", of: "kernel")
         object.machine.setKernel(object.kernel!.kernel)
       }
-      call.returns(
-        LuaHandle("kernel", object.kernel ?? KernelObject(of: object.machine.kernel)))
+      // undo takes the machine's kernel back, but not what this object remembers.
+      let chosen = object.kernel.flatMap { $0.kernel == object.machine.kernel ? $0 : nil }
+      call.returns(LuaHandle("kernel", chosen ?? KernelObject(of: object.machine.kernel)))
     }
   }
 }

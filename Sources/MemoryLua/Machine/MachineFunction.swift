@@ -48,7 +48,8 @@ extension MemoryLibrary {
             + "the nodes, or a list with one for each node."),
         LuaParameter(
           "from", .file, optional: true,
-          "A recording (.jsonl, .jsonl.gz) or a folder written by `pinlab capture`."),
+          "What `m:save(file)` wrote, a recording (.jsonl, .jsonl.gz), or a folder written by `pinlab capture`."
+        ),
         LuaParameter(
           "kvm_cma_resv_ratio", .integer(1...99), optional: true,
           "Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page "
@@ -62,8 +63,8 @@ extension MemoryLibrary {
         Boots a modelled machine, or takes one from a file.
 
         Zones, watermarks, per-CPU lists and the order of the free lists are those that Linux 6.12 \
-        would leave after boot. With `from`, the machine is in the state that was recorded or \
-        captured, and only `kernel` may be given besides.
+        would leave after boot. With `from`, the machine is in the state that was saved, recorded \
+        or captured, and only `kernel` may be given besides.
         """,
       kernel: ["free_area_init", "memblock_free_all", "init_per_zone_wmark_min"],
       rules: ["A1.1", "A1.9", "A1.16", "A1.26"],
@@ -142,7 +143,9 @@ struct MachineOptions {
     }
     do {
       var text = ""
-      var machine = try MachineFile.load(call.string(14)) { text = $0.text }
+      var machine = try MachineFile.load(call.string(14), goesOn: { !call.shouldStop() }) {
+        text = $0.text
+      }
       call.write(text)
       if let kernel { machine.setKernel(kernel) }
       return machine

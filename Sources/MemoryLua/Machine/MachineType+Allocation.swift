@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 
 extension MemoryLibrary {
@@ -41,10 +42,25 @@ extension MemoryLibrary {
           "there is no node \(call.integer(2)); this machine has 0 to "
             + "\(object.machine.nodeCount - 1)")
       }
+      let order = call.integer(0, default: 0)
+      let node = call.isGiven(2) ? call.integer(2) : nil
+      let inPinScope = call.boolean(3)
+      if OperationRunner.isInTask(object, call) {
+        let step = Step("a1", "__alloc_pages_noprof", "allocate a block of order \(order)")
+        let outcome = try OperationRunner.atomic(object, call, "alloc_pages", step) { machine in
+          switch machine.allocatePages(order: order, gfp: gfp, node: node, inPinScope: inPinScope) {
+          case .page(let pfn): .done(pfn.index)
+          case .refused(let refusal): .refused(refusal)
+          }
+        }
+        switch outcome {
+        case .done(let pfn): return call.returns(LuaHandle("page", object, index: pfn))
+        case .refused(let refusal): return call.refuse(refusal)
+        }
+      }
       object.machine.beginOperation()
       let result = object.machine.allocatePages(
-        order: call.integer(0, default: 0), gfp: gfp,
-        node: call.isGiven(2) ? call.integer(2) : nil, inPinScope: call.boolean(3))
+        order: order, gfp: gfp, node: node, inPinScope: inPinScope)
       object.machine.runBackground()
       switch result {
       case .page(let pfn): call.returns(LuaHandle("page", object, index: pfn.index))
@@ -73,8 +89,23 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let pfn = try Arguments.pfn(call.value(0), object, function: "free_pages")
-      try Arguments.free(
-        pfn, order: call.isGiven(1) ? call.integer(1) : nil, object, function: "free_pages")
+      let order = call.isGiven(1) ? call.integer(1) : nil
+      if OperationRunner.isInTask(object, call) {
+        let step = Step("a2", "__free_pages", "free the block at \(pfn)")
+        let outcome = try OperationRunner.atomic(object, call, "free_pages", step) { machine in
+          do throws(MemoryError) {
+            try machine.freePages(pfn, order: order ?? machine.frames.head(pfn).order)
+            return .done(0)
+          } catch {
+            return .refused(Refusal(.EINVAL, error.message, rule: "A3.14"))
+          }
+        }
+        if case .refused(let refusal) = outcome {
+          throw LuaFailure("bad argument #1 'page' to 'free_pages' (\(refusal.message))")
+        }
+        return
+      }
+      try Arguments.free(pfn, order: order, object, function: "free_pages")
     }
   }
 
@@ -97,14 +128,22 @@ extension MemoryLibrary {
         guard zone.object === object else {
           throw LuaFailure("bad argument #1 'zone' to 'drain' (it belongs to another machine)")
         }
-        object.machine.beginOperation()
-        object.machine.drainAllPages(zone: zone.index)
+        let id = zone.index
+        _ = try OperationRunner.atomic(object, call, "drain", drainStep) { machine in
+          machine.drainAllPages(zone: id)
+          return .done(0)
+        }
       } else {
-        object.machine.beginOperation()
-        object.machine.drainAllPages()
+        _ = try OperationRunner.atomic(object, call, "drain", drainStep) { machine in
+          machine.drainAllPages()
+          return .done(0)
+        }
       }
     }
   }
+
+  private static let drainStep = Step(
+    "a3", "drain_all_pages", "empty the lists of all CPUs")
 
   private static var fold: LuaFunction {
     LuaFunction(

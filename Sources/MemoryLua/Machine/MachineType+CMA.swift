@@ -3,7 +3,7 @@ internal import MemoryModel
 internal import MemoryOperations
 
 extension MemoryLibrary {
-  static var areaMethods: [LuaFunction] { [cma, cmaAreas, cmaAlloc, dmesg] }
+  static var areaMethods: [LuaFunction] { [cma, cmaAreas, cmaAlloc, cmaBuffers, dmesg] }
 
   private static var cma: LuaFunction {
     LuaFunction(
@@ -87,7 +87,8 @@ extension MemoryLibrary {
       ) { () throws(LuaFailure) in
         do throws(MemoryError) {
           return try object.machine.cmaAllocation(
-            area: index, pages: pages, alignment: options.align, noWarn: options.noWarn)
+            area: index, pages: pages, alignment: options.align, noWarn: options.noWarn,
+            isScripts: true)
         } catch {
           throw LuaFailure("cma_alloc: \(error.message)")
         }
@@ -97,8 +98,9 @@ extension MemoryLibrary {
       }
       switch outcome.result {
       case .page(let pfn):
-        call.returns(
-          LuaHandle("cma_buffer", CMABufferObject(object, area: index, pfn: pfn, pages: pages)))
+        let buffer = CMABufferObject(
+          object, id: allocation.buffer ?? 0, area: index, pfn: pfn, pages: pages)
+        call.returns(LuaHandle("cma_buffer", buffer))
       case .refused(let refusal):
         guard let last = outcome.last, refusal.errno == .EBUSY else {
           return call.refuse(
@@ -109,6 +111,32 @@ extension MemoryLibrary {
           message: refusal.message + blockersText(last, .cmaAllocation, object), rule: refusal.rule,
           fields: [("blockers", .table(blockersTable(last, .cmaAllocation, object)))])
       }
+    }
+  }
+
+  private static var cmaBuffers: LuaFunction {
+    LuaFunction(
+      "cma_buffers", returns: [LuaResult(.table, "cma_buffer objects, oldest first.")],
+      doc: "Every buffer of cma_alloc that was not released; a fork of the machine has its own.",
+      kernel: ["cma_alloc"], rules: ["P5.6"],
+      example: """
+        m = machine{ ram = "64M", cma = "16M" }
+        buffer = m:cma_alloc(16)
+        f = m:fork()
+        f:cma_buffers()[1]:release()
+        #f:cma_buffers() --> 0
+        buffer.released --> false
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(
+          object.machine.cmaBuffers.map {
+            .object(
+              LuaHandle(
+                "cma_buffer",
+                CMABufferObject(object, id: $0.id, area: $0.area, pfn: $0.pfn, pages: $0.pages)))
+          }))
     }
   }
 

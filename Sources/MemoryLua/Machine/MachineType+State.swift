@@ -4,7 +4,10 @@ internal import MemoryModel
 
 extension MemoryLibrary {
   static func stateMethods(_ context: MemoryContext) -> [LuaFunction] {
-    [fork(context), diff(context), machineKernel(), sysctl, thp, protection]
+    [
+      fork(context), diff(context), same, saveMachine(context), machineKernel(), sysctl, thp,
+      protection,
+    ]
   }
 
   private static func fork(_ context: MemoryContext) -> LuaFunction {
@@ -70,6 +73,37 @@ extension MemoryLibrary {
         pageShift: object.machine.geometry.pageShift, columns: context.columns(),
         blocks: object.machine.frames.pageblockCount)
       call.returns(LuaHandle("difference", DifferenceObject(shown, text)))
+    }
+  }
+
+  private static var same: LuaFunction {
+    LuaFunction(
+      "same", .positional, [LuaParameter("other", .object("machine"))],
+      returns: [
+        LuaResult(.boolean, "Whether both are equal, byte for byte."),
+        LuaResult(.string, "The first table or field of the model that differs, or nothing."),
+      ],
+      doc: "Whether two machines would behave the same from here on.",
+      example: """
+        m = machine{ ram = "64M" }
+        before = m:fork()
+        m:same(before) --> true
+        m:alloc_pages(0)
+        (m:same(before)) --> false
+        """
+    ) { call throws(LuaFailure) in
+      let object = call.object(as: MachineObject.self)
+      let other = call.object(0, as: MachineObject.self)
+      if object === other { return call.returns(true) }
+      do {
+        guard let difference = try object.machine.firstDifference(from: other.machine) else {
+          return call.returns(true)
+        }
+        call.returns(false)
+        call.returns(difference)
+      } catch {
+        throw LuaFailure("same: \(error)")
+      }
     }
   }
 

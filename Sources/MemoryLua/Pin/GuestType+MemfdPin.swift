@@ -46,22 +46,28 @@ extension MemoryLibrary {
       let (file, first) = try file(pages.lowerBound, object, space)
       let shift = object.machine.geometry.pageShift
       let length = call.isGiven(1) ? call.integer(1) : pages.count << shift
-      var pin = MemfdPin(
-        MemfdPinRequest(
-          file: file, start: first << shift, end: first << shift + length - 1,
-          maximumFolios: call.integer(2, default: 1 << 31), space: space,
-          holder: call.string(3, default: "")))
+      let request = MemfdPinRequest(
+        file: file, start: first << shift, end: first << shift + length - 1,
+        maximumFolios: call.integer(2, default: 1 << 31), space: space,
+        holder: call.string(3, default: ""))
       let spin: (MemfdPin) -> String? = { pin in
         pin.idleRounds > OperationRunner.idleRoundLimit
           ? "it found folios that may not stay and could isolate none of them, "
             + "\(pin.idleRounds) times: somebody else has them isolated (see why)"
           : nil
       }
-      let waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-        if call.isGiven(4) {
-          return try OperationRunner.watch(&pin, object, call, call.callback(4), spin: spin)
+      var pin: MemfdPin
+      let waited: String?
+      if call.isGiven(4) {
+        pin = MemfdPin(request)
+        waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+          try OperationRunner.watch(&pin, object, call, call.callback(4), spin: spin)
         }
-        return OperationRunner.run(&pin, object, call, spin: spin)
+      } else {
+        let name = object.machine.spaces[space].name + ":memfd_pin"
+        (pin, waited) = try OperationRunner.call(object, call, name, space: space, spin: spin) {
+          MemfdPin(request)
+        }
       }
       if let id = pin.outcome?.pin { return call.returns(LuaHandle("pin", object, index: id)) }
       if let waited { return call.refuse(Refusal(.EINTR, waited, rule: "P3.43")) }

@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 internal import MemoryRender
 
@@ -51,16 +52,28 @@ extension MemoryLibrary {
 
   /// Runs an access in pieces, so that a script can be stopped between them.
   private static func access(
-    _ call: borrowing LuaCall, _ body: (MachineObject, Range<Int>) -> FaultRun
+    _ call: borrowing LuaCall, _ name: String, _ function: String,
+    _ body: @escaping @Sendable (inout Machine, Range<Int>) -> FaultRun
   ) throws(LuaFailure) {
     let object = call.object(as: MachineObject.self)
     let all = pages(call, object)
+    if OperationRunner.isInTask(object, call) {
+      let step = Step("f1", function, "\(name) \(all.count) pages of the file")
+      let outcome = try OperationRunner.atomic(object, call, "file:\(name)", step) { machine in
+        let run = body(&machine, all)
+        return run.refusal.map { .refused($0) } ?? .done(run.done)
+      }
+      switch outcome {
+      case .done(let done): return call.returns(done)
+      case .refused(let refusal): return call.refuse(refusal)
+      }
+    }
     var done = 0
     var refusal: Refusal?
     try OperationRunner.perform(object) {
       while done < all.count, refusal == nil {
         let first = all.lowerBound + done
-        let run = body(object, first..<min(first + 1024, all.upperBound))
+        let run = body(&object.machine, first..<min(first + 1024, all.upperBound))
         done += run.done
         refusal = run.refusal
         object.machine.runBackground()
@@ -84,7 +97,7 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let file = call.index
-      try access(call) { object, pages in object.machine.readFile(file, pages) }
+      try access(call, "read", "filemap_read") { machine, pages in machine.readFile(file, pages) }
     }
   }
 
@@ -104,7 +117,9 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let file = call.index
-      try access(call) { object, pages in object.machine.fillFile(file, pages) }
+      try access(call, "write", "generic_perform_write") { machine, pages in
+        machine.fillFile(file, pages)
+      }
     }
   }
 

@@ -1,10 +1,15 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 internal import MemoryOperations
 internal import MemoryRender
 
 extension MemoryLibrary {
-  static var reclaimMethods: [LuaFunction] { [reclaim, pressure, dropCaches, file, oomScores] }
+  static var reclaimMethods: [LuaFunction] {
+    [
+      reclaim, pressure, pressures, dropCaches, file, files, oomScores,
+    ]
+  }
 
   private static var reclaim: LuaFunction {
     LuaFunction(
@@ -45,9 +50,11 @@ extension MemoryLibrary {
       }
       let pages = (call.integer(0) - 1) >> shift + 1
       let node = call.isGiven(1) ? call.integer(1) : nil
-      let reclaimed = try OperationRunner.perform(object) {
-        object.machine.reclaimPages(pages, node: node)
+      let step = Step("r1", "try_to_free_mem_cgroup_pages", "reclaim \(pages) pages")
+      let outcome = try OperationRunner.atomic(object, call, "reclaim", step) { machine in
+        .done(machine.reclaimPages(pages, node: node))
       }
+      guard case .done(let reclaimed) = outcome else { return call.returns(0) }
       if reclaimed >= pages { return call.returns(reclaimed << shift) }
       call.refuse(
         Refusal(
@@ -98,11 +105,53 @@ extension MemoryLibrary {
           "bad argument #1 'bytes' to 'pressure' (\(call.integer(0)) bytes are more than the machine's "
             + "\(formatSize(limit << object.machine.geometry.pageShift)))")
       }
-      var operation = PressureOperation(pages: pages, gfp: gfp)
-      _ = try OperationRunner.perform(object) { () throws(LuaFailure) in
-        OperationRunner.run(&operation, object, call)
+      let (operation, _) = try OperationRunner.call(object, call, "pressure") {
+        () throws(LuaFailure) in PressureOperation(pages: pages, gfp: gfp)
       }
       call.returns(LuaHandle("pressure", object, index: operation.outcome ?? 0))
+    }
+  }
+
+  private static var pressures: LuaFunction {
+    LuaFunction(
+      "pressures", returns: [LuaResult(.table, "pressure objects, oldest first.")],
+      doc: "All memory that pressure took and nobody released; a fork of the machine has its own.",
+      rules: ["A4.20"],
+      example: """
+        m = machine{ ram = "64M" }
+        m:pressure("1M")
+        #m:fork():pressures() --> 1
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(
+          object.machine.pressures.map { .object(LuaHandle("pressure", object, index: $0.id)) }))
+    }
+  }
+
+  private static var files: LuaFunction {
+    LuaFunction(
+      "files", returns: [LuaResult(.table, "file objects, oldest first.")],
+      doc: """
+        The files of disks that exist; a fork of the machine has its own. What guests map as memfd, \
+        hugetlb or device memory is not among them.
+        """,
+      rules: ["A7.30"],
+      example: """
+        m = machine{ ram = "64M" }
+        m:file{ name = "log", size = "1M" }
+        m:fork():files()[1].name --> "log"
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(
+          object.machine.files.indices.compactMap { index in
+            let file = object.machine.files[index]
+            guard file.isOpen, case .regular = file.kind else { return nil }
+            return .object(LuaHandle("file", object, index: index))
+          }))
     }
   }
 
@@ -132,9 +181,8 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      var operation = DropCaches(call.integer(0, default: 3))
-      _ = try OperationRunner.perform(object) { () throws(LuaFailure) in
-        OperationRunner.run(&operation, object, call)
+      let (operation, _) = try OperationRunner.call(object, call, "drop_caches") {
+        () throws(LuaFailure) in DropCaches(call.integer(0, default: 3))
       }
       let outcome = operation.outcome ?? DropCaches.Outcome()
       call.returns(

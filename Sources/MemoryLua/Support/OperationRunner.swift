@@ -116,6 +116,13 @@ enum OperationRunner {
       ?? .refused(Refusal(.EINTR, "killed", rule: "P2.13"))
   }
 
+  /// Whether a call that has no steps of its own is made inside a task, where it must be one step.
+  static func isInTask(_ object: MachineObject, _ call: borrowing LuaCall) -> Bool {
+    if call.continuation(as: PendingCall.self) != nil { return true }
+    guard let task = object.tasks.current else { return false }
+    return call.canYield && call.isInside(task.coroutine)
+  }
+
   /// Counts one operation, and runs `body` on a CPU of the process's home node; then the threads run
   /// that it woke.
   static func perform<Result>(

@@ -12,8 +12,19 @@ public final class TaskSession: @unchecked Sendable {
   var current: LuaTask?
   /// Handles of `step` so far: each is a task on the next CPU.
   var handles = 0
+  private var made: [WeakStepper] = []
+
+  private struct WeakStepper { weak var stepper: StepObject? }
 
   init() {}
+
+  /// The handles that are still there.
+  var steppers: [StepObject] { made.compactMap(\.stepper) }
+
+  func add(_ stepper: StepObject) {
+    made.removeAll { $0.stepper == nil }
+    made.append(WeakStepper(stepper: stepper))
+  }
 }
 
 /// A call of a machine that a task waits in until somebody has taken its steps.

@@ -71,7 +71,7 @@ final class LuaTaskProgram: TaskProgram {
       live.pending?.operation = call.operation
       let found: Child
       do throws(TaskFailure) {
-        try live.resume(scope, session)
+        try resume(live)
         found = try child(live, task: task, parent: place, via: call.operation)
       } catch {
         found = .failure(error.text)
@@ -91,8 +91,22 @@ final class LuaTaskProgram: TaskProgram {
 
   private func start(_ task: Int) throws -> LuaTask {
     let live = try LuaTask(functions[task], scope)
-    try live.resume(scope, session, arguments)
+    try resume(live, arguments)
     return live
+  }
+
+  /// Runs Lua up to the next call; what changes the machine outside of a step would be done again with
+  /// every coroutine that takes its place.
+  private func resume(_ live: LuaTask, _ arguments: [LuaValue] = []) throws(TaskFailure) {
+    let outer = object.beforeChange
+    var hasChanged = false
+    object.beforeChange = { _ in hasChanged = true }
+    defer { object.beforeChange = outer }
+    try live.resume(scope, session, arguments)
+    if hasChanged {
+      throw TaskFailure(
+        "it changes the machine by a call that has no steps; make that call before explore")
+    }
   }
 
   private func child(
@@ -122,7 +136,7 @@ final class LuaTaskProgram: TaskProgram {
     for step in path.reversed().dropFirst() {
       guard let via = nodes[step].via else { continue }
       live.pending?.operation = via
-      try live.resume(scope, session)
+      try resume(live)
     }
     return live
   }

@@ -27,6 +27,27 @@ final class StepObject {
     return call.operation.nextStep(object.machine)
   }
 
+  /// Undo went back behind the call that it is in.
+  private(set) var isLost = false
+
+  /// Puts it back to where it was, or forward again: exchanges its state with `other`.
+  ///
+  /// A call can be taken back to any of its steps. Lua that has run on cannot: then it is lost.
+  func exchange(with other: inout TaskSet?) {
+    if let there = other, there.tasks[0].results.count == state.results.count,
+      there.isDone == tasks.isDone
+    {
+      other = tasks
+      tasks = there
+    } else if !state.isDone || other?.isDone == false {
+      tasks.forget()
+      isLost = true
+    }
+  }
+
+  /// Whether it stands between two steps of a call.
+  var isUnderWay: Bool { state.hasBegun }
+
   var isBlocked: Bool {
     guard let object else { return false }
     return !state.isDone && !tasks.canStep(0, object.machine)
@@ -55,6 +76,7 @@ final class StepObject {
 
   var text: String {
     var text = "task \(number)"
+    if isLost { return text + ", lost: undo went back behind its call" }
     if let object { text += " on CPU \(tasks.cpu(0, object.machine))" }
     guard let call = state.call, let step = next else {
       let results = state.results.map { "\($0.name): \($0.result.text)" }
@@ -111,6 +133,7 @@ extension MemoryLibrary {
           throw LuaFailure("step: \(error)")
         }
       }
+      session.add(made)
       call.returns(LuaHandle("task", made))
     }
   }

@@ -1,3 +1,4 @@
+internal import MemoryExploration
 internal import MemoryModel
 
 // Invariant: `undone` is empty unless the last thing that changed a machine was an undo or a redo;
@@ -12,6 +13,13 @@ public final class UndoHistory {
     let object: MachineObject
     let before: MachineCell
     let bytes: Int
+    /// Handles of `step` on this machine, as they were with it.
+    var steppers: [Stepper]
+  }
+
+  private struct Stepper {
+    let object: StepObject
+    var tasks: TaskSet?
   }
 
   private struct Statement {
@@ -28,6 +36,8 @@ public final class UndoHistory {
   private var done: [Statement] = []
   private var undone: [Statement] = []
   private var current: Statement?
+  /// The handles of `step` as they were when the statement began.
+  private var steppers: [Stepper] = []
 
   public init(budget: Int = 256 << 20) { self.budget = budget }
 
@@ -62,12 +72,17 @@ public final class UndoHistory {
       current?.tooLarge.append(object.number)
       return
     }
-    current?.changes.append(Change(object: object, before: MachineCell(copy), bytes: bytes))
+    let steppers = steppers.filter { $0.object.object === object }
+    current?.changes.append(
+      Change(object: object, before: MachineCell(copy), bytes: bytes, steppers: steppers))
   }
 
   /// From here on belongs to the next statement.
   public func begin(_ text: String) {
     current = Statement(text: text)
+    steppers = (machines.lazy.compactMap(\.object).first?.tasks.steppers ?? []).map {
+      Stepper(object: $0, tasks: $0.tasks)
+    }
     for machine in machines { if let object = machine.object { watch(object) } }
   }
 
@@ -76,8 +91,15 @@ public final class UndoHistory {
   /// - Returns: What the user should know: states that were dropped or never kept.
   public func end() -> [String] {
     for machine in machines { machine.object?.beforeChange = nil }
-    guard let statement = current else { return [] }
+    guard var statement = current else { return [] }
+    // A call that was refused may have left all as it was; going back over it would show nothing.
+    statement.changes.removeAll { change in
+      // Some steps change nothing but where their task stands.
+      change.steppers.allSatisfy { $0.tasks?.tasks[0].steps == $0.object.state.steps }
+        && (try? change.object.machine.firstDifference(from: change.before.machine)) == .some(nil)
+    }
     current = nil
+    steppers = []
     var notes: [String] = []
     for number in statement.tooLarge {
       notes.append(
@@ -116,10 +138,22 @@ public final class UndoHistory {
   public func redo() -> String? { move(from: &undone, to: &done) }
 
   private func move(from: inout [Statement], to: inout [Statement]) -> String? {
-    guard let statement = from.popLast() else { return nil }
-    for change in statement.changes {
-      change.object.beforeChange = nil
-      change.object.exchange(with: change.before)
+    guard var statement = from.popLast() else { return nil }
+    for index in statement.changes.indices {
+      let object = statement.changes[index].object
+      object.beforeChange = nil
+      object.exchange(with: statement.changes[index].before)
+      // Handles that came later have nothing to go back to.
+      for stepper in object.tasks.steppers
+      where stepper.object === object
+        && !statement.changes[index].steppers.contains(where: { $0.object === stepper })
+      {
+        statement.changes[index].steppers.append(Stepper(object: stepper, tasks: nil))
+      }
+      for place in statement.changes[index].steppers.indices {
+        let stepper = statement.changes[index].steppers[place].object
+        stepper.exchange(with: &statement.changes[index].steppers[place].tasks)
+      }
     }
     to.append(statement)
     // What the statement with the undo itself began to note is of no use.

@@ -1,7 +1,7 @@
 /// The address space of one process.
 ///
 /// Kernel: `struct mm_struct`.
-public struct AddressSpace: Sendable, Equatable {
+public struct AddressSpace: Sendable, Equatable, Codable {
   public let id: Int
   public var name: String
   /// Sorted, not overlapping.

@@ -1,8 +1,8 @@
 /// A range of a process's addresses with one backing and one set of permissions.
 ///
 /// Kernel: `struct vm_area_struct`. Pages are counted in units of 4 KiB from address 0.
-public struct MemoryArea: Sendable, Hashable {
-  public struct Flags: OptionSet, Hashable, Sendable {
+public struct MemoryArea: Sendable, Hashable, Codable {
+  public struct Flags: OptionSet, Hashable, Sendable, Codable {
     public let rawValue: UInt32
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
@@ -28,7 +28,7 @@ public struct MemoryArea: Sendable, Hashable {
     public static let reserveLost = Flags(rawValue: 1 << 13)
   }
 
-  public enum Backing: Sendable, Hashable {
+  public enum Backing: Sendable, Hashable, Codable {
     case anonymous
     /// File index and the page of the file at which the area starts.
     case file(Int, offset: Int)
@@ -90,7 +90,7 @@ public struct MemoryArea: Sendable, Hashable {
 /// Everything that looks up anonymous pages: all processes that descend from one area by fork.
 ///
 /// Kernel: the tree of `struct anon_vma`, of which only the answer matters here.
-public struct AnonymousRegion: Sendable, Equatable {
+public struct AnonymousRegion: Sendable, Equatable, Codable {
   /// The page at which index 0 lies.
   public var base: Int
   public var spaces: [Int]

@@ -150,7 +150,7 @@ public struct PageTables: ~Copyable {
 }
 
 /// How far a growing table is used, and the first of its free parts.
-struct TableExtent: Hashable, Sendable {
+struct TableExtent: Hashable, Sendable, Codable {
   var used: Int
   var firstFree: Int
 }

@@ -1,7 +1,7 @@
 /// The allocator's own flags for one attempt (rule A2.8).
 ///
 /// Kernel: `ALLOC_*`, mm/internal.h.
-struct AllocationFlags: OptionSet, BitwiseCopyable {
+struct AllocationFlags: OptionSet, BitwiseCopyable, Codable {
   let rawValue: UInt32
 
   /// The low two bits select the watermark: 0 min, 1 low, 2 high.

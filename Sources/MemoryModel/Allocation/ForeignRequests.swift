@@ -5,8 +5,8 @@
 ///
 /// A recorded machine does more than a model executes: its kernel needs slab pages, and interrupts
 /// come. Their requests are known by their place among the events of an operation.
-package struct ForeignRequest: Sendable, Equatable {
-  package enum Kind: Sendable, Equatable {
+package struct ForeignRequest: Sendable, Equatable, Codable {
+  package enum Kind: Sendable, Equatable, Codable {
     case allocate(GFPFlags)
     case free(PFN)
     /// A kernel thread gets to run, for one round of its loop. What it allocates and frees counts among the operation's events.
@@ -17,7 +17,7 @@ package struct ForeignRequest: Sendable, Equatable {
     case endNap(node: Int)
   }
 
-  package struct ShrunkPages: Sendable, Equatable {
+  package struct ShrunkPages: Sendable, Equatable, Codable {
     let pfn: PFN
     let order: Int
 
@@ -44,7 +44,7 @@ package struct ForeignRequest: Sendable, Equatable {
 }
 
 /// The requests that wait, in order.
-struct ForeignRequests: Sendable {
+struct ForeignRequests: Sendable, Codable {
   var requests: [ForeignRequest] = []
   var next = 0
   var countdown = 0

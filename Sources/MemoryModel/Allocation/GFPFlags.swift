@@ -1,5 +1,5 @@
 /// How memory is asked for: `gfp_t`, with the bits of 6.12 on x86_64 (rules A2.1, A2.2).
-public struct GFPFlags: OptionSet, Hashable, Sendable, BitwiseCopyable {
+public struct GFPFlags: OptionSet, Hashable, Sendable, BitwiseCopyable, Codable {
   public let rawValue: UInt32
 
   public init(rawValue: UInt32) { self.rawValue = rawValue }

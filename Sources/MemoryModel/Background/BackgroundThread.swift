@@ -2,7 +2,7 @@
 // runs by itself: a woken thread waits until somebody lets it run.
 
 /// A kernel thread that looks after one node's memory.
-public enum BackgroundThread: Sendable, Hashable {
+public enum BackgroundThread: Sendable, Hashable, Codable {
   case kswapd(node: Int)
   case kcompactd(node: Int)
 
@@ -22,7 +22,7 @@ public enum BackgroundThread: Sendable, Hashable {
 }
 
 /// Which threads were woken and have not run yet.
-public struct BackgroundQueue: Sendable {
+public struct BackgroundQueue: Sendable, Codable {
   /// In the order in which they were woken.
   public internal(set) var pending: [BackgroundThread] = []
   /// The one that runs now.

@@ -33,9 +33,13 @@ public struct CMAAllocation: ExplorableOperation {
   public let alignment: Int
   /// `__GFP_NOWARN`: failure is not logged.
   public let noWarn: Bool
+  /// A script asks: the machine remembers the buffer.
+  public let isScripts: Bool
   /// A fatal signal: the migration stage, when it is reached, ends the call with EINTR.
   public var hasFatalSignal = false
   public private(set) var outcome: Outcome?
+  /// The number of the buffer that a script was given.
+  public private(set) var buffer: Int?
   private var phase = Phase.reserve
   /// The range of the current candidate, while it is being emptied.
   public private(set) var allocation: ContiguousAllocation?
@@ -48,11 +52,14 @@ public struct CMAAllocation: ExplorableOperation {
   private var pfn = TraceEvent.noFrame
   private var refusal: Refusal?
 
-  package init(area: Int, pages: Int, alignment: Int, noWarn: Bool) {
+  package init(
+    area: Int, pages: Int, alignment: Int, noWarn: Bool, isScripts: Bool = false
+  ) {
     self.area = area
     self.pages = pages
     self.alignment = alignment
     self.noWarn = noWarn
+    self.isScripts = isScripts
   }
 
   /// Candidates tried so far, the current one included.
@@ -138,6 +145,9 @@ public struct CMAAllocation: ExplorableOperation {
   private mutating func finish(_ machine: inout Machine) {
     machine.finishCMA(
       area: area, pfn, pages: pages, alignment: alignment, noWarn: noWarn, refusal)
+    if isScripts, refusal == nil {
+      buffer = machine.addCMABuffer(area: area, pfn, pages: pages)
+    }
     end(refusal.map { .refused($0) } ?? .page(pfn), &machine)
   }
 

@@ -2,7 +2,7 @@ extension Machine {
   /// A contiguous memory area: pageblocks of type CMA, which movable pages may borrow (rule P5.1).
   ///
   /// Kernel: `struct cma`, mm/cma.h.
-  public struct CMAArea: Sendable, Equatable {
+  public struct CMAArea: Sendable, Equatable, Codable {
     public var name: String
     /// First frame.
     public var base: Int

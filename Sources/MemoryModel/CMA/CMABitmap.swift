@@ -11,6 +11,14 @@ package struct CMABitmap: ~Copyable {
 
   mutating func assign(from other: borrowing CMABitmap) { words.assign(from: other.words) }
 
+  func readTables(_ reader: inout some TableReader) throws {
+    try reader.read("CMA bitmaps", words, used: words.count)
+  }
+
+  mutating func writeTables(_ writer: inout some TableWriter) throws {
+    try writer.write("CMA bitmaps", &words)
+  }
+
   mutating func note(in journal: Journal?) { words.note(in: journal) }
 
   package func isEqual(to other: borrowing CMABitmap) -> Bool { words.isEqual(to: other.words) }

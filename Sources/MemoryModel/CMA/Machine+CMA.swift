@@ -44,6 +44,7 @@ extension Machine {
     let bit = area.bit(of: pfn)
     cmaBitmap.clear(bit..<bit + area.bits(forPages: pages), area)
     cmaAreas[index].releasedPages += pages
+    removeFromCMABuffers(PFNRange(pfn.index, pfn.index + pages))
     trace.append(TraceEvent(.cmaRelease, pfn, order: 0, UInt32(pages), UInt32(index)))
   }
 

@@ -3,9 +3,10 @@ extension Machine {
   ///
   /// - Parameter pages: 0 is refused, as in the kernel.
   /// - Parameter alignment: log2 of what the first frame number must be a multiple of.
+  /// - Parameter isScripts: The buffer is one of ``Machine/cmaBuffers``.
   /// - Throws: `.misuse` when there is no such area or alignment.
   public func cmaAllocation(
-    area: Int, pages: Int, alignment: Int = 0, noWarn: Bool = false
+    area: Int, pages: Int, alignment: Int = 0, noWarn: Bool = false, isScripts: Bool = false
   ) throws(MemoryError) -> CMAAllocation {
     try checkArea(area)
     guard (0...1 << 32 - 1).contains(pages) else {
@@ -14,7 +15,8 @@ extension Machine {
     guard (0...32).contains(alignment) else {
       throw MemoryError(.misuse, "align = \(alignment): give an order from 0 to 32")
     }
-    return CMAAllocation(area: area, pages: pages, alignment: alignment, noWarn: noWarn)
+    return CMAAllocation(
+      area: area, pages: pages, alignment: alignment, noWarn: noWarn, isScripts: isScripts)
   }
 
   /// Takes neighbouring pages out of an area, moving away whatever borrows them (rules A6.30, P5.2).

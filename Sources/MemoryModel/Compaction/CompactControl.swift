@@ -4,7 +4,7 @@
 /// One compaction at work: its request, its scanners and what they hold.
 ///
 /// Kernel: `struct compact_control`, mm/internal.h.
-struct CompactControl: Sendable {
+struct CompactControl: Sendable, Codable {
   /// The order that is wanted; -1 compacts for its own sake.
   let order: Int
   let gfp: GFPFlags
@@ -67,7 +67,7 @@ struct CompactControl: Sendable {
 /// A task's wish to get the block that its compaction makes before anybody else does (rule A3.13).
 ///
 /// Kernel: `struct capture_control`.
-struct Capture: Sendable {
+struct Capture: Sendable, Codable {
   /// -1 when nobody waits for a block.
   var order = -1
   var zone = 0

@@ -2,7 +2,7 @@
 // request that it was woken for, or a user raises the bar for fragmentation.
 
 /// What a node's kcompactd was asked for.
-struct Kcompactd: Sendable {
+struct Kcompactd: Sendable, Codable {
   /// 0 when nothing was asked for.
   var maxOrder = 0
   /// Nil: all zones of the node.

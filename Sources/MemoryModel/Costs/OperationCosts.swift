@@ -1,7 +1,7 @@
 /// What an operation did, in the units of rules P8.1 to P8.9.
 ///
 /// Counted as the modelled kernel would do it, not as the model computes it.
-public struct OperationCosts: Sendable, Hashable {
+public struct OperationCosts: Sendable, Hashable, Codable {
   /// Calls that take mmap_lock; for the fast walk, calls at all.
   public var calls = 0
   public var walks = 0

@@ -5,7 +5,7 @@
 /// Who holds memory for devices: containers, memory regions, registered buffers (rules P7.1 to P7.42).
 ///
 /// Plain data beside the pins; what the drivers do with it is in MemoryDevices.
-public struct DeviceTable: Sendable, Equatable {
+public struct DeviceTable: Sendable, Equatable, Codable {
   public package(set) var attachments: [DeviceAttachment] = []
   /// Pages that io_uring and iommufd charged to the user, over all processes.
   ///
@@ -19,7 +19,7 @@ public struct DeviceTable: Sendable, Equatable {
 }
 
 /// Where pinned pages count against RLIMIT_MEMLOCK (rule P9.4).
-public enum LockedAccount: String, Sendable, CaseIterable {
+public enum LockedAccount: String, Sendable, CaseIterable, Codable {
   /// `mm->locked_vm`, with the pages of mlock.
   case locked = "locked_vm"
   /// `mm->pinned_vm`.
@@ -31,8 +31,8 @@ public enum LockedAccount: String, Sendable, CaseIterable {
 }
 
 /// What a process has opened or registered for one device.
-public struct DeviceAttachment: Sendable, Equatable {
-  public enum Kind: String, Sendable, CaseIterable {
+public struct DeviceAttachment: Sendable, Equatable, Codable {
+  public enum Kind: String, Sendable, CaseIterable, Codable {
     /// A VFIO container, type 1, first and second version of its unmap.
     case vfioV1 = "v1"
     case vfioV2 = "v2"
@@ -81,7 +81,7 @@ public struct DeviceAttachment: Sendable, Equatable {
   /// How its holder answered when the kernel asked for pages back (rule P9.11).
   public package(set) var revocation = Revocation()
 
-  public struct Revocation: Sendable, Equatable {
+  public struct Revocation: Sendable, Equatable, Codable {
     /// Pages whose mapping was taken away; the device faults them in again.
     public package(set) var complied = 0
     /// Pages that an IOMMU which cannot fault still reaches.
@@ -98,9 +98,9 @@ public struct DeviceAttachment: Sendable, Equatable {
 }
 
 /// A range that a device may reach.
-public struct DeviceMapping: Sendable, Equatable {
+public struct DeviceMapping: Sendable, Equatable, Codable {
   /// Frames without a `struct page`, which no pin holds (rule P7.8).
-  public struct DeviceFrames: Sendable, Equatable {
+  public struct DeviceFrames: Sendable, Equatable, Codable {
     /// The page of the mapping at which they begin.
     public let offset: Int
     public let first: Int

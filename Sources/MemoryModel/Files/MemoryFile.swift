@@ -1,8 +1,8 @@
 /// A file whose pages are in memory: shmem (memfd), hugetlbfs, or a file of a disk.
 ///
 /// Kernel: `struct address_space`.
-public struct MemoryFile: Sendable, Equatable {
-  public enum Kind: Sendable, Equatable {
+public struct MemoryFile: Sendable, Equatable, Codable {
+  public enum Kind: Sendable, Equatable, Codable {
     /// memfd, tmpfs, and shared anonymous memory.
     case shmem
     /// Its pages have this order, 9 or 18.
@@ -36,7 +36,7 @@ public struct MemoryFile: Sendable, Equatable {
   /// When shmem may use huge pages (rule P2.12).
   public var hugePages = HugePolicy.never
 
-  public enum HugePolicy: String, Sendable, CaseIterable {
+  public enum HugePolicy: String, Sendable, CaseIterable, Codable {
     case never, always
     case withinSize = "within_size"
     case advise

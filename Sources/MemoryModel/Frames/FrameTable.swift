@@ -70,6 +70,26 @@ public struct FrameTable: ~Copyable {
     blockHints.note(in: journal)
   }
 
+  func readTables(_ reader: inout some TableReader) throws {
+    try reader.read("frame states", frameState, used: count)
+    try reader.read("frame links", frameLinks, used: count)
+    try reader.read("block states", blockState, used: blockState.count)
+    try reader.read("block links", blockLinks, used: blockLinks.count)
+    try reader.read("pageblock types", blockTypes, used: blockTypes.count)
+    try reader.read("pageblock zones", blockZones, used: blockZones.count)
+    try reader.read("skip hints", blockHints, used: blockHints.count)
+  }
+
+  mutating func writeTables(_ writer: inout some TableWriter) throws {
+    try writer.write("frame states", &frameState)
+    try writer.write("frame links", &frameLinks)
+    try writer.write("block states", &blockState)
+    try writer.write("block links", &blockLinks)
+    try writer.write("pageblock types", &blockTypes)
+    try writer.write("pageblock zones", &blockZones)
+    try writer.write("skip hints", &blockHints)
+  }
+
   public var pageblockCount: Int { blockTypes.count }
 
   /// Whether both tables hold the same, links included.
@@ -466,5 +486,40 @@ public struct FrameTable: ~Copyable {
   private mutating func clearLinks(_ run: PFNRun) {
     let range = run.range
     frameLinks.fill(range.start..<range.end, with: Links(next: 0, previous: 0))
+  }
+}
+
+extension FrameTable {
+  /// Whether a link names a block of these tables, or none.
+  func isLink(_ link: UInt32) -> Bool {
+    link >= Self.firstBlockLink
+      ? Int(link - Self.firstBlockLink) < pageblockCount : Int(link) <= count
+  }
+
+  /// See ``Machine/firstImpossible(_:)``.
+  func isPossible(_ table: String, _ index: Int, largest: Int) -> Bool {
+    switch table {
+    case "frame states":
+      let state = FrameState(rawValue: frameState[index])
+      return isPossible(state, at: index, 0..<pageblockOrder)
+    case "block states":
+      let state = FrameState(rawValue: blockState[index])
+      return isPossible(state, at: index << pageblockOrder, pageblockOrder..<largest + 1)
+    case "frame links":
+      return isLink(frameLinks[index].next) && isLink(frameLinks[index].previous)
+    case "block links":
+      return isLink(blockLinks[index].next) && isLink(blockLinks[index].previous)
+    case "pageblock types":
+      return MigrateType(rawValue: blockTypes[index] & 7) != nil
+        && blockTypes[index] & ~(7 | Self.inMovableZone) == 0
+    default: return true
+    }
+  }
+
+  private func isPossible(_ state: FrameState, at pfn: Int, _ orders: Range<Int>) -> Bool {
+    if state.rawValue == 0 { return true }
+    return FrameState.Kind(rawValue: UInt8(state.rawValue & 7)) != nil && state.kind != .none
+      && orders.contains(state.order) && pfn % (1 << state.order) == 0
+      && pfn + 1 << state.order <= count
   }
 }

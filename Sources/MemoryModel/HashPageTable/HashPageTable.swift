@@ -5,7 +5,7 @@
 /// P5.25).
 ///
 /// Kernel: `struct kvm_hpt_info`, arch/powerpc/include/asm/kvm_host.h.
-public struct HashPageTable: Sendable, Hashable {
+public struct HashPageTable: Sendable, Hashable, Codable {
   /// The orders that hardware knows, log2 of bytes: 256 KiB to 64 TiB.
   ///
   /// Kernel: `PPC_MIN_HPT_ORDER`, `PPC_MAX_HPT_ORDER`.

@@ -1,5 +1,5 @@
 /// A pin as its holder keeps it: who, since when, and which pages in order.
-public struct PinRecord: Sendable, Hashable {
+public struct PinRecord: Sendable, Hashable, Codable {
   public let id: Int
   /// The process whose memory it is.
   public let space: Int
@@ -57,7 +57,7 @@ public struct PinRecord: Sendable, Hashable {
 }
 
 /// A plain reference to a folio that somebody took and has not given back.
-public struct TemporaryReference: Sendable, Equatable {
+public struct TemporaryReference: Sendable, Equatable, Codable {
   public let id: Int
   /// The page that was asked for.
   public let page: PFN

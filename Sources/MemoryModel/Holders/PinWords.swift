@@ -21,7 +21,7 @@ public struct PinWords: ~Copyable {
   mutating func note(in journal: Journal?) { words.note(in: journal) }
 
   /// What is not in the table.
-  struct Extent: Hashable, Sendable {
+  struct Extent: Hashable, Sendable, Codable {
     var used: Int
     var free: [Range<Int>]
   }

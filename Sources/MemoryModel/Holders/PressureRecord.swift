@@ -1,5 +1,5 @@
 /// Pages that somebody keeps to make memory scarce.
-public struct PressureRecord: Sendable {
+public struct PressureRecord: Sendable, Codable {
   public let id: Int
   public let gfp: GFPFlags
   /// Pages that were asked for.
@@ -17,7 +17,7 @@ public struct PressureRecord: Sendable {
 }
 
 /// What became of other memory while pages were taken.
-public struct PressureEffect: Sendable, Equatable {
+public struct PressureEffect: Sendable, Equatable, Codable {
   /// Pages of files, and of anonymous memory and shmem, that were reclaimed.
   public package(set) var files = 0
   public package(set) var anonymous = 0

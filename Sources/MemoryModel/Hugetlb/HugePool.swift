@@ -7,7 +7,7 @@
 /// pageblock; a gigantic one is larger than the buddy's largest block.
 ///
 /// Kernel: `struct hstate`, include/linux/hugetlb.h.
-public struct HugePool: Sendable, Equatable {
+public struct HugePool: Sendable, Equatable, Codable {
   /// log2 of the base pages in a huge page.
   public let order: Int
   /// Huge pages of this size, free or in use, with those above the pool's size.
@@ -47,7 +47,7 @@ public struct HugePool: Sendable, Equatable {
   var nextToFree = 0
 
   /// The part of a pool that lies on one node.
-  public struct Node: Sendable, Equatable {
+  public struct Node: Sendable, Equatable, Codable {
     public internal(set) var total = 0
     public internal(set) var free = 0
     public internal(set) var surplus = 0

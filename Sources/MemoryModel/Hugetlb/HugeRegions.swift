@@ -3,7 +3,7 @@
 /// A set of huge pages of a file, by index.
 ///
 /// Kernel: the regions of `struct resv_map`, mm/hugetlb.c.
-struct HugeRegions: Sendable, Equatable {
+struct HugeRegions: Sendable, Equatable, Codable {
   private(set) var ranges: [Range<Int>] = []
 
   func contains(_ index: Int) -> Bool { count(in: index..<index + 1) > 0 }

@@ -5,7 +5,7 @@
 /// The promises to a private mapping, shared by the areas that it was cut into.
 ///
 /// Kernel: `struct resv_map` of a VMA with HPAGE_RESV_OWNER, mm/hugetlb.c.
-struct HugeReservation: Sendable, Equatable {
+struct HugeReservation: Sendable, Equatable, Codable {
   var consumed = HugeRegions()
   /// Areas that name it; at 0 its place may be used again.
   var areas = 1

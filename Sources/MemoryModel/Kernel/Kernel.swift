@@ -2,7 +2,7 @@
 // compares version numbers. KernelSwitch.all names them, KernelPreset.all gives them values.
 
 /// The behaviour of one kernel, as named switches (rule A9.2).
-public struct Kernel: Sendable, Equatable {
+public struct Kernel: Sendable, Equatable, Codable {
   /// The name that a user types.
   public var name: String
   /// `uname -r` of the kernel that it was checked against.
@@ -75,14 +75,14 @@ public struct Kernel: Sendable, Equatable {
   /// What keeps tasks from harming each other.
   public var protections = Protections()
 
-  public enum Revocation: String, Sendable, CaseIterable {
+  public enum Revocation: String, Sendable, CaseIterable, Codable {
     /// Those who registered a notifier lose their mappings; pins stay.
     case off
     /// `cma_alloc()` and offline ask everybody, and who cannot let go refuses.
     case forced
   }
 
-  public enum PerCPURegime: String, Sendable, CaseIterable {
+  public enum PerCPURegime: String, Sendable, CaseIterable, Codable {
     /// Up to 5.13: `high` is six batches, a flush frees one batch from the lists in turn (rule
     /// A5.29).
     case fixed
@@ -93,7 +93,7 @@ public struct Kernel: Sendable, Equatable {
     case autoTuned
   }
 
-  public enum FallbackRegime: String, Sendable, CaseIterable {
+  public enum FallbackRegime: String, Sendable, CaseIterable, Codable {
     /// F4, 5.0 to 6.9: move blocks to the request's lists and look again, rule A9.5.
     case moveAndRetry
     /// F5, 6.10 to 6.14 and 6.12.0 to 6.12.28: one search, rule A3.25.

@@ -3,9 +3,9 @@
 
 /// How a kernel pins for long, and migrates, switch by switch (rule P0.6); the defaults are
 /// 6.12.117's.
-public struct PinningRules: Sendable, Equatable {
+public struct PinningRules: Sendable, Equatable, Codable {
   /// Which folios a long-term pin may not stay on (`lt.check`, rules P3.1, P3.4).
-  public enum Check: String, Sendable, CaseIterable {
+  public enum Check: String, Sendable, CaseIterable, Codable {
     case none
     /// 5.1 to 5.12: pageblocks of type CMA (9a4e9f3b2d73).
     case cmaBlock
@@ -20,7 +20,7 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// Whose pins are looked at, at all (rule P3.58).
-  public enum Users: String, Sendable, CaseIterable {
+  public enum Users: String, Sendable, CaseIterable, Codable {
     /// Nobody's: FOLL_LONGTERM does not exist, or means nothing.
     case none
     /// 4.9 to 5.0: powerpc's mm_iommu_get() alone.
@@ -30,7 +30,7 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// What powerpc does before it keeps a guest's pages (`mm_iommu_get`, rules P3.10, P3.55, P3.56).
-  public enum Registration: String, Sendable, CaseIterable {
+  public enum Registration: String, Sendable, CaseIterable, Codable {
     /// Up to 4.8: pins page by page, wherever they lie.
     case plain
     /// The patch of August 2015: unlinks the page and migrates an empty list.
@@ -44,23 +44,23 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// What the fast walk tests (`lt.fastCheck`, rule P3.32).
-  public enum FastCheck: String, Sendable, CaseIterable { case absent, cma, same }
+  public enum FastCheck: String, Sendable, CaseIterable, Codable { case absent, cma, same }
 
   /// Which entries of the output the check looks at (`lt.scan`, rule P3.44).
-  public enum Scan: String, Sendable, CaseIterable {
+  public enum Scan: String, Sendable, CaseIterable, Codable {
     case perPage, compoundStep, headCompare, pfnRange
   }
 
   /// What a failed migration means (`lt.onMigrateFail`, rules P3.50, P3.51).
-  public enum MigrationFailure: String, Sendable, CaseIterable { case pinAnyway, error }
+  public enum MigrationFailure: String, Sendable, CaseIterable, Codable { case pinAnyway, error }
 
   /// What it means that nothing could be isolated (`lt.onIsolateFail`, rules P3.43, P3.47).
-  public enum IsolationFailure: String, Sendable, CaseIterable {
+  public enum IsolationFailure: String, Sendable, CaseIterable, Codable {
     case ignoreIfListEmpty, retryForever
   }
 
   /// When the LRU batches are drained (`lt.drain`, rules P3.41, P3.45).
-  public enum Drain: String, Sendable, CaseIterable {
+  public enum Drain: String, Sendable, CaseIterable, Codable {
     case localOnly, allIfNotLRU
     /// The backport of 6.1.176: expects one reference where a pin counts 1024, so that every folio of
     /// order 0 drains.
@@ -69,7 +69,7 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// How the destinations are asked for (`lt.dest`, rule P4.8).
-  public enum Destination: String, Sendable, CaseIterable {
+  public enum Destination: String, Sendable, CaseIterable, Codable {
     case userNoRetry = "ppcGfpUserNoretry"
     case userThisNode = "gfpUserThisnode"
     case user = "gfpUser"
@@ -77,7 +77,7 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// What the task's allocations lose inside a long-term pin (`lt.scope`, rules P2.33, P2.34).
-  public enum Scope: String, Sendable, CaseIterable {
+  public enum Scope: String, Sendable, CaseIterable, Codable {
     case none
     /// 5.1 to 5.8: `__GFP_MOVABLE`, but in the slow path alone.
     case noCMASlowPath = "nocmaSlowpathOnly"
@@ -88,16 +88,16 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// Whether compound pages are moved at all (`lt.compound`, rule P3.56).
-  public enum Compound: String, Sendable, CaseIterable { case skip, move }
+  public enum Compound: String, Sendable, CaseIterable, Codable { case skip, move }
 
   /// The reason that the migration of a pin is labelled with (rule P3.59).
-  public enum Reason: String, Sendable, CaseIterable {
+  public enum Reason: String, Sendable, CaseIterable, Codable {
     case contigRange = "contig_range"
     case longtermPin = "longterm_pin"
   }
 
   /// How FOLL_PIN counts (rules P1.3, P9.41).
-  public enum Counting: String, Sendable, CaseIterable {
+  public enum Counting: String, Sendable, CaseIterable, Codable {
     /// Up to 5.6: a pin is a plain reference.
     case references
     /// 5.7 and later (df3a0a21b698).
@@ -105,7 +105,7 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// When a read pin gets a private copy first (rule P3.14).
-  public enum Unsharing: String, Sendable, CaseIterable {
+  public enum Unsharing: String, Sendable, CaseIterable, Codable {
     case none
     /// 5.19 to 6.1: of anonymous memory that is not exclusive.
     case anonymous
@@ -114,7 +114,7 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// How the check is made (rule P3.60).
-  public enum Walker: String, Sendable, CaseIterable {
+  public enum Walker: String, Sendable, CaseIterable, Codable {
     /// All pages are pinned, then looked at again.
     case rescan
     /// Proposed in 2020: the walker tests each page as it finds it.
@@ -122,7 +122,7 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// What the walker writes (rule P7.51).
-  public enum Output: String, Sendable, CaseIterable {
+  public enum Output: String, Sendable, CaseIterable, Codable {
     /// A pointer a page.
     case pages
     /// Proposed in 2020: a record a leaf, neighbours merged.
@@ -130,7 +130,7 @@ public struct PinningRules: Sendable, Equatable {
   }
 
   /// How migrate_pages() goes over its list (`mig.mode`, rules P4.1, P4.2).
-  public enum MigrationMode: String, Sendable, CaseIterable {
+  public enum MigrationMode: String, Sendable, CaseIterable, Codable {
     case classic = "classic10"
     case batched = "batch3plus7"
   }

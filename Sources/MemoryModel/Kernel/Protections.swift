@@ -1,6 +1,6 @@
 /// The tests that keep tasks from harming each other (rule P10), each of which can be taken out to see
 /// what breaks then; every kernel has all of them.
-public struct Protections: Sendable, Equatable {
+public struct Protections: Sendable, Equatable, Codable {
   /// Isolation tests and clears the LRU flag in one step, so that one task alone gets a folio (g6,
   /// race R1; `race.noTestAndClear`).
   ///

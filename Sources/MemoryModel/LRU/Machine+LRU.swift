@@ -282,7 +282,7 @@ extension Machine {
     countLRU(Folio(run.first, order: 0), list, -run.count)
   }
 
-  func node(of pfn: PFN) -> Int {
+  package func node(of pfn: PFN) -> Int {
     frames.zone(of: pfn).map { zoneTable[$0].node } ?? 0
   }
 

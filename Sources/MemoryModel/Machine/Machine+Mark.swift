@@ -5,7 +5,7 @@ extension Machine {
   /// Everything of a machine that lies outside of its tables.
   ///
   /// Arrays share their memory with the machine until either is written.
-  struct Fields: Sendable {
+  struct Fields: Sendable, Codable {
     var kernel: Kernel
     var zonelists: [[Int]]
     var settings: Settings
@@ -13,6 +13,8 @@ extension Machine {
     var reserved: [PFNRange]
     var offlineMemory: [PFNRange]
     var cmaAreas: [CMAArea]
+    var cmaBuffers: [CMABuffer]
+    var lastCMABuffer: Int
     var isCMAMutexHeld: Bool
     var operationsInProgress: Int
     var log: KernelLog
@@ -61,6 +63,7 @@ extension Machine {
       Fields(
         kernel: kernel, zonelists: zonelists, settings: settings, memory: memory,
         reserved: reserved, offlineMemory: offlineMemory, cmaAreas: cmaAreas,
+        cmaBuffers: cmaBuffers, lastCMABuffer: lastCMABuffer,
         isCMAMutexHeld: isCMAMutexHeld, operationsInProgress: operationsInProgress, log: log,
         isMobilityGroupingDisabled: isMobilityGroupingDisabled, totalReserve: totalReserve,
         currentCPU: currentCPU, kswapdWakeups: kswapdWakeups,
@@ -86,6 +89,8 @@ extension Machine {
       reserved = newValue.reserved
       offlineMemory = newValue.offlineMemory
       cmaAreas = newValue.cmaAreas
+      cmaBuffers = newValue.cmaBuffers
+      lastCMABuffer = newValue.lastCMABuffer
       isCMAMutexHeld = newValue.isCMAMutexHeld
       operationsInProgress = newValue.operationsInProgress
       log = newValue.log
@@ -132,8 +137,14 @@ extension Machine {
 
   /// A moment to which ``rollBack(to:)`` returns.
   package struct Mark: Sendable {
-    fileprivate let fields: Fields
+    /// Boxed, because a search copies marks more often than it makes them.
+    fileprivate let saved: SavedFields
     fileprivate let position: Int
+  }
+
+  fileprivate final class SavedFields: Sendable {
+    let fields: Fields
+    init(_ fields: Fields) { self.fields = fields }
   }
 
   /// Whether writes are noted; then everything is done page by page.
@@ -178,13 +189,13 @@ extension Machine {
   /// - Precondition: ``isNoting``.
   package func mark() -> Mark {
     guard let journal else { preconditionFailure("marks need beginNoting()") }
-    return Mark(fields: fields, position: journal.position)
+    return Mark(saved: SavedFields(fields), position: journal.position)
   }
 
   /// Takes back everything since a mark.
   package mutating func rollBack(to mark: Mark) {
     journal?.rollBack(to: mark.position)
-    fields = mark.fields
+    fields = mark.saved.fields
   }
 
   /// How the digest of the tables has changed since a mark; counters of events are no part of it.
@@ -216,6 +227,19 @@ extension Machine {
     }
     for reference in temporaryReferences { hasher.combine(reference.id) }
     for head in deferredSplits { hasher.combine(head) }
+    for pressure in pressures {
+      hasher.combine(pressure.id)
+      hasher.combine(pressure.pages.count)
+    }
+    for device in devices.attachments {
+      for mapping in device.mappings {
+        hasher.combine(mapping.id)
+        hasher.combine(mapping.pin)
+        hasher.combine(mapping.users)
+        hasher.combine(mapping.charged)
+      }
+    }
+    for file in files { hasher.combine(file.cachedPages) }
     hasher.combine(isCMAMutexHeld)
     hasher.combine(operationsInProgress)
     hasher.combine(lruDisableCount)

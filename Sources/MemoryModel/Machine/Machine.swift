@@ -31,6 +31,9 @@ public struct Machine: ~Copyable {
   public internal(set) var offlineMemory: [PFNRange] = []
   public internal(set) var cmaAreas: [CMAArea] = []
   package var cmaBitmap: CMABitmap
+  /// What scripts got from `cma_alloc()`, oldest first.
+  public internal(set) var cmaBuffers: [CMABuffer] = []
+  var lastCMABuffer = 0
   /// Whether a `cma_alloc()` is between c2 and c12 of P10.4.
   ///
   /// Kernel: `cma_mutex`.
@@ -133,7 +136,7 @@ public struct Machine: ~Copyable {
   var journal: Journal?
 
   /// The values under /proc/sys/vm that the allocator reads.
-  public struct Settings: Sendable, Equatable {
+  public struct Settings: Sendable, Equatable, Codable {
     public var minFreeKbytes = 0
     /// What a user wrote, or -1.
     public var userMinFreeKbytes = -1

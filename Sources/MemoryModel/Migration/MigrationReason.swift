@@ -25,7 +25,7 @@ public enum MigrationReason: Int, Sendable, CaseIterable {
 /// How hard a migration tries.
 ///
 /// Kernel: `enum migrate_mode`.
-public enum MigrateMode: Int, Sendable {
+public enum MigrateMode: Int, Sendable, Codable {
   case async, syncLight, sync
 
   public var name: String {

@@ -79,10 +79,13 @@ public struct Step: Sendable, Equatable {
 public protocol ExplorableOperation: Operation, Hashable, Sendable {
   /// Rounds that it went through in vain, waiting for another task without sleeping (rule P3.43).
   var idleRounds: Int { get }
+  /// What it came to, for those who know no more of it than that it is an operation; nil before its end.
+  var summary: CallSummary? { get }
 }
 
 extension ExplorableOperation {
   public var idleRounds: Int { 0 }
+  public var summary: CallSummary? { nil }
 }
 
 extension Operation {
@@ -98,5 +101,25 @@ extension Operation {
       case .waiting: return nil
       }
     }
+  }
+}
+
+/// What a call came to, in a word.
+public struct CallSummary: Sendable, Hashable {
+  public let text: String
+  public let refusal: Refusal?
+  /// Stands for all that its caller is told, so that equal results are known.
+  public let key: Int
+
+  public init(_ text: String, key: some Hashable) {
+    self.text = text
+    self.key = key.hashValue
+    refusal = nil
+  }
+
+  public init(_ refusal: Refusal) {
+    text = refusal.errno.name
+    key = 0
+    self.refusal = refusal
   }
 }

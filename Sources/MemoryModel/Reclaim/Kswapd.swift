@@ -4,8 +4,8 @@
 /// A node's kswapd: what it was asked for, and how it went (rules A7.31 to A7.35).
 ///
 /// Kernel: the `kswapd_*` fields of `struct pglist_data`, and the variables of `kswapd()`.
-public struct Kswapd: Sendable, Equatable {
-  public enum Rest: Sendable, Equatable {
+public struct Kswapd: Sendable, Equatable, Codable {
+  public enum Rest: Sendable, Equatable, Codable {
     /// Until somebody wakes it.
     case asleep
     /// For a tenth of a second after a run that left the node balanced, or hopeless.

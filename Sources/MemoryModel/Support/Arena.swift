@@ -186,6 +186,75 @@
     }
   }
 
+  /// Calls `body` with the bytes of the first `prefix` elements, a stretch at a time, and where each
+  /// begins; host pages that were never touched, or hold zeros alone, are left out.
+  ///
+  /// - Parameter limit: The longest stretch in bytes, whole host pages.
+  func forEachStretch(
+    prefix: Int, limit: Int, _ body: (_ offset: Int, _ bytes: [UInt8]) throws -> Void
+  ) throws {
+    precondition(prefix >= 0 && prefix <= count)
+    let end = prefix * MemoryLayout<Element>.stride
+    let page = Pagemap.pageSize
+    let pages = (end + page - 1) / page
+    let pagemap = Pagemap()
+    var touched = [UInt64](repeating: ~0, count: min(max(pages, 1), 4096))
+    var start = 0
+    var stretch: [UInt8] = []
+    for first in Swift.stride(from: 0, to: pages, by: touched.count) {
+      let wanted = min(touched.count, pages - first)
+      let isKnown =
+        unsafe pagemap?.read(&touched, wanted, from: UnsafeRawPointer(base) + first * page) ?? false
+      for index in first..<first + wanted {
+        let offset = index * page
+        let length = min(page, end - offset)
+        let bytes = unsafe UnsafeRawBufferPointer(
+          start: UnsafeRawPointer(base) + offset, count: length)
+        let isEmpty =
+          unsafe isKnown && !Pagemap.isTouched(touched[index - first]) || Self.isZero(bytes)
+        if isEmpty || stretch.count + length > limit {
+          if !stretch.isEmpty { try body(start, stretch) }
+          stretch.removeAll(keepingCapacity: true)
+        }
+        if isEmpty { continue }
+        if stretch.isEmpty { start = offset }
+        unsafe stretch.append(contentsOf: bytes)
+      }
+    }
+    if !stretch.isEmpty { try body(start, stretch) }
+  }
+
+  private static func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    var index = 0
+    while index + 8 <= bytes.count {
+      if unsafe bytes.load(fromByteOffset: index, as: UInt64.self) != 0 { return false }
+      index += 8
+    }
+    while index < bytes.count {
+      if unsafe bytes[index] != 0 { return false }
+      index += 1
+    }
+    return true
+  }
+
+  /// One byte of an element, for fields of which not every byte is a value.
+  func byte(_ index: Int, _ offset: Int) -> UInt8 {
+    precondition(index >= 0 && index < count && offset >= 0 && offset < MemoryLayout<Element>.size)
+    return unsafe UnsafeRawPointer(base + index).load(fromByteOffset: offset, as: UInt8.self)
+  }
+
+  /// Writes bytes that ``forEachStretch(prefix:limit:_:)`` gave; false when they do not fit.
+  mutating func load(_ bytes: [UInt8], at offset: Int) -> Bool {
+    precondition(!isNoted, "a machine cannot be replaced while steps may be taken back")
+    let end = count * MemoryLayout<Element>.stride
+    guard offset >= 0, offset <= end, bytes.count <= end - offset else { return false }
+    unsafe bytes.withUnsafeBytes { source in
+      guard let start = source.baseAddress else { return }
+      unsafe memcpy(UnsafeMutableRawPointer(base) + offset, start, source.count)
+    }
+    return true
+  }
+
   /// Whether both arenas hold the same bytes.
   public func isEqual(to other: borrowing Arena) -> Bool {
     unsafe byteCount == other.byteCount && memcmp(base, other.base, byteCount) == 0

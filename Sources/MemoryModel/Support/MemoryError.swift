@@ -23,7 +23,7 @@ public struct MemoryError: Error, Sendable, CustomStringConvertible {
 }
 
 /// What the modelled kernel refused: an errno, why, and the rule that says so.
-public struct Refusal: Error, Sendable, Hashable {
+public struct Refusal: Error, Sendable, Hashable, Codable {
   public let errno: Errno
   public let message: String
   public let rule: String
@@ -36,13 +36,14 @@ public struct Refusal: Error, Sendable, Hashable {
 }
 
 /// The error numbers that the modelled kernel returns (rule P0.2).
-public enum Errno: Int, Sendable {
+public enum Errno: Int, Sendable, Codable {
   case EPERM = 1
   case ENOENT = 2
   case ESRCH = 3
   case EINTR = 4
   case EAGAIN = 11
   case ENOMEM = 12
+  case EACCES = 13
   case EFAULT = 14
   case EBUSY = 16
   case EEXIST = 17

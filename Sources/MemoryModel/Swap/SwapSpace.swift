@@ -27,7 +27,7 @@ package struct SwapSpace: ~Copyable {
   package private(set) var extent = Extent()
 
   /// What is not in the tables.
-  package struct Extent: Sendable, Equatable, Hashable {
+  package struct Extent: Sendable, Equatable, Hashable, Codable {
     /// Slots that are not free.
     var used = 0
     /// Pages in the swap cache.
@@ -55,6 +55,33 @@ package struct SwapSpace: ~Copyable {
     clusters.assign(from: other.clusters)
     slots.assign(from: other.slots)
     extent = other.extent
+  }
+
+  func readTables(_ reader: inout some TableReader) throws {
+    try reader.read("swap slots", table, used: table.count)
+    try reader.read("swap clusters", clusters, used: clusters.count)
+    try reader.read("slots of frames", slots, used: slots.count)
+  }
+
+  mutating func writeTables(_ writer: inout some TableWriter) throws {
+    try writer.write("swap slots", &table)
+    try writer.write("swap clusters", &clusters)
+    try writer.write("slots of frames", &slots)
+  }
+
+  /// Whether an element that was read from a file is inside of what it is an index of.
+  func isPossible(_ name: String, _ index: Int, frames: Int) -> Bool {
+    switch name {
+    case "swap slots": Int(table[index].frame) <= frames
+    case "swap clusters": Int(clusters[index]) <= Self.clusterSlots
+    default: Int(slots[index]) <= count
+    }
+  }
+
+  /// Whether the numbers beside the tables can be.
+  var hasPossibleExtent: Bool {
+    (0...count).contains(extent.used) && (0...count).contains(extent.cached)
+      && (0...count).contains(extent.next) && (0...clusters.count).contains(extent.current)
   }
 
   mutating func note(in journal: Journal?) {

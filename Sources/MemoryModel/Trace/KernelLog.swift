@@ -1,5 +1,5 @@
 /// The last lines that the modelled kernel has printed, oldest first, without time stamps.
-public struct KernelLog: Sendable {
+public struct KernelLog: Sendable, Codable {
   /// What is kept, in lines.
   public static let capacity = 1024
   /// The most bytes in one line; what continues it beyond starts another.

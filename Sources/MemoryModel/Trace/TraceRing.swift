@@ -26,10 +26,18 @@ public struct TraceRing: ~Copyable {
     extent = other.extent
   }
 
+  func readTables(_ reader: inout some TableReader) throws {
+    try reader.read("trace", entries, used: entries.count)
+  }
+
+  mutating func writeTables(_ writer: inout some TableWriter) throws {
+    try writer.write("trace", &entries)
+  }
+
   mutating func note(in journal: Journal?) { entries.note(in: journal, isStatistic: true) }
 
   /// What is not in the table.
-  struct Extent: Sendable {
+  struct Extent: Sendable, Codable {
     var entryCount: Int
     var total: Int
   }
@@ -93,5 +101,23 @@ public struct TraceRing: ~Copyable {
       entry += 1
     }
     return result
+  }
+}
+
+extension TraceRing {
+  /// See ``Machine/firstImpossible(_:)``: not every byte is a case of an event's kind.
+  func isPossible(_ index: Int) -> Bool {
+    guard
+      let kind = MemoryLayout<Entry>.offset(of: \.event.kind),
+      let failed = MemoryLayout<Entry>.offset(of: \.event.failed),
+      TraceEvent.Kind(rawValue: entries.byte(index, kind)) != nil,
+      entries.byte(index, failed) <= 1
+    else { return false }
+    let entry = entries[index]
+    // Only runs of pages are more than one event; other events keep other numbers in these fields.
+    if entry.more == 0 { return true }
+    guard entry.more != .min, entry.event.order < 32 else { return false }
+    let last = Int(entry.event.pfn) + Int(entry.more) << Int(entry.event.order)
+    return (0...Int(UInt32.max)).contains(last)
   }
 }

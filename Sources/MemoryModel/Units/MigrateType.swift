@@ -1,5 +1,5 @@
 /// What a pageblock is for, numbered as a kernel with CONFIG_CMA numbers it (rule A0.2).
-public enum MigrateType: UInt8, CaseIterable, Sendable {
+public enum MigrateType: UInt8, CaseIterable, Sendable, Codable {
   case unmovable = 0
   case movable = 1
   case reclaimable = 2

@@ -2,7 +2,7 @@
 ///
 /// A separate type keeps a frame number from being passed where a page count or an array offset
 /// is meant. 32 bits reach 16 TiB in 4 KiB pages.
-public struct PFN: Hashable, Comparable, Sendable, BitwiseCopyable {
+public struct PFN: Hashable, Comparable, Sendable, BitwiseCopyable, Codable {
   public let rawValue: UInt32
 
   public init(_ rawValue: UInt32) { self.rawValue = rawValue }
@@ -31,6 +31,17 @@ public struct PFN: Hashable, Comparable, Sendable, BitwiseCopyable {
   }
 
   public static func + (lhs: Self, rhs: Int) -> PFN { PFN(lhs.index + rhs) }
+}
+
+extension PFN {
+  public init(from decoder: any Decoder) throws {
+    rawValue = try decoder.singleValueContainer().decode(UInt32.self)
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var container = encoder.singleValueContainer()
+    try container.encode(rawValue)
+  }
 }
 
 extension PFN: CustomStringConvertible {

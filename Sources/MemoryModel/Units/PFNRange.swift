@@ -1,5 +1,5 @@
 /// A half-open range of page frames, `start ..< end`.
-public struct PFNRange: Hashable, Sendable, BitwiseCopyable {
+public struct PFNRange: Hashable, Sendable, BitwiseCopyable, Codable {
   public var start: Int
   public var end: Int
 

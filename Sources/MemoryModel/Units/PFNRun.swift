@@ -2,7 +2,7 @@
 ///
 /// Fresh memory is handed out ascending. A per-CPU list is a stack, so pages that were freed
 /// ascending come back descending.
-package struct PFNRun: Hashable, Sendable, BitwiseCopyable {
+package struct PFNRun: Hashable, Sendable, BitwiseCopyable, Codable {
   package var first: PFN
   /// The number of pages, negative when they descend: 8 bytes a run, because there are millions.
   private var extent: Int32

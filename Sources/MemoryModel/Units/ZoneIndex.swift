@@ -1,5 +1,5 @@
 /// The zones of a node, in the kernel's order (rule A1.1).
-public enum ZoneIndex: Int, CaseIterable, Sendable, Comparable {
+public enum ZoneIndex: Int, CaseIterable, Sendable, Comparable, Codable {
   case dma = 0
   case dma32 = 1
   case normal = 2

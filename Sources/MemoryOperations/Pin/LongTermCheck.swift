@@ -66,11 +66,7 @@ struct LongTermCheck: Hashable, Sendable {
       position = unpinRound(&machine, pace == .step ? 1 : 1 << 18, &costs)
       if position == words.upperBound { endUnpin(machine) }
     case .migrate:
-      guard var work = migration else { return }
-      migration = nil
-      let progress = work.advance(&machine, pace)
-      migration = work
-      if progress == .finished { phase = .putBack }
+      if migration?.advance(&machine, pace) == .finished { phase = .putBack }
     case .putBack: putBack(&machine, &costs)
     case .done: break
     }

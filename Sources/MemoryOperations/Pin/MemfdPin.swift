@@ -3,7 +3,7 @@ public import MemoryModel
 // Invariant: `cursor` covers exactly the folios that this call has pinned and not given back.
 
 /// What of a file is to be pinned.
-public struct MemfdPinRequest: Sendable, Equatable {
+public struct MemfdPinRequest: Sendable, Hashable {
   /// Index into ``Machine/files``.
   public var file: Int
   /// The first and the last byte.
@@ -29,7 +29,7 @@ public struct MemfdPinRequest: Sendable, Equatable {
 }
 
 /// What came of pinning a file.
-public struct MemfdPinOutcome: Sendable, Equatable {
+public struct MemfdPinOutcome: Sendable, Hashable {
   /// Folios that are pinned now, each once.
   public var folios: Int
   /// Bytes from the start of the first folio to the first byte.
@@ -46,8 +46,8 @@ public struct MemfdPinOutcome: Sendable, Equatable {
 ///
 /// Kernel: `memfd_pin_folios()`, mm/gup.c. The whole call is a long-term pin, so its pages are
 /// checked and moved as those of ``Pin``.
-public struct MemfdPin: Operation {
-  private enum Phase: Sendable { case begin, take, drain, check, finish(Refusal?), done }
+public struct MemfdPin: ExplorableOperation {
+  private enum Phase: Sendable, Hashable { case begin, take, drain, check, finish(Refusal?), done }
 
   public let request: MemfdPinRequest
   public private(set) var outcome: MemfdPinOutcome?
@@ -66,6 +66,15 @@ public struct MemfdPin: Operation {
   private var isDrained = false
   private var check: LongTermCheck?
   private var stuck: [PFN] = []
+
+  public var summary: CallSummary? {
+    guard let outcome else { return nil }
+    guard let pin = outcome.pin else {
+      return CallSummary(
+        outcome.refusal ?? Refusal(.EINVAL, "nothing was pinned", rule: "P3.70"))
+    }
+    return CallSummary("\(outcome.folios) folio\(outcome.folios == 1 ? "" : "s")", key: pin)
+  }
 
   static let sliceFolios = 1 << 14
 

@@ -17,6 +17,9 @@ public struct DropCaches: ExplorableOperation {
   }
 
   public private(set) var outcome: Outcome?
+  public var summary: CallSummary? {
+    outcome.map { CallSummary("\($0.dropped) dropped", key: $0) }
+  }
   private let dropsPages: Bool
   private let dropsSlab: Bool
   private var result = Outcome()

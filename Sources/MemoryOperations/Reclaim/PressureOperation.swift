@@ -4,9 +4,12 @@ public import MemoryModel
 
 /// Allocates page after page until as much is gone as was asked for, or nothing is left that can be
 /// reclaimed and nobody that can be killed.
-public struct PressureOperation: Operation {
+public struct PressureOperation: ExplorableOperation {
   /// The record's number.
   public private(set) var outcome: Int?
+  public var summary: CallSummary? {
+    outcome.map { CallSummary(done < pages ? "\(done) pages" : "ok", key: $0) }
+  }
   private let pages: Int
   private let gfp: GFPFlags
   private var record: Int?
