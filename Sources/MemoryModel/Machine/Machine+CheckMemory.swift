@@ -56,11 +56,7 @@ extension Machine {
       guard let folio = folio(of: entry.pfn) else {
         return "I8: the entry at \(place) names \(entry.pfn), which is no folio"
       }
-      if level == .pmd, folios.owner(folio).mapping.isAnonymous,
-        !frames.head(folio.head).flags.contains(.hugetlb)
-      {
-        leaves += 1
-      }
+      if level == .pmd, hasDeposit(entry, folio, area) { leaves += 1 }
       if entry.isMigration {
         if !frames.head(folio.head).flags.contains(.locked) {
           return "I13: a migration entry at \(place), but the folio at \(folio.head) is not locked"
@@ -94,6 +90,17 @@ extension Machine {
       }
     }
     return nil
+  }
+
+  /// Whether a table is deposited for a leaf: one of an anonymous huge page.
+  private func hasDeposit(
+    _ entry: PageTableEntry, _ folio: Folio, _ area: MemoryArea
+  ) -> Bool {
+    if frames.head(folio.head).flags.contains(.hugetlb) { return false }
+    let mapping = folios.owner(folio).mapping
+    // Between m9 and m11 the source that the entry names has no identity any more.
+    if entry.isMigration, mapping == .none { return area.backing == .anonymous }
+    return mapping.isAnonymous
   }
 
   // MARK: Caches
@@ -214,9 +221,10 @@ extension Machine {
         return "I3: the folio at \(folio.head) is pinned \(pins) times, it counts "
           + "\(folios.pins(folio))"
       }
+      // Off the LRU a list holds it; locked it is what a migration under way moves to.
+      let isHeld = !state.flags.isDisjoint(with: [.isolated, .locked])
       let wanted =
-        Int(counts.references[at]) + entire + pageMappings
-        + (state.flags.contains(.isolated) ? 1 : 0)
+        Int(counts.references[at]) + entire + pageMappings + (isHeld ? 1 : 0)
         + pins * (folio.order > 0 ? 1 : FolioTable.pinBias)
       if wanted != folios.references(folio) {
         return "I3: the folio of order \(folio.order) at \(folio.head) has "
