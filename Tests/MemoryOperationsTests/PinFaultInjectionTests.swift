@@ -137,7 +137,11 @@ import Testing
     do {
       var process = try PinningProcess(target.process)
       var pin = Pin(Self.request(process, start, pages, fast: false))
-      while pin.advance(&process.machine, .step) != .finished { steps += 1 }
+      while pin.advance(&process.machine, .step) != .finished {
+        steps += 1
+        let problem = process.sound(pin)
+        #expect(problem == nil, "\(kind), behind step \(steps)")
+      }
       try finish(&process, pin, start, pages, fast: false, "\(kind), undisturbed")
     }
     // All steps where there are few, and some hundred of those of a split.

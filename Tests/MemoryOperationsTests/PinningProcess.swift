@@ -89,6 +89,11 @@ struct PinningProcess: ~Copyable {
 
   var sound: String? { machine.check() ?? machine.checkMemory() }
 
+  /// As ``sound``, while a pin is under way.
+  func sound(_ pin: Pin) -> String? {
+    machine.check() ?? machine.checkMemory(pin.holdings(machine))
+  }
+
   struct Failure: Error, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }

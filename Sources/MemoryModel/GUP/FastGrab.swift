@@ -23,6 +23,9 @@ package struct FastGrab: Hashable, Sendable {
   private var folio: Folio?
   private var first = PFN(0)
 
+  /// The folio that it has references of, and the first page of it that is wanted.
+  package var held: (folio: Folio, first: PFN)? { folio.map { ($0, first) } }
+
   package init(page: Int, limit: Int) {
     self.page = page
     end = limit

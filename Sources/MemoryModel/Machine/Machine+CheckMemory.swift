@@ -1,16 +1,17 @@
-// The invariants of folios, tables, caches and pins: I3, I4, I8, I13, I15. They hold between
-// operations; an operation in flight holds references that only it knows.
+// The invariants of folios, tables, caches and pins: I3, I4, I5, I6, I8, I13, I15. They hold between
+// operations, and between the steps of one that says what it holds.
 
 extension Machine {
-  /// Checks I3, I4, I8, I13, I15, that caches and folios name each other, and that each table has
-  /// one owner.
+  /// Checks I3, I4, I5, I6, I8, I13, I15, that caches and folios name each other, and that each table
+  /// has one owner.
   ///
   /// Costs a walk over all frames and tables.
   ///
+  /// - Parameter held: By an operation that is between two steps.
   /// - Returns: The first that fails, in words; nil if all hold.
-  public func checkMemory() -> String? {
+  public func checkMemory(_ held: Holdings = Holdings()) -> String? {
     var counts = MemoryCounts(frames: frames.count)
-    return collectTables(&counts) ?? collectCaches(&counts) ?? collectHolders(&counts)
+    return collectTables(&counts) ?? collectCaches(&counts) ?? collectHolders(&counts, held)
       ?? checkPinnedEntries(counts) ?? checkFolios(counts) ?? checkLRU()
   }
 
@@ -129,7 +130,13 @@ extension Machine {
 
   // MARK: Holders
 
-  private func collectHolders(_ counts: inout MemoryCounts) -> String? {
+  private func collectHolders(_ counts: inout MemoryCounts, _ held: Holdings) -> String? {
+    for (head, references) in held.references { counts.references[head.index] += UInt32(references) }
+    for pfn in held.pins {
+      guard pfn != zeroPage, let folio = folio(of: pfn) else { continue }
+      counts.pins[folio.head.index] += 1
+      counts.pinned[pfn.index] = true
+    }
     for cpu in 0..<cpuCount {
       for kind in LRUBatchKind.allCases {
         for pfn in lruBatch(cpu: cpu, kind) { counts.references[pfn.index] += 1 }
@@ -139,7 +146,8 @@ extension Machine {
     for held in temporaryReferences where !held.isIsolation {
       if let folio = folio(of: held.page) { counts.references[folio.head.index] += 1 }
     }
-    for pin in pins {
+    // A call under way has not written all of its words.
+    for pin in pins where pin.pages > 0 {
       var word = pin.words.lowerBound
       while word < pin.words.upperBound {
         let value = pinWords.words[word]
