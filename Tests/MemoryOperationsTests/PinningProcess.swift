@@ -91,7 +91,8 @@ struct PinningProcess: ~Copyable {
 
   /// As ``sound``, while a pin is under way.
   func sound(_ pin: Pin) -> String? {
-    machine.check() ?? machine.checkMemory(pin.holdings(machine))
+    let held = pin.holdings(machine)
+    return machine.check() ?? machine.checkMemory(held) ?? machine.brokenCount(held)
   }
 
   struct Failure: Error, CustomStringConvertible {
@@ -117,6 +118,9 @@ struct Deltas {
   func callAsFunction(_ name: String, _ machine: borrowing Machine) -> Int {
     (Self.counters(machine)[name] ?? 0) - (before[name] ?? 0)
   }
+
+  /// What a counter stood at.
+  func value(_ name: String) -> Int { before[name] ?? 0 }
 
   private static func counters(_ machine: borrowing Machine) -> [String: Int] {
     var counters: [String: Int] = [:]

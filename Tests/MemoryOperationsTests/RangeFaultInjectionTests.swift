@@ -220,7 +220,8 @@ import Testing
   // MARK: After a call
 
   private func sound(_ scene: borrowing Scene) -> String? {
-    scene.process.sound ?? scene.process.machine.violations.first
+    scene.process.sound ?? scene.process.machine.brokenCount()
+      ?? scene.process.machine.violations.first
   }
 
   /// Looks at a machine after a call, takes the trouble away, and calls again.
@@ -238,6 +239,9 @@ import Testing
     if call.refusal == nil { try scene.giveBack() }
     let maySplit = scene.process.machine.event(named: "thp_split_page") > splits
     let after = try MachineFacts(scene.process.machine)
+    // I12: what moved and what failed, and no more splits than failures.
+    let counts = Deltas(scene.process.machine)
+    #expect(counts.value("thp_migration_fail") >= counts.value("thp_migration_split"), note)
     if let before {
       let harm = after.harm(
         since: before, reclaimed: call.reclaimed, maySplit: maySplit, in: scene.range)

@@ -131,7 +131,9 @@ extension Machine {
   // MARK: Holders
 
   private func collectHolders(_ counts: inout MemoryCounts, _ held: Holdings) -> String? {
-    for (head, references) in held.references { counts.references[head.index] += UInt32(references) }
+    for (head, references) in held.references {
+      counts.references[head.index] += UInt32(references)
+    }
     for pfn in held.pins {
       guard pfn != zeroPage, let folio = folio(of: pfn) else { continue }
       counts.pins[folio.head.index] += 1
@@ -142,6 +144,7 @@ extension Machine {
         for pfn in lruBatch(cpu: cpu, kind) { counts.references[pfn.index] += 1 }
       }
     }
+    for head in cacheHolds { counts.references[head.index] += 1 }
     // An isolation's reference is told by the folio's flag.
     for held in temporaryReferences where !held.isIsolation {
       if let folio = folio(of: held.page) { counts.references[folio.head.index] += 1 }
@@ -230,7 +233,8 @@ extension Machine {
           + "\(folios.pins(folio))"
       }
       // Off the LRU a list holds it; locked it is what a migration under way moves to.
-      let isHeld = !state.flags.isDisjoint(with: [.isolated, .locked])
+      let isTarget = state.flags.contains(.locked) && !cacheHolds.contains(folio.head)
+      let isHeld = isTarget || state.flags.contains(.isolated)
       let wanted =
         Int(counts.references[at]) + entire + pageMappings + (isHeld ? 1 : 0)
         + pins * (folio.order > 0 ? 1 : FolioTable.pinBias)

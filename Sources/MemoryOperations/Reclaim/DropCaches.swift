@@ -53,9 +53,7 @@ public struct DropCaches: ExplorableOperation {
     } else if next < group.count {
       dropNext(&machine)
     } else if !group.isEmpty {
-      for folio in group { machine.putReferences(folio, 1) }
-      group = []
-      next = 0
+      release(&machine)
     } else if file < machine.files.count {
       collect(&machine)
     } else {
@@ -85,6 +83,7 @@ public struct DropCaches: ExplorableOperation {
     }
     page = end
     group = found
+    machine.cacheHolds += found.map(\.head)
     if found.isEmpty {
       file += 1
       page = 0
@@ -122,8 +121,19 @@ public struct DropCaches: ExplorableOperation {
 
   public mutating func interrupt(_ machine: inout Machine) {
     for folio in group[next...] { machine.setFlags(folio.head, remove: .locked) }
-    for folio in group { machine.putReferences(folio, 1) }
-    group = []
+    release(&machine)
     outcome = result
+  }
+
+  private mutating func release(_ machine: inout Machine) {
+    for folio in group {
+      // Another one may hold it, too; each has one entry.
+      if let index = machine.cacheHolds.firstIndex(of: folio.head) {
+        machine.cacheHolds.remove(at: index)
+      }
+      machine.putReferences(folio, 1)
+    }
+    group = []
+    next = 0
   }
 }
