@@ -1112,6 +1112,11 @@ local comparison = {}
 ---@return table # Its row; nil when there is none.
 function comparison:row(kernel) end
 
+---The same rows with a few columns, for a narrow table.
+---@param columns table Names of columns, in the order in which to show them.
+---@return comparison # 
+function comparison:only(columns) end
+
 ---All columns as comma-separated values, with a header.
 ---@return string # 
 function comparison:csv() end
@@ -1275,7 +1280,7 @@ function kernel(fields) end
 ---Columns of every comparison: moved, failed, thp_moved, thp_failed, split (what /proc/vmstat counted), in_cma and in_movable (pages of guests there at the end), pinned_cma and pinned_movable (pages of pins there), pinned, and the costs of all pins: rounds, calls, walks, entry_reads, pin_atomics, array_writes, rescan_reads, lookups, unpin_atomics. A row also has `vmstat`, everything that changed.
 ---@param kernels any A list of kernels or of their names; "all" for every one.
 ---@param f function Gets a machine; what it returns is the result.
----@param options? table start, a machine whose state each run begins with; without it 4 GiB with 2 GiB of CMA.
+---@param options? table start, a machine whose state each run begins with; without it 2 GiB with 1280 MiB of CMA.
 ---@return comparison # 
 function compare(kernels, f, options) end
 

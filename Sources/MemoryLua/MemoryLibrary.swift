@@ -20,7 +20,7 @@ public enum MemoryLibrary {
         sizeFunction(), expectFunction(context),
         stepFunction(context), exploreFunction(context), replayScheduleFunction(context),
       ],
-      hexKeys: ["pfn", "head", "base", "address", "start_pfn", "end_pfn"])
+      hexKeys: ["pfn", "pfns", "head", "base", "address", "start_pfn", "end_pfn"])
   }
 
   static func sizeFunction() -> LuaFunction {

@@ -30,7 +30,7 @@ import Testing
     #expect(ended.status == 1 && ended.errors.contains("there is no scenario 'S9.9'"))
     let several = try pinlab("scenarios", "run", "page")
     #expect(several.status == 1 && several.errors.contains("may be S"))
-    let path = try pinlab("scenarios", "list", "--path", "/nonexistent")
+    let path = try pinlab("scenarios", "list", "--path", "/no/such/folder")
     #expect(path.status == 1 && path.errors.contains("no such folder"))
   }
 

@@ -17,6 +17,7 @@ m:drain_lru()
 print(vm:map{ legend = false, color = false })
 print(m:map{ area = "reserved", color = false, legend = false })
 
+local start = m:fork()
 local before = m:fork()
 local pins = {}
 for i, from in ipairs{ 0, huge, small } do
@@ -46,3 +47,28 @@ print(none, err)
 expect("the device gets nothing", err.errno, "EBUSY")
 expect("who is in the way", #err.blockers, 3)
 expect("the state is sound", m:check() and old:check(), true)
+
+print("-- powerpc registers the same memory, kernel by kernel")
+local names = { "4.2", "4.9ppc", "HELPER2018V2", "5.1", "6.12" }
+local c = compare(names, function(fork)
+  local device = fork:guest("vm0"):spapr()
+  for _, from in ipairs{ 0, huge, small } do assert(device:map{ from = from, length = "2M" }) end
+  local buffer, err = fork:cma_alloc(fork:cma().pages, { no_warn = true })
+  return { cma_alloc = buffer and "done" or err.errno }
+end, { start = start })
+print(c:only{ "moved", "thp_moved", "pinned", "pinned_cma", "cma_alloc" })
+for i, name in ipairs(names) do
+  expect(name .. ": pages moved", c[i].moved, ({ 0, 512, 1536, 1536, 1536 })[i])
+  expect(name .. ": pages pinned in CMA", c[i].pinned_cma, 1536 - c[i].moved)
+  expect(name .. ": the device's request", c[i].cma_alloc, i <= 2 and "EBUSY" or "done")
+end
+
+print("-- a range that begins inside a huge page of hugetlbfs: the helper asks to isolate a tail")
+c = compare({ "HELPER2018V2", "5.1", "6.12" }, function(fork)
+  fork:guest("vm0"):spapr():map{ from = huge + 4096, length = "1M" }
+end, { start = start })
+print(c:only{ "moved", "pinned", "pinned_cma" })
+for i, moved in ipairs{ 0, 512, 512 } do
+  expect(c[i].kernel .. ": pages moved", c[i].moved, moved)
+  expect(c[i].kernel .. ": pages pinned in CMA", c[i].pinned_cma, moved == 0 and 256 or 0)
+end

@@ -28,3 +28,12 @@ expect("nr_foll_pin_acquired: the failed round counts, too", d.nr_foll_pin_acqui
 expect("nr_foll_pin_released", d.nr_foll_pin_released, 64)
 expect("the migration is traced", m:trace():find("reason=longterm_pin", 1, true) ~= nil, true)
 expect("the state is sound", m:check(), true)
+
+print("-- 5.10 moves them as well, and calls the reason otherwise")
+local old = before
+old:kernel("5.10")
+local moved = old:fork()
+print(old:guest("vm0"):pin{ longterm = true })
+expect("pgmigrate_success", delta(old, moved).pgmigrate_success, 64)
+expect("pages in CMA now", old:guest("vm0"):resident().cma, 0)
+expect("its reason", old:trace():find("reason=contig_range", 1, true) ~= nil, true)

@@ -50,3 +50,24 @@ expect("thp_migration_split", d.thp_migration_split, 1)
 expect("pgmigrate_success", d.pgmigrate_success, 512)
 expect("page 100 is a page of its own", p:page(1).order, 0)
 expect("the state is sound", m:check(), true)
+
+print("-- and before: powerpc's 4.9 leaves compound pages where they are")
+m = machine{ ram = "2G", cma = "1200M" }
+m:guest{ ram = "2M" }:write()
+local c = compare({ "4.9ppc", "5.1", "5.13", "6.12" }, function(fork)
+  local vm = fork:guest("vm0")
+  if fork:kernel().name == "4.9ppc" then
+    vm:spapr():map{ from = 100 * 4096, length = "4K" }
+  else
+    vm:pin{ from = 100 * 4096, length = "4K", longterm = true }
+  end
+  return { huge = vm:resident().huge }
+end, { start = m })
+print(c:only{ "moved", "thp_moved", "split", "pinned_cma", "huge" })
+expect("4.9ppc: pages moved", c:row("4.9ppc").moved, 0)
+expect("4.9ppc: the page stays in CMA", c:row("4.9ppc").pinned_cma, 1)
+for _, name in ipairs{ "5.1", "5.13", "6.12" } do
+  expect(name .. ": the huge page moves whole", c:row(name).thp_moved, 1)
+  expect(name .. ": pages pinned in CMA", c:row(name).pinned_cma, 0)
+end
+for i = 1, 4 do expect(c[i].kernel .. ": it stays a huge page", c[i].huge, 512) end

@@ -21,3 +21,25 @@ print(fast)
 expect("atomic operations of the fast walk", fast.costs.pin_atomics, 4)
 expect("entry reads of the fast walk: 4 of leaves, 2 above", fast.costs.entry_reads, 6)
 print("estimate: " .. fast.ns .. " ns")
+fast:unpin()
+
+print("-- who takes and gives back how much, by kernel")
+local c = compare({ "5.10", "5.13", "6.1", "6.6", "6.12" }, function(fork)
+  local costs = fork:guest("vm0"):pin{}.costs
+  local unmapped = fork:guest("vm0"):rdma():map{}:unmap()
+  return {
+    walks = costs.walks, entry_reads = costs.entry_reads, pin_atomics = costs.pin_atomics,
+    given_back = unmapped.unpin_atomics,
+  }
+end, { start = m })
+print(c:only{ "walks", "entry_reads", "pin_atomics", "given_back" })
+expect("6.1: walks", c:row("6.1").walks, 1024)
+expect("6.1: entry reads", c:row("6.1").entry_reads, 4096)
+expect("6.1: atomic operations", c:row("6.1").pin_atomics, 2048)
+expect("6.12: walks", c:row("6.12").walks, 2)
+expect("6.12: entry reads", c:row("6.12").entry_reads, 8)
+expect("6.12: atomic operations", c:row("6.12").pin_atomics, 8)
+expect("5.10: atomic operations of the unpin", c:row("5.10").given_back, 2048)
+for _, name in ipairs{ "5.13", "6.1", "6.6", "6.12" } do
+  expect(name .. ": atomic operations of the unpin", c:row(name).given_back, 4)
+end

@@ -28,3 +28,19 @@ expect("pages moved: those that the fast walk left", d.pgmigrate_success, 8)
 expect("nr_foll_pin_acquired: 8 fast, 8 slow, 8 again", d.nr_foll_pin_acquired, 24)
 expect("nr_foll_pin_released", d.nr_foll_pin_released, 8)
 expect("pages in CMA now", vm:resident().cma, 0)
+
+print("-- half of the pages in ZONE_MOVABLE, on the kernels since there is FOLL_LONGTERM")
+m = machine{ ram = "1G", movablecore = "256M", thp = "never" }
+vm = m:guest{ name = "vm0", ram = "64K" }
+vm:pin{ from = 0, length = "32K", longterm = true }:unpin()
+vm:touch("32K", "32K")
+m:drain_lru()
+expect("the second half is in ZONE_MOVABLE", vm:resident("32K").movable, 8)
+local function fast(fork) return fork:guest("vm0"):pin{ longterm = true, fast = true } end
+local names = { "5.2", "5.7", "5.10", "5.12", "5.13", "6.12" }
+local c = compare(names, fast, { start = m })
+print(c:only{ "result", "moved", "pinned_movable", "lookups" })
+for i, name in ipairs(names) do
+  expect(name .. ": pages pinned", c[i].pinned, 16)
+  expect(name .. ": pages that stay in ZONE_MOVABLE", c[i].pinned_movable, i <= 4 and 8 or 0)
+end

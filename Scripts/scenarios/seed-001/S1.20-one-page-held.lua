@@ -34,3 +34,19 @@ print(p)
 expect("pages pinned", p.pages, 64)
 expect("pages moved", delta(m, before).pgmigrate_success, 1)
 expect("the state is sound", m:check(), true)
+
+print("-- the same on older kernels: migrate_allow")
+m = machine{ ram = "2G", cma = "1200M", thp = "never" }
+m:guest{ ram = "256K" }:populate()
+local scanner <const> = m:temp_ref(m:guest("vm0"):page(3 * 4096), "a scanner")
+local names = { "5.1", "5.10", "RFC2020-OR", "5.12.5", "5.13", "6.12" }
+local c = compare(names, function(fork)
+  return fork:guest("vm0"):pin{ longterm = true }
+end, { start = m })
+print(c:only{ "result", "errno", "moved", "failed", "pinned", "pinned_cma" })
+for i, name in ipairs(names) do
+  expect(name .. ": pages moved", c[i].moved, 63)
+  expect(name .. ": pages pinned", c[i].pinned, i <= 3 and 64 or 0)
+  expect(name .. ": pages pinned in CMA", c[i].pinned_cma, i <= 3 and 1 or 0)
+  expect(name .. ": its errno", c[i].errno, i > 3 and "ENOMEM" or nil)
+end

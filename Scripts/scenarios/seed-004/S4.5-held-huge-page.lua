@@ -57,3 +57,23 @@ print(p)
 expect("pages pinned", p.pages, 512)
 expect("thp_split_page_failed", delta(m, before).thp_split_page_failed, 4)
 expect("pages in CMA now", vm:resident().cma, 0)
+
+print("-- what was reported: 6.1 tried to split it once")
+m = machine{ ram = "2G", cma = "1200M" }
+m:guest{ ram = "2M" }:write()
+scarce(m)
+local reported <const> = m:temp_ref(m:guest("vm0"):page(0), "drop_caches")
+local c = compare({ "6.1.13", "6.2", "6.12" }, function(fork)
+  local before = fork:fork()
+  local p, err = fork:guest("vm0"):pin{ longterm = true }
+  local d = delta(fork, before)
+  return { error = err and err.errno, split_failed = d.thp_split_page_failed }
+end, { start = m })
+print(c:only{ "error", "thp_failed", "split_failed", "failed" })
+for i = 1, 3 do
+  expect(c[i].kernel .. ": the error", c[i].error, "ENOMEM")
+  expect(c[i].kernel .. ": thp_migration_fail", c[i].thp_failed, 1)
+end
+expect("6.1: thp_split_page_failed", c:row("6.1.13").split_failed, 1)
+expect("6.2: thp_split_page_failed", c:row("6.2").split_failed, 10)
+expect("6.12: thp_split_page_failed", c:row("6.12").split_failed, 10)

@@ -82,7 +82,7 @@ extension MemoryLibrary {
           call.returns(LuaTable(call.object(as: Comparison.self).differing.map { .string($0) }))
         },
       ],
-      methods: [comparisonRow, comparisonCSV, comparisonJSON],
+      methods: [comparisonRow, comparisonOnly, comparisonCSV, comparisonJSON],
       display: { $0.owner(as: Comparison.self).text(color: context.color) },
       length: { $0.owner(as: Comparison.self).rows.count },
       element: { call in
@@ -110,6 +110,29 @@ extension MemoryLibrary {
         return call.returnsNil()
       }
       call.returns(comparison.table(index))
+    }
+  }
+
+  private static var comparisonOnly: LuaFunction {
+    LuaFunction(
+      "only", .positional,
+      [LuaParameter("columns", .table, "Names of columns, in the order in which to show them.")],
+      returns: [LuaResult(.object("comparison"))],
+      doc: "The same rows with a few columns, for a narrow table.", rules: ["P0.8"],
+      example: comparisonExample + "\nc:only{ \"free\" }.columns[1] --> \"free\""
+    ) { call throws(LuaFailure) in
+      let comparison = call.object(as: Comparison.self)
+      var names: [String] = []
+      guard case .table(let chosen) = call.value(0) else { return call.returnsNil() }
+      for element in chosen.elements {
+        guard case .string(let name) = element, comparison.columns.contains(name) else {
+          throw LuaFailure(
+            "bad argument 'columns' to 'only' (no column \(Comparison.text(element)); there are "
+              + comparison.columns.joined(separator: ", ") + ")")
+        }
+        names.append(name)
+      }
+      call.returns(LuaHandle("comparison", comparison.only(names)))
     }
   }
 

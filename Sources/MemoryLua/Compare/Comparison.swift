@@ -17,6 +17,8 @@ final class Comparison {
   private(set) var rows: [Row] = []
   /// The names of the columns, in the order in which they first came.
   private(set) var columns: [String] = []
+  /// Whether somebody asked for these columns, who then sees all of them.
+  private var isChosen = false
   /// What changed in /proc/vmstat, a table a row.
   private(set) var counters: [LuaTable] = []
 
@@ -29,12 +31,13 @@ final class Comparison {
   /// Columns in which something happened: not empty, zero or false in every row.
   private var shown: [String] {
     columns.filter { name in
-      rows.contains { row in
-        switch row[name] {
-        case .nil, .boolean(false), .integer(0): false
-        default: true
+      isChosen
+        || rows.contains { row in
+          switch row[name] {
+          case .nil, .boolean(false), .integer(0): false
+          default: true
+          }
         }
-      }
     }
   }
 
@@ -73,6 +76,17 @@ final class Comparison {
       line(fields, [false] + names.map { Self.text(row[$0]) != Self.text(last[$0]) })
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// The same rows with these columns only, in this order.
+  func only(_ names: [String]) -> Comparison {
+    let narrow = Comparison()
+    narrow.isChosen = true
+    for (row, counters) in zip(rows, counters) {
+      narrow.add(
+        Row(kernel: row.kernel, cells: names.map { ($0, row[$0]) }), counters: counters)
+    }
+    return narrow
   }
 
   /// The names of columns that are not the same in every row.

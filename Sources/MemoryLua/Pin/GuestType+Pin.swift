@@ -48,7 +48,7 @@ extension MemoryLibrary {
       errors: [
         LuaErrno("EFAULT", "nothing is mapped there, or its memory may not be pinned so"),
         LuaErrno("ENOMEM", "a page that may not stay could not be moved: err.stuck has the folios"),
-        LuaErrno("EINVAL", "flags that exclude each other"),
+        LuaErrno("EINVAL", "flags that exclude each other, or a length of 0"),
         LuaErrno(
           "EINTR",
           "it spun, because somebody keeps a page isolated (rule P3.43), or moved pages for "
@@ -73,7 +73,11 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let space = call.index
-      let pages = try GuestRange.pages(call, 0, object, space, function: "pin")
+      let pages: Range<Int>
+      switch try GuestRange.pages(call, 0, object, space, function: "pin", for: .pin) {
+      case .failure(let refusal): return call.refuse(refusal)
+      case .success(let asked): pages = asked
+      }
       let request = PinRequest(
         space: space, startPage: pages.lowerBound, pages: pages.count, flags: flags(call),
         entryPoint: try entryPoint(call), holder: call.string(11, default: ""),
@@ -112,7 +116,9 @@ extension MemoryLibrary {
         }
         return call.returns(LuaHandle("pin", object, index: id))
       }
-      let refusal = outcome.refusal ?? Refusal(.EINVAL, "nothing was pinned", rule: "P3.11")
+      let answer = outcome.refusal ?? Refusal(.EINVAL, "nothing was pinned", rule: "P3.11")
+      let refusal = Refusal(
+        answer.errno, answer.message + object.holdersText(outcome.stuck), rule: answer.rule)
       call.refuse(
         waited.map { Refusal(.EINTR, "the pin was killed: \($0)", rule: "P3.43") } ?? refusal,
         fields: details(outcome)

@@ -26,9 +26,13 @@ package struct FastGrab: Hashable, Sendable {
   /// The folio that it has references of, and the first page of it that is wanted.
   package var held: (folio: Folio, first: PFN)? { folio.map { ($0, first) } }
 
-  package init(page: Int, limit: Int) {
+  /// Whether the call's walk comes to the table of this page first here, and reads its entry (rule P8.2).
+  private let entersTable: Bool
+
+  package init(page: Int, limit: Int, isFirst: Bool) {
     self.page = page
     end = limit
+    entersTable = isFirst || page & 511 == 0
   }
 
   package var isDone: Bool { stage == .taken || stage == .stopped }
@@ -40,6 +44,7 @@ package struct FastGrab: Hashable, Sendable {
     switch stage {
     case .read:
       let (found, slot, level) = machine.pageTables.leaf(machine.spaces[space].root, page: page)
+      if entersTable, level == .pte { costs.entryReads += 1 }
       guard level == .pte || found.isLeaf, machine.isAccessible(found, flags, fast: true) else {
         stage = .stopped
         return

@@ -64,7 +64,7 @@ struct ClassicMigration: Hashable, Sendable {
       if isMoving { move.undo(&machine) }
       fail(move.source, &counts)
     case .noMemory:
-      refuseMemory(&machine, move.source, &counts)
+      refuseMemory(&machine, target, move.source, &counts)
       return
     }
     next()
@@ -83,19 +83,27 @@ struct ClassicMigration: Hashable, Sendable {
     failed.append(folio.head)
   }
 
-  /// No destination: a large folio is split and its pieces take its place, or the call ends.
+  /// No destination (rule P4.9): a large folio is split and its pieces take its place, or it waits for the
+  /// next pass, or the call ends.
   private mutating func refuseMemory(
-    _ machine: inout Machine, _ folio: Folio, _ counts: inout MigrationCounts
+    _ machine: inout Machine, _ target: MigrationTarget, _ folio: Folio,
+    _ counts: inout MigrationCounts
   ) {
     current = nil
     isMoving = false
-    if folio.order > 0, !machine.frames.head(folio.head).flags.contains(.locked),
-      case .split(let pieces) = machine.splitFolio(folio)
-    {
-      counts.thpSplit += isTHP(folio)
-      counts.split += 1
-      list.replaceSubrange(index...index, with: [folio.head] + pieces)
-      return
+    if folio.order > 0 {
+      let isLocked = machine.frames.head(folio.head).flags.contains(.locked)
+      switch isLocked ? .again : machine.splitFolio(folio) {
+      case .split(let pieces):
+        counts.thpSplit += isTHP(folio)
+        counts.split += 1
+        list.replaceSubrange(index...index, with: [folio.head] + pieces)
+        return
+      case .again where target.reason == .longtermPin && machine.kernel.pinning.splitRetry:
+        kept.append(folio.head)
+        return next()
+      default: break
+      }
     }
     counts.failedPages += folio.pages
     counts.thpFailed += isTHP(folio)

@@ -17,7 +17,7 @@ struct LongTermCheck: Hashable, Sendable {
   }
 
   private enum Phase: Hashable, Sendable {
-    case collect, isolate(Folio), unpin, migrate, putBack, done
+    case collect, isolate(Folio, page: PFN), unpin, migrate, putBack, done
   }
 
   private var phase = Phase.collect
@@ -70,8 +70,8 @@ struct LongTermCheck: Hashable, Sendable {
     switch phase {
     case .collect:
       collect(&machine, pace, &costs)
-    case .isolate(let folio):
-      isolate(&machine, folio, &costs)
+    case .isolate(let folio, let page):
+      isolate(&machine, folio, page, &costs)
       phase = .collect
     case .unpin:
       position = unpinRound(&machine, pace == .step ? 1 : 1 << 18, &costs)
@@ -93,7 +93,7 @@ struct LongTermCheck: Hashable, Sendable {
     case .collect:
       return Step(
         "g4", "collect_longterm_unpinnable_folios", "test whether the next folio may stay pinned")
-    case .isolate(let folio):
+    case .isolate(let folio, _):
       return Step("g6", "folio_isolate_lru", "test and clear the LRU flag of \(folio.head)")
     case .unpin:
       return Step("g8", "unpin_folio", "drop the pins of the next entry of the output")
@@ -125,7 +125,7 @@ struct LongTermCheck: Hashable, Sendable {
         if moved > 0 { continue }
       }
       let (first, pages, next) = machine.pinnedRun(at: position)
-      if machine.kernel.pinning.scan == .pfnRange || pages == 1 && skipping == 0 {
+      if machine.kernel.pinning.scan == .pfnRange {
         // A run belongs to one folio, and the kernel skips by frame number.
         costs.rescanReads += pages
         position = next
@@ -224,14 +224,16 @@ struct LongTermCheck: Hashable, Sendable {
     if machine.isLongTermPinnable(folio) { return false }
     if folio.order > 0 && machine.kernel.pinning.compound == .skip { return false }
     collected += 1
-    phase = .isolate(folio)
+    phase = .isolate(folio, page: page)
     return true
   }
 
   private mutating func isolate(
-    _ machine: inout Machine, _ folio: Folio, _ costs: inout OperationCosts
+    _ machine: inout Machine, _ folio: Folio, _ page: PFN, _ costs: inout OperationCosts
   ) {
     if machine.frames.head(folio.head).flags.contains(.hugetlb) {
+      // The helper of 2018 asks for the page that it found, and a tail is no huge page (rule P3.55).
+      if machine.kernel.pinning.registration == .helper && page != folio.head { return }
       if machine.isolateHugetlb(folio) {
         list.append(folio.head)
         isolated += 1

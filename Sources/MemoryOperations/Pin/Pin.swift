@@ -231,12 +231,16 @@ public struct Pin: ExplorableOperation {
   /// One of f2 to f8.
   private mutating func stepFast(_ machine: inout Machine) {
     // The upper levels count once (rule P8.2).
-    if grab == nil, page == request.startPage + callCursor.pages { costs.entryReads += 2 }
-    var work = grab ?? FastGrab(page: page, limit: endPage)
+    if grab == nil, isFirstOfCall { costs.entryReads += 2 }
+    var work = grab ?? nextGrab
     grab = nil
     work.step(&machine, request.space, flags, &cursor, &costs)
     if work.isDone { endGrab(work) } else { grab = work }
   }
+
+  private var isFirstOfCall: Bool { page == request.startPage + callCursor.pages }
+
+  private var nextGrab: FastGrab { FastGrab(page: page, limit: endPage, isFirst: isFirstOfCall) }
 
   private mutating func endGrab(_ work: FastGrab) {
     grab = nil
@@ -619,7 +623,7 @@ public struct Pin: ExplorableOperation {
     case .call:
       return Step("g0", request.entryPoint.rawValue, "begin the call for \(address) and on")
     case .fast:
-      return (grab ?? FastGrab(page: page, limit: endPage)).nextStep
+      return (grab ?? nextGrab).nextStep
     case .sequence:
       return Step(
         "f9", "gup_fast", "test whether a fork of process \(request.space) came in between")

@@ -2,22 +2,31 @@ import Foundation
 import TerminalTesting
 import Testing
 
-/// What docs/race-walkthrough.md shows is what the program prints, block by block in one session.
+/// What docs/walkthroughs shows is what the program prints, page by page in one session each.
 ///
-/// `RECORD=1 Scripts/test --filter RaceWalkthrough` writes what it prints now; then read it.
-@Suite struct RaceWalkthroughTests {
-  static let page = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-    .appendingPathComponent("../../docs/race-walkthrough.md").standardized
+/// `RECORD=1 Scripts/test --filter Walkthrough` writes what it prints now; then read it.
+@Suite struct WalkthroughTests {
+  static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .appendingPathComponent("../../docs/walkthroughs").standardized
 
-  @Test func everyLineIsShown() throws {
-    let text = try String(contentsOf: Self.page, encoding: .utf8)
+  static let pages = ((try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? [])
+    .filter { $0.hasSuffix(".md") }.sorted()
+
+  @Test func eachThreadHasOne() {
+    #expect(Self.pages.count >= 6)
+  }
+
+  @Test(arguments: pages)
+  func everyLineIsShown(_ name: String) throws {
+    let page = Self.folder.appendingPathComponent(name)
+    let text = try String(contentsOf: page, encoding: .utf8)
     var parts = text.components(separatedBy: "```\n")
     try #require(parts.count > 8 && parts.count % 2 == 1)
     let home = try TemporaryFolder()
     let terminal = try PseudoTerminal(
       builtProgram("pinlab"), ["--color", "never"],
       environment: ["HOME": home.path, "XDG_STATE_HOME": "\(home.path)/state"], columns: 150,
-      rows: 200)
+      rows: 400)
     try terminal.waitForScreen("the prompt") { $0.ends(with: ">") }
     var prompts = 1
     for index in stride(from: 1, to: parts.count, by: 2) {
@@ -41,7 +50,7 @@ import Testing
       }
     }
     if ProcessInfo.processInfo.environment["RECORD"] != nil {
-      try parts.joined(separator: "```\n").write(to: Self.page, atomically: true, encoding: .utf8)
+      try parts.joined(separator: "```\n").write(to: page, atomically: true, encoding: .utf8)
     }
   }
 }
