@@ -108,11 +108,14 @@ function machine:offline(block, rounds) end
 ---@return boolean # true.
 function machine:online(block, target) end
 
----Who keeps pages of a range from being moved away by cma_alloc, grouped.
+---Who keeps pages of a range from being moved away, grouped, before anybody tries.
+---
+---The same list is the field blockers of the error of a cma_alloc or an offline that failed.
 ---@param pfn integer First frame.
 ---@param pages? integer 
----@return table # One entry a holder, with by (words), pin or reference (an id) where it is one, count, pfns (the first frames of at most 100 folios).
-function machine:why_busy(pfn, pages) end
+---@param caller? "cma_alloc"|"offline"|"alloc_contig" Who would empty the range; each call meets obstacles of its own.
+---@return table # One entry a holder, with by (in words), kind ("pin", "temp_ref", "drop_caches", "reference", "lru_batch", "isolated", "kernel", "cma_buffer", "cma_pageblock", "gigantic", "reserved", "across_start"), pin or reference (an id) and since (an operation) where somebody has signed for it, count (folios), pages (their frames), and pfns (the first frames of at most 100 folios).
+function machine:why_busy(pfn, pages, caller) end
 
 ---@class machine.compact.fields
 ---@field node? integer Only this one.

@@ -1,4 +1,5 @@
 import MemoryOperations
+import ModelTesting
 import Testing
 
 @testable import MemoryModel
@@ -97,6 +98,63 @@ import Testing
       let pfn = process.machine.frame(process.id, page: page)
       #expect(pfn.map { $0.index < head || $0.index >= head + 1 << 18 } == true)
     }
+    try process.machine.setHugePages(order: 18, count: 0)
+    #expect(process.sound == nil)
+  }
+
+  @Test(
+    "P5.30: a gigantic page that cannot be had leaves everything as it was, and can be had later",
+    arguments: [true, false])
+  func failure(hasArea: Bool) throws {
+    // Only the second GiB has no holes and nothing reserved.
+    var process = try HugeProcess(megabytes: 2560) {
+      if hasArea { $0.hugetlbCMA = .total(1 << 18) }
+    }
+    let range = PFNRange(1 << 18, 2 << 18)
+    // CMA comes last.
+    let count = hasArea ? 395_000 : 300_000
+    let file = try process.machine.createFile(.shmem, name: "f", pages: count).get()
+    let start = try process.machine.mapArea(
+      process.id, pages: count, [.read, .write, .shared], .file(file, offset: 0)
+    ).get()
+    _ = process.machine.faultRange(process.id, start..<start + count, .write)
+    let inside = (start..<start + count).filter {
+      process.machine.frame(process.id, page: $0).map(range.contains) ?? false
+    }
+    try #require(inside.count > 40)
+    // Room for all that has to move, and for the test to be quick.
+    let kept = Set(inside.prefix(20) + inside.suffix(20))
+    var page = start
+    while page < start + count {
+      let end = (page..<start + count).first { kept.contains($0) } ?? start + count
+      if end > page {
+        _ = try process.machine.unmap(process.id, page..<end).get()
+        _ = process.machine.punchHole(file, page - start..<end - start)
+      }
+      page = end + 1
+    }
+    process.machine.drainAllLRU()
+    process.machine.drainAllPages()
+    let before = try MachineFacts(process.machine)
+    let last = try #require(inside.last)
+    let shown = process.machine.frame(process.id, page: last)
+    let held = try #require(shown)
+    _ = process.machine.takeTemporaryReference(held, holder: "a lookup")
+    #expect(try process.machine.setHugePages(order: 18, count: 1)?.errno == .ENOMEM)
+    for reference in process.machine.temporaryReferences {
+      process.machine.putTemporaryReference(reference.id)
+    }
+    // Isolation outside of CMA takes pages in a batch for pages of the kernel (AP.14), and that is where
+    // the failure has put them.
+    process.machine.drainAllLRU()
+    process.machine.failAllocation = 1
+    #expect(try process.machine.setHugePages(order: 18, count: 1)?.errno == .ENOMEM)
+    #expect(process.machine.failAllocation == 0)
+    let failed = try MachineFacts(process.machine)
+    #expect(failed.harm(since: before, in: range) == nil)
+    #expect(try process.machine.setHugePages(order: 18, count: 1) == nil)
+    #expect(process.machine.freeHugePages(order: 18) == [PFN(range.start)])
+    #expect(process.sound == nil)
     try process.machine.setHugePages(order: 18, count: 0)
     #expect(process.sound == nil)
   }

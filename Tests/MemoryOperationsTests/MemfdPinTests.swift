@@ -1,4 +1,5 @@
 import MemoryOperations
+import ModelTesting
 import Testing
 
 @testable import MemoryModel
@@ -115,6 +116,84 @@ import Testing
       #expect(process.machine.pins.isEmpty)
       let broken = process.sound
       #expect(broken == nil, "after \(steps) steps")
+    }
+  }
+
+  @Test("P3.70: the n-th allocation fails, a reference appears, a signal comes: no pin is left")
+  func faults() throws {
+    for isHuge in [false, true] {
+      // Free huge pages in CMA would not serve a hole (D-35).
+      var start = try HugeProcess(
+        megabytes: 64, pool: isHuge ? 4 : 0, cma: isHuge ? 0 : 32 << 8)
+      let file: Int
+      let pages: Int
+      if isHuge {
+        let (first, made) = try start.map(2, shared: true)
+        _ = start.fault(first..<first + 512)
+        (file, pages) = (made, 1024)
+      } else {
+        file = try start.machine.createFile(.shmem, name: "memfd", pages: 12).get()
+        let first = try start.machine.mapArea(
+          start.id, pages: 12, [.read, .write, .shared], .file(file, offset: 0)
+        ).get()
+        _ = start.fault(first..<first + 8)
+        pages = 12
+      }
+      let request = MemfdPinRequest(
+        file: file, start: 0, end: pages << 12 - 1, maximumFolios: 64, space: start.id)
+      let folios = isHuge ? 2 : 12
+      func conclude(
+        _ machine: inout Machine, _ pin: MemfdPin, _ note: Comment
+      ) throws {
+        let outcome = try #require(pin.outcome)
+        #expect(outcome.folios == folios || outcome.refusal != nil, note)
+        #expect(machine.pins.map(\.pages) == (outcome.folios > 0 ? [outcome.folios] : []), note)
+        machine.failAllocation = 0
+        for reference in machine.temporaryReferences {
+          machine.putTemporaryReference(reference.id)
+        }
+        for id in machine.pins.map(\.id) {
+          var unpin = Unpin(pin: id)
+          unpin.run(&machine)
+        }
+        let broken = machine.check() ?? machine.checkMemory() ?? machine.brokenCount()
+        #expect(broken == nil, note)
+        #expect(machine.operationsInProgress == 0, note)
+        var again = MemfdPin(request)
+        while again.advance(&machine, .slice) == .running {}
+        #expect(again.outcome?.folios == folios, "\(note.rawValue): \(again)")
+        let left = machine.check() ?? machine.checkMemory() ?? machine.brokenCount()
+        #expect(left == nil, note)
+      }
+      for nth in 1...20 {
+        var machine = try start.machine.fork()
+        machine.failAllocation = nth
+        var pin = MemfdPin(request)
+        while pin.advance(&machine, .slice) == .running {}
+        let wasUsed = machine.failAllocation == 0
+        try conclude(&machine, pin, "huge \(isHuge), allocation \(nth)")
+        if !wasUsed { break }
+      }
+      var now = try start.machine.fork()
+      var pin = MemfdPin(request)
+      var step = 0
+      while pin.outcome == nil, step < 5000 {
+        if step < 30 || step % 9 == 0 {
+          var machine = try now.fork()
+          var copy = pin
+          copy.interrupt(&machine)
+          try conclude(&machine, copy, "huge \(isHuge), signal before step \(step)")
+          machine = try now.fork()
+          copy = pin
+          let cached = machine.cachedFrame(file, page: step % 8)
+          let isThere = cached.map { machine.folio(of: $0) != nil } ?? false
+          if let cached, isThere { _ = machine.takeTemporaryReference(cached, holder: "a lookup") }
+          while copy.advance(&machine, .slice) == .running {}
+          try conclude(&machine, copy, "huge \(isHuge), reference before step \(step)")
+        }
+        _ = pin.advance(&now, .step)
+        step += 1
+      }
     }
   }
 }

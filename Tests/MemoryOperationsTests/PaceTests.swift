@@ -320,6 +320,7 @@ struct PacePair: ~Copyable {
     let pages = 1 + random.below(random.below(3) == 0 ? 4000 : 1200)
     var flags: MemoryArea.Flags = [.read, .write]
     if random.below(4) > 0 { flags.insert(.noHugePage) }
+    if random.below(5) == 0 { flags.insert(.locked) }
     if random.below(4) > 0 {
       let one = slice.mapArea(space, pages: pages, flags, .anonymous)
       let other = step.mapArea(space, pages: pages, flags, .anonymous)

@@ -8,7 +8,7 @@ import Testing
 @Suite struct PinFaultInjectionTests {
   enum GuestKind: String, CaseIterable, CustomTestStringConvertible {
     case anonymous, hugeAnonymous, shmem, hugeShmem, hugetlb, privateHugetlb, partiallyMapped
-    case untouched, zeroPages, mixed
+    case untouched, zeroPages, mixed, locked, privateFile, sharedCopy, hugeSharedCopy
 
     var testDescription: String { rawValue }
   }
@@ -21,7 +21,7 @@ import Testing
 
   /// A process whose last area must be moved, or faulted in, by a long-term pin.
   static func guest(_ kind: GuestKind) throws -> Target {
-    let usesTHP = [.hugeAnonymous, .partiallyMapped, .mixed].contains(kind)
+    let usesTHP = [.hugeAnonymous, .partiallyMapped, .mixed, .hugeSharedCopy].contains(kind)
     // All movable memory comes from the movable zone while it lasts.
     var process = try PinningProcess(megabytes: 96, cma: 0, movable: 48, thp: usesTHP, cpus: 2)
     switch kind {
@@ -57,6 +57,30 @@ import Testing
       _ = process.machine.faultRange(process.id, start + 10..<start + 11, .write, writes: true)
       process.machine.drainAllLRU()
       return Target(process: process, start: start + 8, pages: 5)
+    case .locked:
+      let start = try process.populated(5)
+      _ = try process.machine.mlock(process.id, start..<start + 5).get()
+      process.machine.drainAllLRU()
+      return Target(process: process, start: start, pages: 5)
+    case .privateFile:
+      // Some pages are copies, some still the file's.
+      let file = try process.machine.createFile(.regular, name: "f", pages: 5).get()
+      let start = try process.machine.mapArea(
+        process.id, pages: 5, [.read, .write], .file(file, offset: 0)
+      ).get()
+      _ = process.machine.faultRange(process.id, start..<start + 5, .read)
+      _ = process.machine.faultRange(process.id, start + 1..<start + 3, .write, writes: true)
+      process.machine.drainAllLRU()
+      return Target(process: process, start: start, pages: 5)
+    case .sharedCopy, .hugeSharedCopy:
+      // After a fork each page has two owners, and the pin needs one of its own.
+      let pages = kind == .sharedCopy ? 5 : 512
+      let start = try process.populated(pages)
+      _ = process.machine.faultRange(process.id, start..<start + pages, .write, writes: true)
+      var fork = ForkOperation(parent: process.id, name: "child")
+      fork.run(&process.machine)
+      process.machine.drainAllLRU()
+      return Target(process: process, start: start, pages: pages)
     case .untouched:
       let start = try process.machine.mapArea(process.id, pages: 5, [.read, .write], .anonymous)
         .get()
@@ -90,7 +114,8 @@ import Testing
     _ context: Comment
   ) throws {
     let outcome = try #require(pin.outcome)
-    #expect(process.sound == nil, context)
+    let broken = process.sound ?? process.machine.brokenCount() ?? process.machine.brokenPin()
+    #expect(broken == nil, context)
     #expect(outcome.pages == pages || outcome.refusal != nil, context)
     // A short count is allowed, and then exactly those pages are pinned (I9).
     #expect(
@@ -108,7 +133,8 @@ import Testing
     #expect(process.sound == nil, context)
     let again = try process.pin(start, pages, fast: fast)
     #expect(again.pages == pages, "\(context.rawValue): \(String(describing: again.refusal))")
-    #expect(process.sound == nil, context)
+    let left = process.sound ?? process.machine.brokenCount() ?? process.machine.brokenPin()
+    #expect(left == nil, context)
   }
 
   @Test("The n-th allocation fails", arguments: GuestKind.allCases)
@@ -137,7 +163,11 @@ import Testing
     do {
       var process = try PinningProcess(target.process)
       var pin = Pin(Self.request(process, start, pages, fast: false))
-      while pin.advance(&process.machine, .step) != .finished { steps += 1 }
+      while pin.advance(&process.machine, .step) != .finished {
+        steps += 1
+        let problem = process.sound(pin)
+        #expect(problem == nil, "\(kind), behind step \(steps)")
+      }
       try finish(&process, pin, start, pages, fast: false, "\(kind), undisturbed")
     }
     // All steps where there are few, and some hundred of those of a split.

@@ -10,17 +10,25 @@ struct PinningProcess: ~Copyable {
   /// 4 GiB with 2 GiB of CMA is machine M1 of the scenarios; tests scale it down.
   init(
     megabytes: Int = 256, cma: Int = 128, movable: Int = 0, thp: Bool = false, cpus: Int = 1,
-    wholeBlocks: Bool = false
+    wholeBlocks: Bool = false, orderPerBit: Int = 0, geometry: Geometry = .x86_64
   ) throws {
     var configuration = MachineConfiguration()
+    configuration.geometry = geometry
+    let shift = 20 - geometry.pageShift
     try configuration.layOut(bytesPerNode: [megabytes << 20])
     // Firmware keeps the last pages of low memory, so its last memory block has a hole.
     if wholeBlocks, let last = configuration.nodes[0].memory.indices.last {
-      configuration.nodes[0].memory[last].end = megabytes << 8
+      configuration.nodes[0].memory[last].end = megabytes << shift
     }
     configuration.cpuNodes = Array(repeating: 0, count: cpus)
-    if cma > 0 { configuration.cmaAreas = [.init(name: "reserved", pages: cma << 8)] }
-    if movable > 0 { configuration.movablecore = .pages(movable << 8) }
+    if cma > 0 {
+      configuration.cmaAreas = [
+        .init(name: "reserved", pages: cma << shift, orderPerBit: orderPerBit)
+      ]
+    }
+    if movable > 0 { configuration.movablecore = .pages(movable << shift) }
+    // They raise the watermarks, and what was raised would not be computed again.
+    if geometry == .ppc64 { configuration.transparentHugePages = thp }
     var booted = try Machine.boot(configuration)
     // Boot turns them off below 512 MiB.
     booted.settings.transparentHugePages = thp
@@ -81,6 +89,12 @@ struct PinningProcess: ~Copyable {
 
   var sound: String? { machine.check() ?? machine.checkMemory() }
 
+  /// As ``sound``, while a pin is under way.
+  func sound(_ pin: Pin) -> String? {
+    let held = pin.holdings(machine)
+    return machine.check() ?? machine.checkMemory(held) ?? machine.brokenCount(held)
+  }
+
   struct Failure: Error, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }
@@ -104,6 +118,9 @@ struct Deltas {
   func callAsFunction(_ name: String, _ machine: borrowing Machine) -> Int {
     (Self.counters(machine)[name] ?? 0) - (before[name] ?? 0)
   }
+
+  /// What a counter stood at.
+  func value(_ name: String) -> Int { before[name] ?? 0 }
 
   private static func counters(_ machine: borrowing Machine) -> [String: Int] {
     var counters: [String: Int] = [:]

@@ -143,6 +143,12 @@ extension Machine {
           kind: reference.isIsolation ? .isolation : .reference, text: reference.holder,
           references: 1, operation: reference.operation))
     }
+    let walks = cacheHolds.count { $0 == folio.head }
+    if walks > 0 {
+      holders.append(
+        PageExplanation.Holder(
+          kind: .reference, text: "a drop_caches under way", references: walks))
+    }
     for (cpu, kind) in batchesHolding(folio.head) {
       holders.append(
         PageExplanation.Holder(

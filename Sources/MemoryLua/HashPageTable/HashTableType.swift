@@ -163,10 +163,9 @@ extension MemoryLibrary {
         call.refuse(errno: refusal.errno.name, message: message, rule: refusal.rule)
         return false
       }
-      call.refuse(
-        errno: refusal.errno.name,
-        message: message + blockersText(last, .cmaAllocation, object), rule: refusal.rule,
-        fields: [("blockers", .table(blockersTable(last, .cmaAllocation, object)))])
+      refuse(
+        call, Refusal(refusal.errno, message, rule: refusal.rule),
+        object.machine.blockers(in: last), object)
       return false
     case nil:
       call.refuse(Refusal(.EINTR, "hpt: \(waited ?? "killed")", rule: "P5.21"))

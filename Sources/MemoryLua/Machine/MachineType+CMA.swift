@@ -102,14 +102,15 @@ extension MemoryLibrary {
           object, id: allocation.buffer ?? 0, area: index, pfn: pfn, pages: pages)
         call.returns(LuaHandle("cma_buffer", buffer))
       case .refused(let refusal):
-        guard let last = outcome.last, refusal.errno == .EBUSY else {
-          return call.refuse(
-            errno: refusal.errno.name, message: refusal.message, rule: refusal.rule)
+        var blockers: [Blocker] = []
+        if let last = outcome.last {
+          blockers = object.machine.blockers(in: last)
+        } else {
+          // No candidate: of whose pages only those matter that have bits set.
+          let all = object.machine.blockers(in: object.machine.cmaAreas[index].range)
+          blockers = all.filter { $0.holder == .cmaBuffer }
         }
-        call.refuse(
-          errno: refusal.errno.name,
-          message: refusal.message + blockersText(last, .cmaAllocation, object), rule: refusal.rule,
-          fields: [("blockers", .table(blockersTable(last, .cmaAllocation, object)))])
+        refuse(call, refusal, blockers, object)
       }
     }
   }

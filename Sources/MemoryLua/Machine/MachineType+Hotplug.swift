@@ -85,11 +85,7 @@ extension MemoryLibrary {
       if let waited, operation.outcome == nil { throw LuaFailure("offline: \(waited)") }
       guard let refusal = operation.outcome?.refusal else { return call.returns(true) }
       let range = PFNRange(start.index, start.index + object.machine.geometry.memoryBlockPages)
-      call.refuse(
-        errno: refusal.errno.name,
-        message: refusal.message + blockersText(range, .memoryOffline, object),
-        rule: refusal.rule,
-        fields: [("blockers", .table(blockersTable(range, .memoryOffline, object)))])
+      refuse(call, refusal, object.machine.blockers(in: range, for: .memoryOffline), object)
     }
   }
 
@@ -146,36 +142,62 @@ extension MemoryLibrary {
       [
         LuaParameter("pfn", .integer(), "First frame."),
         LuaParameter("pages", .integer(), default: "1"),
+        LuaParameter(
+          "caller", .choice(["cma_alloc", "offline", "alloc_contig"]), default: "cma_alloc",
+          "Who would empty the range; each call meets obstacles of its own."),
       ],
-      returns: [
-        LuaResult(
-          .table,
-          "One entry a holder, with by (words), pin or reference (an id) where it is one, count, "
-            + "pfns (the first frames of at most 100 folios).")
-      ],
-      doc: "Who keeps pages of a range from being moved away by cma_alloc, grouped.",
-      kernel: ["isolate_migratepages_block"], rules: ["P5.12", "P5.15"],
-      example: "#machine{ ram = \"64M\", cma = \"16M\" }:why_busy(0x3000, 512) --> 0"
+      returns: [LuaResult(.table, blockersDoc)],
+      doc: """
+        Who keeps pages of a range from being moved away, grouped, before anybody tries.
+
+        The same list is the field blockers of the error of a cma_alloc or an offline that failed.
+        """,
+      kernel: ["isolate_migratepages_block", "has_unmovable_pages"],
+      rules: ["P5.12", "P5.15", "P6.1"],
+      example: """
+        m = machine{ ram = "64M", cma = "16M" }
+        #m:why_busy(0x3000, 512) --> 0
+        m:why_busy(0x3000, 512, "offline")[1].kind --> "cma_pageblock"
+        """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let first = call.integer(0)
       let pages = call.isGiven(1) ? call.integer(1) : 1
-      guard first >= 0, pages > 0, first < object.machine.frames.count, pages <= 1 << 32 else {
-        throw LuaFailure("why_busy: \(pages) pages at \(first) are not a range of this machine")
+      guard first >= 0, first < object.machine.frames.count else {
+        throw LuaFailure(
+          "bad argument #1 'pfn' to 'why_busy' (\(first); this machine has frames 0 to "
+            + "0x\(String(object.machine.frames.count - 1, radix: 16)))")
       }
-      call.returns(
-        blockersTable(PFNRange(first, first + pages), .cmaAllocation, object))
+      guard pages > 0, pages <= 1 << 32 else {
+        throw LuaFailure("bad argument #2 'pages' to 'why_busy' (\(pages); give 1 or more)")
+      }
+      let modes = [IsolationMode.cmaAllocation, .memoryOffline, .contiguousPages]
+      let mode = call.isGiven(2) ? modes[call.integer(2)] : .cmaAllocation
+      let range = PFNRange(first, first + pages)
+      call.returns(blockersTable(object.machine.blockers(in: range, for: mode), object))
     }
   }
 
+  private static let blockersDoc =
+    "One entry a holder, with by (in words), kind ("
+    + Blocker.Holder.kinds.map { "\"\($0)\"" }.joined(separator: ", ")
+    + "), pin or reference (an id) and since (an operation) where somebody has signed for it, count "
+    + "(folios), pages (their frames), and pfns (the first frames of at most 100 folios)."
+
+  /// Refuses with who is in the way: a second line of the message, and the field `blockers`.
+  static func refuse(
+    _ call: borrowing LuaCall, _ refusal: Refusal, _ blockers: [Blocker], _ object: MachineObject
+  ) {
+    call.refuse(
+      errno: refusal.errno.name, message: refusal.message + blockersText(blockers, object),
+      rule: refusal.rule, fields: [("blockers", .table(blockersTable(blockers, object)))])
+  }
+
   /// A second line, `in the way: 3 pages of pin #1 …; …`, or nothing.
-  static func blockersText(
-    _ range: PFNRange, _ mode: IsolationMode, _ object: MachineObject
-  ) -> String {
-    let blockers = object.machine.blockers(in: range, for: mode)
+  static func blockersText(_ blockers: [Blocker], _ object: MachineObject) -> String {
     if blockers.isEmpty { return "" }
     let texts = blockers.prefix(4).map { blocker in
-      let pages = blocker.pages.count
+      let pages = blocker.frames
       return "\(pages) page\(pages == 1 ? "" : "s") of "
         + object.machine.describe(blocker.holder)
     }
@@ -183,14 +205,14 @@ extension MemoryLibrary {
     return "\n  in the way: " + texts.joined(separator: "; ") + more
   }
 
-  static func blockersTable(
-    _ range: PFNRange, _ mode: IsolationMode, _ object: MachineObject
-  ) -> LuaTable {
+  static func blockersTable(_ blockers: [Blocker], _ object: MachineObject) -> LuaTable {
     LuaTable(
-      object.machine.blockers(in: range, for: mode).map { blocker in
+      blockers.map { blocker in
         var fields: [(String, LuaValue)] = [
           ("by", .string(object.machine.describe(blocker.holder))),
+          ("kind", .string(blocker.holder.kind)),
           ("count", .integer(Int64(blocker.pages.count))),
+          ("pages", .integer(Int64(blocker.frames))),
           (
             "pfns",
             .table(LuaTable(blocker.pages.prefix(100).map { .integer(Int64($0.pfn.index)) }))
@@ -200,6 +222,9 @@ extension MemoryLibrary {
         case .pin(let id): fields.append(("pin", .integer(Int64(id))))
         case .temporaryReference(let id): fields.append(("reference", .integer(Int64(id))))
         default: break
+        }
+        if let since = object.machine.operation(of: blocker.holder) {
+          fields.append(("since", .integer(Int64(since))))
         }
         return .table(LuaTable(fields: fields))
       })

@@ -160,9 +160,10 @@ extension MemoryLibrary {
       let mode = [IsolationMode.cmaAllocation, .memoryOffline, .contiguousPages][
         call.integer(6) - 1]
       let range = map.range ?? PFNRange(0, object.machine.frames.count)
-      map.blocked = object.machine.blockers(in: range, for: mode).flatMap { $0.pages.map(\.pfn) }
+      let blockers = object.machine.blockers(in: range, for: mode)
+      map.blocked = blockers.flatMap { $0.pages.map(\.pfn) }
       call.returns(
-        map.text(object.machine) + blockersText(range, mode, object).dropFirst().description
+        map.text(object.machine) + blockersText(blockers, object).dropFirst().description
           + (map.blocked.isEmpty ? "" : "\n"))
     }
   }

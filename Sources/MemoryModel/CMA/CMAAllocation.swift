@@ -175,8 +175,11 @@ public struct CMAAllocation: ExplorableOperation {
       machine.unreserveCMA(area: area, bit: bit, pages: pages)
       finish(&machine)
     case .allocate, .unlock, .settle:
-      if allocation != nil {
-        allocation?.interrupt(&machine)
+      if var work = allocation {
+        work.interrupt(&machine)
+        progress.busy = work.outcome?.busy
+        progress.migratedPages += work.outcome?.migratedPages ?? 0
+        progress.reclaimedPages += work.outcome?.reclaimedPages ?? 0
       } else if hasPages {
         machine.freePagesOneByOne(PFNRange(pfn.index, pfn.index + pages))
       }

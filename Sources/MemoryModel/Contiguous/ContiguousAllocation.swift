@@ -106,8 +106,15 @@ public struct ContiguousAllocation: ExplorableOperation {
       if result.busy != nil { machine.logBusyRange(outer) }
       phase = result.busy == nil ? .take : .restore(blocks.start)
     case .take:
-      outer.end = machine.takeFreeBlocks(of: outer, owner: owner)
-      phase = .giveBack
+      if let end = machine.takeFreeBlocks(of: outer, owner: owner) {
+        outer.end = end
+        phase = .giveBack
+      } else {
+        result.refusal = Refusal(
+          .EBUSY, "pages of \(PFN(range.start)) and behind it were taken after the test",
+          rule: "A6.21")
+        phase = .restore(blocks.start)
+      }
     case .giveBack:
       machine.freePagesOneByOne(PFNRange(outer.start, range.start))
       machine.freePagesOneByOne(PFNRange(range.end, outer.end))

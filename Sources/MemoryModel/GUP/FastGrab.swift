@@ -23,6 +23,9 @@ package struct FastGrab: Hashable, Sendable {
   private var folio: Folio?
   private var first = PFN(0)
 
+  /// The folio that it has references of, and the first page of it that is wanted.
+  package var held: (folio: Folio, first: PFN)? { folio.map { ($0, first) } }
+
   /// Whether the call's walk comes to the table of this page first here, and reads its entry (rule P8.2).
   private let entersTable: Bool
 

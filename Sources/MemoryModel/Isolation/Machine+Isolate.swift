@@ -204,6 +204,16 @@ extension Machine {
   ///
   /// - Returns: The first frame that is not; nil when all are.
   public mutating func firstNotIsolated(in range: PFNRange) -> PFN? {
+    let found = firstInUse(in: range)
+    trace.append(
+      TraceEvent(
+        .testPagesIsolated, PFN(range.start), order: 0, UInt32(range.end),
+        UInt32(found?.index ?? range.end)))
+    return found
+  }
+
+  /// What ``firstNotIsolated(in:)`` finds, without its event.
+  package func firstInUse(in range: PFNRange) -> PFN? {
     var at = range.start
     // As the kernel steps: from the start of the range, which may lie inside a pageblock.
     while at < range.end, frames.migrateType(PFN(at)) == .isolate {
@@ -217,9 +227,6 @@ extension Machine {
         at += 1 << state.order
       }
     }
-    trace.append(
-      TraceEvent(
-        .testPagesIsolated, PFN(range.start), order: 0, UInt32(range.end), UInt32(at)))
     return at < range.end ? PFN(at) : nil
   }
 
@@ -228,29 +235,37 @@ extension Machine {
   ///
   /// Kernel: `isolate_freepages_range()`, mm/compaction.c; `split_free_pages()`, mm/page_alloc.c.
   ///
-  /// - Precondition: ``firstNotIsolated(in:)`` has found nothing.
-  /// - Returns: The end of the last block, which may lie behind the range.
-  package mutating func takeFreeBlocks(of range: PFNRange, owner: UInt8) -> Int {
-    var page = FrameState(.allocated, order: 0)
-    page.owner = owner
+  /// Since ``firstNotIsolated(in:)`` has looked somebody may have given pageblocks of the range back, so
+  /// that they are handed out again, or a block may have merged with one in front of it.
+  ///
+  /// - Returns: The end of the last block, which may lie behind the range; nil when a page is not the
+  ///   first of a free block any more, and then all blocks are free again.
+  package mutating func takeFreeBlocks(of range: PFNRange, owner: UInt8) -> Int? {
+    guard let zone = frames.zone(of: PFN(range.start)) else { return nil }
+    var taken = CompactControl(order: -1, gfp: [], mode: .sync, orderCount: geometry.orderCount)
+    taken.zone = zone
     var at = range.start
     while at < range.end {
       let first = at
-      let pageblockEnd = (at | (geometry.pageblockPages - 1)) + 1
-      let end = min(pageblockEnd, range.end)
-      while at < end, let zone = frames.zone(of: PFN(at)) {
+      let end = min((at | (geometry.pageblockPages - 1)) + 1, range.end)
+      while at < end {
         let state = frames.head(PFN(at))
-        assert(state.kind == .free, "a page in use in a range that was tested")
-        removeFree(zone, PFN(at), order: state.order)
-        account(zone, -(1 << state.order), frames.migrateType(PFN(at)))
-        for pfn in at..<at + 1 << state.order { frames.setHead(PFN(pfn), page) }
+        guard state.kind == .free, takeTarget(&taken, PFN(at), order: state.order) else { break }
         at += 1 << state.order
       }
+      let isWhole = at >= end
       traceScan(
-        .isolateFreePages, PFNRange(first, end), scanned: at - first, taken: at - first)
-      if at == first { break }
+        .isolateFreePages, PFNRange(first, isWhole ? end : at),
+        scanned: at - first + (isWhole ? 0 : 1), taken: at - first)
+      guard isWhole else {
+        _ = releaseTargets(&taken)
+        return nil
+      }
+      count(.compactIsolated, at - first)
     }
-    count(.compactIsolated, at - range.start)
+    var page = FrameState(.allocated, order: 0)
+    page.owner = owner
+    for pfn in range.start..<at { frames.setHead(PFN(pfn), page) }
     return at
   }
 

@@ -1,18 +1,19 @@
-// The invariants of folios, tables, caches, pins and devices: I3, I4, I7, I8, I13, I15. They hold between
-// operations; an operation in flight holds references that only it knows.
+// The invariants of folios, tables, caches, pins and devices: I3, I4, I5, I6, I7, I8, I13, I15. They hold
+// between operations, and between the steps of one that says what it holds.
 
 extension Machine {
-  /// Checks I3, I4, I8, I13, I15, that caches and folios name each other, and that each table has
-  /// one owner.
+  /// Checks I3, I4, I5, I6, I8, I13, I15, that caches and folios name each other, and that each table
+  /// has one owner.
   ///
   /// Costs a walk over all frames and tables.
   ///
+  /// - Parameter held: By an operation that is between two steps.
   /// - Returns: The first that fails, in words; nil if all hold.
-  public func checkMemory() -> String? {
+  public func checkMemory(_ held: Holdings = Holdings()) -> String? {
     var counts = MemoryCounts(frames: frames.count, slots: swap.count)
     return collectTables(&counts) ?? collectCaches(&counts) ?? checkSwap(&counts)
-      ?? collectHolders(&counts) ?? checkPinnedEntries(counts) ?? checkFolios(counts) ?? checkLRU()
-      ?? checkDevices()
+      ?? collectHolders(&counts, held) ?? checkPinnedEntries(counts) ?? checkFolios(counts)
+      ?? checkLRU() ?? checkDevices()
   }
 
   // MARK: Tables (I8, I13)
@@ -69,11 +70,7 @@ extension Machine {
       guard let folio = folio(of: entry.pfn) else {
         return "I8: the entry at \(place) names \(entry.pfn), which is no folio"
       }
-      if level == .pmd, folios.owner(folio).mapping.isAnonymous,
-        !frames.head(folio.head).flags.contains(.hugetlb)
-      {
-        leaves += 1
-      }
+      if level == .pmd, hasDeposit(entry, folio, area) { leaves += 1 }
       if entry.isMigration {
         if !frames.head(folio.head).flags.contains(.locked) {
           return "I13: a migration entry at \(place), but the folio at \(folio.head) is not locked"
@@ -107,6 +104,17 @@ extension Machine {
       }
     }
     return nil
+  }
+
+  /// Whether a table is deposited for a leaf: one of an anonymous huge page.
+  private func hasDeposit(
+    _ entry: PageTableEntry, _ folio: Folio, _ area: MemoryArea
+  ) -> Bool {
+    if frames.head(folio.head).flags.contains(.hugetlb) { return false }
+    let mapping = folios.owner(folio).mapping
+    // Between m9 and m11 the source that the entry names has no identity any more.
+    if entry.isMigration, mapping == .none { return area.backing == .anonymous }
+    return mapping.isAnonymous
   }
 
   // MARK: Caches
@@ -182,17 +190,27 @@ extension Machine {
 
   // MARK: Holders
 
-  private func collectHolders(_ counts: inout MemoryCounts) -> String? {
+  private func collectHolders(_ counts: inout MemoryCounts, _ held: Holdings) -> String? {
+    for (head, references) in held.references {
+      counts.references[head.index] += UInt32(references)
+    }
+    for pfn in held.pins {
+      guard pfn != zeroPage, let folio = folio(of: pfn) else { continue }
+      counts.pins[folio.head.index] += 1
+      counts.pinned[pfn.index] = true
+    }
     for cpu in 0..<cpuCount {
       for kind in LRUBatchKind.allCases {
         for pfn in lruBatch(cpu: cpu, kind) { counts.references[pfn.index] += 1 }
       }
     }
+    for head in cacheHolds { counts.references[head.index] += 1 }
     // An isolation's reference is told by the folio's flag.
     for held in temporaryReferences where !held.isIsolation {
       if let folio = folio(of: held.page) { counts.references[folio.head.index] += 1 }
     }
-    for pin in pins {
+    // A call under way has not written all of its words.
+    for pin in pins where pin.pages > 0 {
       var word = pin.words.lowerBound
       while word < pin.words.upperBound {
         let value = pinWords.words[word]
@@ -275,9 +293,11 @@ extension Machine {
         return "I3: the folio at \(folio.head) is pinned \(pins) times, it counts "
           + "\(folios.pins(folio))"
       }
+      // Off the LRU a list holds it; locked it is what a migration under way moves to.
+      let isTarget = state.flags.contains(.locked) && !cacheHolds.contains(folio.head)
+      let isHeld = isTarget || state.flags.contains(.isolated)
       let wanted =
-        Int(counts.references[at]) + entire + pageMappings
-        + (state.flags.contains(.isolated) ? 1 : 0)
+        Int(counts.references[at]) + entire + pageMappings + (isHeld ? 1 : 0)
         + pins * (folio.order > 0 ? 1 : FolioTable.pinBias)
       if wanted != folios.references(folio) {
         return "I3: the folio of order \(folio.order) at \(folio.head) has "

@@ -39,6 +39,7 @@ extension Machine {
     var files: [MemoryFile]
     var pins: [PinRecord]
     var temporaryReferences: [TemporaryReference]
+    var cacheHolds: [PFN]
     var devices: DeviceTable
     var operation: Int
     var pressures: [PressureRecord]
@@ -72,7 +73,8 @@ extension Machine {
         failAllocation: failAllocation,
         foreign: foreign, hugePools: hugePools, hugeReservations: hugeReservations,
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
-        pins: pins, temporaryReferences: temporaryReferences, devices: devices,
+        pins: pins, temporaryReferences: temporaryReferences, cacheHolds: cacheHolds,
+        devices: devices,
         operation: operation, pressures: pressures, lastPressure: lastPressure,
         killOrder: killOrder,
         lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
@@ -115,6 +117,7 @@ extension Machine {
       files = newValue.files
       pins = newValue.pins
       temporaryReferences = newValue.temporaryReferences
+      cacheHolds = newValue.cacheHolds
       devices = newValue.devices
       operation = newValue.operation
       pressures = newValue.pressures

@@ -73,6 +73,8 @@ public struct Machine: ~Copyable {
   public package(set) var devices = DeviceTable()
   public package(set) var pins: [PinRecord] = []
   public package(set) var temporaryReferences: [TemporaryReference] = []
+  /// The first frames of folios that a drop_caches under way has looked up: a reference each.
+  public package(set) var cacheHolds: [PFN] = []
   /// Operations begun since boot; holders say since which one they hold.
   public package(set) var operation = 0
   public package(set) var pressures: [PressureRecord] = []

@@ -160,9 +160,10 @@ extension FolioMove {
     case .unlock:
       machine.setFlags(destination.head, remove: .locked)
       machine.putReferences(destination, 1)
-      machine.setFlags(source.head, remove: [.locked, .isolated])
+      machine.setFlags(source.head, remove: .locked)
       stage = .free
     case .free:
+      machine.setFlags(source.head, remove: .isolated)
       machine.countIsolated(source, destinationIsSwapBacked(machine), -1)
       machine.putReferences(source, 1)
       return .succeeded

@@ -87,7 +87,8 @@ struct HugeMove: Hashable, Sendable {
         stage = .unlock
       }
     case .unlock:
-      machine.setFlags(destination.head, remove: .locked)
+      // Nobody else may isolate it before m13 has put it back.
+      machine.setFlags(destination.head, insert: .isolated, remove: .locked)
       machine.moveHugePageState(from: source.head, to: destination.head)
       machine.setFlags(source.head, remove: .locked)
       stage = .free

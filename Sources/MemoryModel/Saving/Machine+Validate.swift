@@ -372,6 +372,7 @@ extension Machine {
         pin.file.map({ files.indices.contains($0) }) ?? true, isPossible(pin.words)
       else { return "pin #\(pin.id)" }
     }
+    if !cacheHolds.allSatisfy({ isFrame($0) }) { return "references of caches" }
     for held in temporaryReferences where !isFrame(held.page) { return "reference #\(held.id)" }
     for pressure in pressures
     where !pressure.pages.allSatisfy({ isFrame($0) }) || !isCount(pressure.requested) {

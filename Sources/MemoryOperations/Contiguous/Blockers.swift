@@ -10,6 +10,8 @@ public struct Blocker: Sendable, Equatable {
     case pin(Int)
     /// A temporary reference of the model: its id, see ``Machine/temporaryReferences``.
     case temporaryReference(Int)
+    /// A drop_caches that has looked the folio up, and has not got round to giving it back (rule P9.30).
+    case dropCaches
     /// References that nobody has signed for: a lookup, a read, another task's look (rule P9.32).
     case reference
     /// A batch on its way to the LRU, which isolation outside of CMA does not drain first (AP.14).
@@ -28,6 +30,30 @@ public struct Blocker: Sendable, Equatable {
     case reserved
     /// The range begins inside a large folio, of which only the first page counts for the scan.
     case acrossStart
+
+    /// One word for scripts.
+    public var kind: String {
+      switch self {
+      case .pin: "pin"
+      case .temporaryReference: "temp_ref"
+      case .dropCaches: "drop_caches"
+      case .reference: "reference"
+      case .lruBatch: "lru_batch"
+      case .isolated: "isolated"
+      case .kernel: "kernel"
+      case .cmaBuffer: "cma_buffer"
+      case .cmaPageblock: "cma_pageblock"
+      case .gigantic: "gigantic"
+      case .reserved: "reserved"
+      case .acrossStart: "across_start"
+      }
+    }
+
+    public static let kinds = [
+      "pin", "temp_ref", "drop_caches", "reference", "lru_batch", "isolated", "kernel",
+      "cma_buffer",
+      "cma_pageblock", "gigantic", "reserved", "across_start",
+    ]
   }
 
   public struct Page: Sendable, Equatable {
@@ -42,6 +68,14 @@ public struct Blocker: Sendable, Equatable {
   public let holder: Holder
   /// Ascending.
   public var pages: [Page]
+
+  public init(holder: Holder, pages: [Page]) {
+    self.holder = holder
+    self.pages = pages
+  }
+
+  /// Frames of all its folios.
+  public var frames: Int { pages.reduce(0) { $0 + $1.frames } }
 }
 
 extension Machine {
@@ -132,15 +166,19 @@ extension Machine {
       let isGet = pin(hold.pin)?.isGet ?? false
       rest -= folio.order == 0 && !isGet ? hold.references * FolioTable.pinBias : hold.references
     }
+    var isSigned = false
     for taken in temporaryReferences where folio.contains(taken.page) {
       found.append((.temporaryReference(taken.id), 1))
-      rest -= 1
+      if taken.isIsolation { isSigned = true } else { rest -= 1 }
     }
+    let walks = cacheHolds.count { $0 == folio.head }
+    if walks > 0 { found.append((.dropCaches, walks)) }
+    rest -= walks
     let batches = batchesHolding(folio.head)
     rest -= batches.count
     let isListed = state.isLRU || state.flags.contains(.hugetlb)
     if state.flags.contains(.isolated) {
-      found.append((.isolated, 1))
+      if !isSigned { found.append((.isolated, 1)) }
       rest -= 1
     } else if !isListed, batches.isEmpty {
       return found.isEmpty ? [(.kernel(state.owner), 0)] : found
@@ -159,17 +197,20 @@ extension Machine {
     switch holder {
     case .pin(let id):
       guard let record = pin(id) else { return "a pin that is gone" }
-      let device = deviceMapping(ofPin: id)?.device
-      return record.holder + (device == nil ? " of \(spaces[record.space].name)" : "")
-        + ((device?.revocation.refused ?? 0) > 0 ? ", which refused to let go" : "")
-        + ", since operation "
-        + "\(record.operation)"
+      let owner = spaces[record.space].name
+      let name =
+        record.holder.hasPrefix("\(owner)'s ") ? record.holder : "\(record.holder) of \(owner)"
+      let refused = (deviceMapping(ofPin: id)?.device.revocation.refused ?? 0) > 0
+      return name + (refused ? ", which refused to let go" : "")
+        + ", since operation \(record.operation)"
     case .temporaryReference(let id):
       guard let taken = temporaryReferences.first(where: { $0.id == id }) else {
         return "a temporary reference that is gone"
       }
-      return "temporary reference #\(id) of \(taken.holder), taken by operation "
-        + "\(taken.operation)"
+      let kind = taken.isIsolation ? "isolation" : "temporary reference"
+      let name = taken.holder.hasSuffix(kind) ? "" : " of \(taken.holder)"
+      return "\(kind) #\(id)\(name), taken by operation \(taken.operation)"
+    case .dropCaches: return "a temporary reference by drop_caches"
     case .reference: return "a reference that nobody has signed for"
     case .lruBatch(let kind): return "the LRU batch \(kind.name)"
     case .isolated: return "somebody who has isolated it"
@@ -179,6 +220,15 @@ extension Machine {
     case .gigantic: return "hugetlbfs, with a gigantic page"
     case .reserved: return "nobody: reserved since boot, or a hole"
     case .acrossStart: return "a folio that begins before the range"
+    }
+  }
+
+  /// Since which operation a holder holds; nil where nobody has noted it.
+  public func operation(of holder: Blocker.Holder) -> Int? {
+    switch holder {
+    case .pin(let id): pin(id)?.operation
+    case .temporaryReference(let id): temporaryReference(id)?.operation
+    default: nil
     }
   }
 

@@ -9,6 +9,16 @@ public struct FaultOperation: ExplorableOperation {
   /// The process knows of it, and does not leave before its end.
   private var isCounted = false
 
+  /// Where it stands, with what it holds there.
+  package var state: PageFault.Phase { fault.phase }
+
+  /// What it holds between two steps, for ``MemoryModel/Machine/checkMemory(_:)``.
+  public func holdings() -> Holdings {
+    var held = Holdings()
+    if outcome == nil { held.add(fault.phase) }
+    return held
+  }
+
   /// A fault of a process at a page.
   ///
   /// - Parameter inPinScope: The task is in a long-term pin (rule P2.33).

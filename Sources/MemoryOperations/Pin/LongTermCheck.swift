@@ -43,6 +43,17 @@ struct LongTermCheck: Hashable, Sendable {
     position = words.lowerBound
   }
 
+  /// The words whose pages are pinned still.
+  var held: Range<Int> {
+    switch phase {
+    case .collect, .isolate: words
+    case .unpin: position..<words.upperBound
+    case .migrate, .putBack, .done: words.upperBound..<words.upperBound
+    }
+  }
+
+  var firstWord: Int { words.lowerBound }
+
   var nextStepID: String {
     switch phase {
     case .collect: "g4"

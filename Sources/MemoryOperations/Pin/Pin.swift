@@ -102,6 +102,18 @@ public struct Pin: ExplorableOperation {
     return .running
   }
 
+  /// What it holds between two steps, for ``MemoryModel/Machine/checkMemory(_:)``.
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
+    var held = Holdings()
+    guard outcome == nil, pin != 0 else { return held }
+    let words = cursor.start..<(check?.firstWord ?? cursor.position)
+    held.add(machine, words, flags)
+    if let check { held.add(machine, check.held, flags) }
+    if let grab { held.add(machine, grab, flags) }
+    if let fault { held.add(fault.state) }
+    return held
+  }
+
   // MARK: Beginning
 
   private mutating func begin(_ machine: inout Machine) {

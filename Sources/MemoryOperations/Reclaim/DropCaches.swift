@@ -27,8 +27,6 @@ public struct DropCaches: ExplorableOperation {
   private var file = 0
   private var page = 0
   private var group: [Folio] = []
-  /// The records of its references to the folios of the group, so that `why` can name it.
-  private var held: [Int] = []
   private var next = 0
 
   /// Kernel: `PAGEVEC_SIZE`.
@@ -59,7 +57,6 @@ public struct DropCaches: ExplorableOperation {
       dropNext(&machine)
     } else if !group.isEmpty {
       release(&machine)
-      next = 0
     } else if file < machine.files.count {
       collect(&machine)
     } else {
@@ -80,29 +77,20 @@ public struct DropCaches: ExplorableOperation {
       machine.forEachCached(file, from: page) { machine, folio, start in
         end = start + folio.pages
         if machine.frames.head(folio.head).flags.isDisjoint(with: [.locked, .writeback]) {
+          machine.addReferences(folio, 1)
+          machine.setFlags(folio.head, insert: .locked)
           found.append(folio)
         }
         return found.count < Self.groupSize
       }
     }
-    for folio in found {
-      if let id = machine.takeTemporaryReference(folio.head, holder: "drop_caches") {
-        held.append(id)
-      }
-      machine.setFlags(folio.head, insert: .locked)
-    }
     page = end
     group = found
+    machine.cacheHolds += found.map(\.head)
     if found.isEmpty {
       file += 1
       page = 0
     }
-  }
-
-  private mutating func release(_ machine: inout Machine) {
-    for id in held { machine.putTemporaryReference(id) }
-    held = []
-    group = []
   }
 
   private mutating func dropNext(_ machine: inout Machine) {
@@ -138,5 +126,17 @@ public struct DropCaches: ExplorableOperation {
     for folio in group[next...] { machine.setFlags(folio.head, remove: .locked) }
     release(&machine)
     outcome = result
+  }
+
+  private mutating func release(_ machine: inout Machine) {
+    for folio in group {
+      // Another one may hold it, too; each has one entry.
+      if let index = machine.cacheHolds.firstIndex(of: folio.head) {
+        machine.cacheHolds.remove(at: index)
+      }
+      machine.putReferences(folio, 1)
+    }
+    group = []
+    next = 0
   }
 }

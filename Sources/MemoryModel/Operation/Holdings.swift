@@ -1,0 +1,58 @@
+/// What an operation under way holds and nobody else knows of.
+public struct Holdings: Sendable {
+  /// Plain references, by the first frame of their folio.
+  package private(set) var references: [PFN: Int] = [:]
+  /// Frames that it has pinned, once for each pin.
+  package private(set) var pins: [PFN] = []
+
+  public init() {}
+
+  package mutating func add(_ folio: Folio, _ count: Int = 1) {
+    references[folio.head, default: 0] += count
+  }
+
+  /// The pages that words name.
+  package mutating func add(_ machine: borrowing Machine, _ words: Range<Int>, _ flags: GUPFlags) {
+    var position = words.lowerBound
+    while position < words.upperBound {
+      let run = machine.pinnedRun(at: position)
+      for pfn in run.first.index..<run.first.index + run.pages {
+        if flags.contains(.pin) {
+          pins.append(PFN(pfn))
+        } else if let folio = machine.folio(of: PFN(pfn)) {
+          add(folio)
+        }
+      }
+      position = run.next
+    }
+  }
+
+  /// What a fast walk has taken of one leaf.
+  package mutating func add(_ machine: borrowing Machine, _ grab: FastGrab, _ flags: GUPFlags) {
+    guard let (folio, first) = grab.held else { return }
+    switch grab.stage {
+    case .reread, .allowed:
+      if flags.contains(.pin) {
+        for offset in 0..<grab.end - grab.page { pins.append(first + offset) }
+      } else {
+        add(folio, grab.end - grab.page)
+      }
+    case .test, .convert: add(folio, grab.end - grab.page)
+    case .read, .reference, .taken, .stopped: break
+    }
+  }
+
+  /// The folios of a fault: one that nobody sees yet, or that it shows, and the source of a copy.
+  package mutating func add(_ fault: PageFault.Phase) {
+    switch fault {
+    case .install(let folio, _, _, let source, _):
+      add(folio)
+      if let source { add(source) }
+    case .installHuge(let folio, _, let source):
+      add(folio)
+      if let source { add(source) }
+    case .swapIn(let folio, _, _, _): add(folio)
+    case .show, .showHuge, .queue, .start, .done: break
+    }
+  }
+}
