@@ -37,6 +37,8 @@ public struct Migration: ExplorableOperation {
   /// rest for each batch.
   private var taken = 0
 
+  var hasBegun: Bool { phase != .start }
+
   /// NR_MAX_BATCHED_MIGRATION, in pages.
   static let batchPages = 512
   /// A slice's share of work, in folios that move in whole batches; a step costs as much as eight.

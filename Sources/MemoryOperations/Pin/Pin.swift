@@ -421,7 +421,7 @@ public struct Pin: ExplorableOperation {
         if let refusal = run.refusal {
           faultRefusal = FaultRefusal(page: page + run.done, refusal: refusal)
         }
-        if run.done > 0 { phase = .walk }
+        if run.done > 0 || machine.isKilled(request.space) { phase = .walk }
         return nil
       }
     }
