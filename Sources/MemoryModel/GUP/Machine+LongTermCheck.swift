@@ -118,24 +118,26 @@ extension Machine {
 
   /// The folios at the beginning of a part of a list whose frames follow each other in one zone, all of
   /// order 0, alike in state, swap-backed, and still held by others when their isolation ends.
-  private mutating func plainIsolated(_ list: [PFN], _ range: Range<Int>) -> PFNRun {
-    let state = frames.head(list[range.lowerBound])
+  private mutating func plainIsolated(_ list: ArraySlice<PFN>) -> PFNRun {
+    let state = frames.head(list[list.startIndex])
     guard state.kind == .allocated, state.order == 0, !state.isLRU,
       state.flags.isSuperset(of: [.folio, .isolated, .swapBacked]),
       state.flags.isDisjoint(with: [.hugetlb, .mlocked, .unevictable])
-    else { return PFNRun(list[range.lowerBound], count: 1) }
+    else { return PFNRun(list[list.startIndex], count: 1) }
     return frames.zonePrefix(
-      of: MoveLoop.isolated(list, range, frames.stateView(), folios.frames.view()))
+      of: MoveLoop.isolated(list, frames.stateView(), folios.frames.view()))
   }
 
   /// Puts isolated folios back where they came from (rule P1.32).
   ///
   /// Kernel: `putback_movable_pages()`, mm/migrate.c.
-  package mutating func putBackMovable(_ list: [PFN]) {
-    var position = 0
-    while position < list.count {
+  package mutating func putBackMovable(_ list: [PFN]) { putBackMovable(list[...]) }
+
+  package mutating func putBackMovable(_ list: ArraySlice<PFN>) {
+    var position = list.startIndex
+    while position < list.endIndex {
       // The list of an interrupted pin of 300 GiB has 80 million folios.
-      let run = plainIsolated(list, position..<list.count)
+      let run = plainIsolated(list[position...])
       if run.count > 1 {
         count(.isolatedAnon, -run.count, at: run.first)
         queueAgain(run)

@@ -242,17 +242,17 @@ enum MoveLoop {
   /// In one pass, because every call looks at what is left of a list of millions.
   @inline(never)
   static func isolated(
-    _ list: [PFN], _ range: Range<Int>, _ states: ArenaView<UInt32>,
-    _ records: ArenaView<FrameCounts>
+    _ list: ArraySlice<PFN>, _ states: ArenaView<UInt32>, _ records: ArenaView<FrameCounts>
   ) -> PFNRun {
-    let first = list[range.lowerBound].index
+    let start = list.startIndex
+    let first = list[start].index
     let state = states[first]
     var step = 1
-    if range.count > 1, list[range.lowerBound + 1].index == first - 1 { step = -1 }
+    if list.count > 1, list[start + 1].index == first - 1 { step = -1 }
     var count = 0
-    while count < range.count {
+    while count < list.count {
       let pfn = first &+ count &* step
-      if list[range.lowerBound &+ count].index != pfn || states[pfn] != state
+      if list[start &+ count].index != pfn || states[pfn] != state
         || records[pfn].references < 2
       {
         break
