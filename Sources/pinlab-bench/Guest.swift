@@ -282,7 +282,7 @@ func warmUp(_ bytes: Int) {
 
 /// The groups of rows that a guest has, to be chosen by name on the command line.
 enum GuestRows: String, CaseIterable {
-  case contiguous, shuffled, shmem, huge, migration
+  case contiguous, shuffled, shmem, huge, migration, interrupt
 }
 
 /// Rows of a guest of `gib` GiB.
@@ -291,7 +291,7 @@ func benchmarkGuest(gib: Int, _ rows: [GuestRows]) throws {
   let ram = gib * 5 / 3 + 2
   // 36 bytes a page, and the loop's tables.
   warmUp(max(1 << 30, pages * (rows == [.huge] ? 1 : 60)))
-  if !rows.filter({ $0 != .huge && $0 != .migration }).isEmpty {
+  if !rows.filter({ $0 != .huge && $0 != .migration && $0 != .interrupt }).isEmpty {
     print("-- a guest of \(gib) GiB in 4 KiB pages")
   }
   for group in rows {
@@ -313,6 +313,7 @@ func benchmarkGuest(gib: Int, _ rows: [GuestRows]) throws {
     case .shmem: try benchmarkShmem(gib: max(1, gib / 4))
     case .huge: try benchmarkLeaves(gib: gib)
     case .migration: try benchmarkMigration(gib: max(1, gib / 4))
+    case .interrupt: try benchmarkInterrupts(gib: gib)
     }
   }
 }

@@ -192,17 +192,22 @@ import Testing
 struct PacePair: ~Copyable {
   var slice: Machine
   var step: Machine
-  private var random: SplitMix64
+  var random: SplitMix64
+  /// How many of a hundred operations take contiguous memory, give it back, or offline it.
+  let contiguous: Int
+  /// What is out of CMA areas and of the buddy.
+  var buffers: [Buffer] = []
   private let seed: UInt64
   private var spaces: [Int] = []
   private var traced = 0
   private var comparisons = 0
 
-  init(_ machine: consuming Machine, seed: UInt64) throws {
+  init(_ machine: consuming Machine, seed: UInt64, contiguous: Int = 0) throws {
     step = try machine.fork()
     slice = machine
     random = SplitMix64(seed: seed)
     self.seed = seed
+    self.contiguous = contiguous
   }
 
   mutating func run(steps: Int) throws -> String? {
@@ -228,6 +233,7 @@ struct PacePair: ~Copyable {
   }
 
   private mutating func act() throws -> (String, String?) {
+    if random.below(100) < contiguous { return try actContiguous() }
     guard let space = spaces.randomElement(using: &random), random.below(100) > 2 else {
       let one = slice.createSpace(name: "p")
       let other = step.createSpace(name: "p")
@@ -394,6 +400,13 @@ struct PacePair: ~Copyable {
     if slice.regions != step.regions { return "regions" }
     if slice.deferredSplits != step.deferredSplits { return "deferred splits" }
     if slice.failAllocation != step.failAllocation { return "injected failure" }
+    if slice.cmaAreas != step.cmaAreas || !slice.cmaBitmap.isEqual(to: step.cmaBitmap) {
+      return "CMA areas"
+    }
+    if slice.offlineMemory != step.offlineMemory { return "memory blocks" }
+    if slice.log.lines != step.log.lines { return "kernel log" }
+    if slice.operationsInProgress != step.operationsInProgress { return "operations under way" }
+    if slice.lruDisableCount != step.lruDisableCount { return "LRU batching" }
     if slice.kswapdWakeups != step.kswapdWakeups { return "kswapd wakeups" }
     for (one, other) in zip(slice.pins, step.pins) {
       var runs: [PFN] = []

@@ -14,8 +14,9 @@ public struct MachineFacts {
     var index: Int
   }
 
-  /// A frame with such a page. A private copy has the identity of its original, so there may be
-  /// several.
+  /// A frame with such a page.
+  ///
+  /// A private copy has the identity of its original, so there may be several.
   private struct Place: Hashable {
     var pfn: Int
     var order: Int

@@ -57,6 +57,9 @@ struct ForeignRequests: Sendable, Codable {
   /// How many times the operation has woken kswapd or reclaimed.
   var steps = 0
 
+  /// Whether requests are left, so that every allocation and every free has to be counted.
+  var isWaiting: Bool { next < requests.count }
+
   /// Whether the next request comes before the allocation ends that is under way, but not yet.
   var isHeld: Bool { countdown == 0 && next < requests.count && requests[next].steps > steps }
 }

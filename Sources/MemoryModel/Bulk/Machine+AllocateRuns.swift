@@ -126,7 +126,7 @@ extension Machine {
     _ runs: inout [PFNRun], from first: Int
   ) -> Int {
     // Somebody else's requests come between two calls.
-    guard foreign.countdown == 0, let zone = servingZone(request, flags),
+    guard !foreign.isWaiting, let zone = servingZone(request, flags),
       !wakesForBoost(zone, flags)
     else { return 0 }
     let local = zone * cpuCount + currentCPU

@@ -83,8 +83,7 @@ extension Machine {
     let pfn = run.first
     guard handlesRuns, pfn.index < frames.count, let zone = frames.zone(of: pfn) else { return 0 }
     let type = frames.migrateType(pfn)
-    // An isolated pageblock takes its pages at once, past the lists.
-    guard type != .isolate else { return 0 }
+    if type == .isolate { return freeIsolated(zone, run, areForgotten: areForgotten) }
     let local = zone * cpuCount + currentCPU
     // Below the high mark and while the node reclaims, every page moves `pcp->high`.
     guard zoneTable[zone].flags.isDisjoint(with: [.belowHigh, .reclaimActive]) else { return 0 }
@@ -117,5 +116,27 @@ extension Machine {
     // All but the last page only found the list short enough.
     flushIfFull(zone, local, index, freesHigh: false)
     return pages
+  }
+
+  /// Frees the pages at the beginning of `run` that lie in one isolated pageblock, which takes them at
+  /// once, past the lists and the counters.
+  ///
+  /// - Returns: How many; 0 when the first page needs a single call.
+  private mutating func freeIsolated(_ zone: Int, _ run: PFNRun, areForgotten: Bool) -> Int {
+    guard drainsRuns, capture.order < 0 else { return 0 }
+    let inside = run.first.index & (geometry.pageblockPages - 1)
+    var freed = run.prefix(run.isDescending ? inside + 1 : geometry.pageblockPages - inside)
+    if !areForgotten {
+      freed = freed.prefix(folios.unreferencedPrefix(of: freed))
+      freed = freed.prefix(frames.allocatedPrefix(of: freed))
+    }
+    if freed.isEmpty { return 0 }
+    trace.append(
+      TraceEvent(.pageFree, freed.first, order: 0), run: freed.count,
+      descending: freed.isDescending)
+    frames.setHeads(freed, FrameState())
+    mergeAndInsert(zone, freed, .isolate)
+    count(.pgfree, freed.count)
+    return freed.count
   }
 }

@@ -41,8 +41,28 @@ struct ContiguousMigration: Hashable, Sendable {
 
   var isDone: Bool { if case .done = phase { true } else { false } }
 
+  /// Shares of a slice, in the unit of ``Migration/sliceWork``.
+  private static let listWork = 512
+  private static let scanWork = 128
+
   mutating func advance(
     _ machine: inout Machine, _ pace: Pace, hasFatalSignal: Bool
+  ) -> Wait? {
+    var left = pace == .step ? 1 : Migration.sliceWork
+    while left > 0, !isDone {
+      if let wait = step(&machine, pace, hasFatalSignal) { return wait }
+      switch phase {
+      // A slice of this migration was one already.
+      case .migrate where migration?.hasBegun == true: left = 0
+      case .migrate: left -= Self.listWork
+      default: left -= Self.scanWork
+      }
+    }
+    return nil
+  }
+
+  private mutating func step(
+    _ machine: inout Machine, _ pace: Pace, _ hasFatalSignal: Bool
   ) -> Wait? {
     switch phase {
     case .disable:

@@ -16,6 +16,9 @@ public struct FaultRun: Sendable, Equatable {
 extension Machine {
   /// Faults every page of a range that the access needs a fault for, ascending.
   ///
+  /// It ends early behind the fault in which the OOM killer chose the process; what a fatal signal
+  /// means is the caller's to say.
+  ///
   /// Kernel: `populate_vma_page_range()`, or a loop over the addresses.
   ///
   /// - Parameter writes: The access really writes (rule P4.21).
@@ -30,10 +33,8 @@ extension Machine {
     var run = FaultRun(done: 0)
     var page = pages.lowerBound
     while page < pages.upperBound {
-      // Kernel: `fatal_signal_pending()` of `__get_user_pages()`; an access dies with its task.
-      if spaces[space].isKilled {
-        run.refusal = Refusal(
-          .EINTR, "a fatal signal came: the OOM killer chose the process", rule: "A7.40")
+      if spaces[space].isKilled, run.faults > 0 || page > pages.lowerBound {
+        run.done = page - pages.lowerBound
         return run
       }
       if spaces[space].isAlive, let index = spaces[space].areaIndex(page) {
@@ -201,11 +202,13 @@ extension Machine {
       lruBatches[batch].pages[waiting] = pfn
       lruBatches[batch].count = waiting + 1
       filled += 1
+      // At once: the next allocation may ask who has most.
+      spaces[space].anonymousPages += 1
+      if spaces[space].isKilled { break }
     }
     let faults = filled + (run.refusal == nil ? 0 : 1)
     count(.pgfault, faults)
     run.faults += faults
-    spaces[space].anonymousPages += filled
     if lruBatches[batch].count >= lruBatchCapacity { flush(batch, .add) }
     return filled
   }

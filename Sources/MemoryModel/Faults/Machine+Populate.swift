@@ -58,6 +58,11 @@ extension Machine {
       let run = faultRange(space, page..<end, access)
       if let refusal = run.refusal { return .failure(refusal) }
       if run.done < end - page {
+        if isKilled(space) {
+          return .failure(
+            Refusal(
+              .EINTR, "a fatal signal came: the OOM killer chose the process", rule: "A7.40"))
+        }
         return .failure(
           Refusal(.EAGAIN, "a folio of the range is being migrated", rule: "P2.14"))
       }

@@ -173,6 +173,20 @@ public struct FolioTable: ~Copyable {
     }
   }
 
+  /// Drops a reference of each folio of order 0, none of which is the last.
+  ///
+  /// - Parameter forgetsAccess: Clears ``referencedBit``, too.
+  mutating func dropReferences(_ run: PFNRun, forgetsAccess: Bool) {
+    let range = run.range
+    frames.noteWrite(of: range.start..<range.end)
+    let view = frames.view()
+    let kept = forgetsAccess ? Self.mappingsMask : .max
+    for index in range.start..<range.end {
+      view[index].references &-= 1
+      view[index].mappings &= kept
+    }
+  }
+
   /// Drops a reference of each folio of order 0 at the beginning of a run that has others.
   ///
   /// - Returns: How many.

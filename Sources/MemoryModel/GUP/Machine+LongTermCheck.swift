@@ -84,6 +84,7 @@ extension Machine {
         unlinkLRU(piece, state)
         state.isLRU = false
         state.flags.insert(.isolated)
+        state.flags.remove(.aged)
         frames.setHeads(piece, state)
         let item = state.flags.contains(.swapBacked) ? NodeItem.isolatedAnon : .isolatedFile
         self.count(item, piece.count, at: piece.first)
@@ -115,11 +116,36 @@ extension Machine {
     putReferences(folio, 1)
   }
 
+  /// The folios at the beginning of a part of a list whose frames follow each other in one zone, all of
+  /// order 0, alike in state, swap-backed, and still held by others when their isolation ends.
+  private mutating func plainIsolated(_ list: ArraySlice<PFN>) -> PFNRun {
+    let state = frames.head(list[list.startIndex])
+    guard state.kind == .allocated, state.order == 0, !state.isLRU,
+      state.flags.isSuperset(of: [.folio, .isolated, .swapBacked]),
+      state.flags.isDisjoint(with: [.hugetlb, .mlocked, .unevictable])
+    else { return PFNRun(list[list.startIndex], count: 1) }
+    return frames.zonePrefix(
+      of: MoveLoop.isolated(list, frames.stateView(), folios.frames.view()))
+  }
+
   /// Puts isolated folios back where they came from (rule P1.32).
   ///
   /// Kernel: `putback_movable_pages()`, mm/migrate.c.
-  package mutating func putBackMovable(_ list: [PFN]) {
-    for head in list {
+  package mutating func putBackMovable(_ list: [PFN]) { putBackMovable(list[...]) }
+
+  package mutating func putBackMovable(_ list: ArraySlice<PFN>) {
+    var position = list.startIndex
+    while position < list.endIndex {
+      // The list of an interrupted pin of 300 GiB has 80 million folios.
+      let run = plainIsolated(list[position...])
+      if run.count > 1 {
+        count(.isolatedAnon, -run.count, at: run.first)
+        queueAgain(run)
+        position += run.count
+        continue
+      }
+      let head = list[position]
+      position += 1
       guard let folio = folio(of: head) else { continue }
       if frames.head(head).flags.contains(.hugetlb) {
         putBackHugetlb(folio)

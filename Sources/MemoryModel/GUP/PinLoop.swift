@@ -147,15 +147,20 @@ enum PinLoop {
     _ records: ArenaView<FrameCounts>, _ words: ArenaView<UInt32>, at position: Int, count: Int,
     _ owner: PinOwner, _ bias: UInt32, accessed: UInt32
   ) -> Int {
-    let limit = UInt32(Int32.max) - bias
     let part = words.slice(position, count)
+    // A record as two numbers: references and mappings, mapping and index. In random order its cache
+    // line is what costs, and the fewer instructions a record takes, the more of them are waited for
+    // at once. Adding shows a count that is used up in the top bit of the sum.
+    let added = UInt64(bias)
+    let marked = UInt64(accessed) << 32
+    let (wanted, mask) = (UInt64(owner.mapping), UInt64(owner.mask))
     var done = 0
     while done < count {
       let pfn = Int(part[done])
-      let counts = records[pfn]
-      if !owner.owns(counts.mapping) || counts.references > limit { return done }
-      records[pfn].references = counts.references &+ bias
-      records[pfn].mappings = counts.mappings | accessed
+      let record = records.vector(pfn, as: SIMD2<UInt64>.self)
+      let counts = record[0] &+ added
+      if counts & 0x8000_0000 | (record[1] ^ wanted) & mask != 0 { return done }
+      records.store(SIMD2<UInt64>(counts | marked, record[1]), at: pfn)
       done &+= 1
     }
     return done

@@ -52,6 +52,16 @@ extension Machine {
     var taken = 0
     var at = range.start
     scan: while at < range.end {
+      let plain = collectPlain(
+        PFNRange(at, min(range.end, at + Self.collectedPagesLimit - collected)), &list)
+      if plain > 0 {
+        collected += plain
+        taken += plain
+        scanned += plain
+        at += plain
+        if collected >= Self.collectedPagesLimit { break scan }
+        continue
+      }
       scanned += 1
       var found = block(containing: PFN(at))
       if let huge = found, huge.state.isHugetlb {
@@ -119,6 +129,33 @@ extension Machine {
     return MovableScan(end: end, refusal: refusal)
   }
 
+  /// Collects the pages at the beginning of a part of one pageblock that are alike: of order 0, on an
+  /// LRU list, and the scan takes them; the same as one by one.
+  ///
+  /// - Returns: How many; 0 also when the first one has to be looked at alone.
+  private mutating func collectPlain(_ range: PFNRange, _ list: inout [PFN]) -> Int {
+    guard range.count > 1 else { return 0 }
+    let first = PFN(range.start)
+    var state = frames.head(first)
+    // A page that is locked in memory may be of a file.
+    guard state.kind == .allocated, state.order == 0, state.isLRU,
+      state.flags.isDisjoint(with: [.hugetlb, .unevictable, .locked])
+    else { return 0 }
+    let count = CollectLoop.collectable(range, frames.stateView(), folios.frames.view())
+    if count < 2 { return 0 }
+    let run = PFNRun(first, count: count)
+    unlinkLRU(run, state)
+    state.isLRU = false
+    state.flags.insert(.isolated)
+    state.flags.remove(.aged)
+    frames.setHeads(run, state)
+    folios.addReference(run)
+    self.count(
+      state.flags.contains(.swapBacked) ? .isolatedAnon : .isolatedFile, count, at: first)
+    list.insert(contentsOf: (0..<count).lazy.map { run[count - 1 - $0] }, at: 0)
+    return count
+  }
+
   /// Whether the scan takes a folio of an LRU list (rule P5.12).
   ///
   /// An anonymous folio with more references than mappings would not move, so it is left alone,
@@ -153,5 +190,28 @@ extension Machine {
     } catch {
       return .refused
     }
+  }
+}
+
+enum CollectLoop {
+  /// How many folios of order 0 at the beginning of a range are in the state of the first one, which
+  /// is on an LRU list, and are of files, or have no more references than mappings.
+  @inline(never)
+  static func collectable(
+    _ range: PFNRange, _ states: ArenaView<UInt32>, _ records: ArenaView<FrameCounts>
+  ) -> Int {
+    let state = states[range.start]
+    var count = 0
+    while count < range.count {
+      let counts = records[range.start &+ count]
+      let isFile = MappingID(rawValue: counts.mapping).isFile
+      if states[range.start &+ count] != state
+        || !isFile && counts.references > counts.mappings & FolioTable.mappingsMask
+      {
+        break
+      }
+      count &+= 1
+    }
+    return count
   }
 }

@@ -9,23 +9,27 @@ extension Machine {
   /// - Parameter list: What could not be freed comes first afterwards, last tried first.
   /// - Returns: Pages freed.
   package mutating func reclaimClean(_ list: inout [PFN]) -> Int {
+    guard list.contains(where: { isCleanOfFile($0) }) else { return 0 }
     var kept: [PFN] = []
     var others: [PFN] = []
     var freed = 0
     for head in list {
-      let state = frames.head(head)
-      let folio = Folio(head, order: state.order)
-      guard state.flags.isDisjoint(with: [.hugetlb, .swapBacked, .dirty, .unevictable]),
-        folios.owner(folio).mapping.isFile
-      else {
+      guard isCleanOfFile(head) else {
         others.append(head)
         continue
       }
+      let folio = Folio(head, order: frames.head(head).order)
       setFlags(head, remove: .active)
       if reclaim(folio) { freed += folio.pages } else { kept.insert(head, at: 0) }
     }
     list = kept + others
     return freed
+  }
+
+  private func isCleanOfFile(_ head: PFN) -> Bool {
+    let state = frames.head(head)
+    return state.flags.isDisjoint(with: [.hugetlb, .swapBacked, .dirty, .unevictable])
+      && folios.owner(Folio(head, order: state.order)).mapping.isFile
   }
 
   /// Unmaps a clean folio, takes it out of its file and frees it; false when somebody is in the way.

@@ -202,21 +202,23 @@ extension Machine {
   /// Their records and states are written here, too, as nothing else has seen them: the batch's
   /// reference on top of `references` where they still wait.
   ///
-  /// - Parameter index: Of the first page in its mapping; the others follow.
+  /// - Parameter index: Of the first page in its mapping; the others follow, or precede it.
   /// - Precondition: ``mayQueueRuns``.
   mutating func queueNew(
-    _ runs: [PFNRun], _ state: FrameState, _ mapping: MappingID, index: Int, references: Int,
-    accessed: UInt32 = 0
+    _ runs: [PFNRun], _ state: FrameState, _ mapping: MappingID, index: Int,
+    descendingIndex: Bool = false, references: Int, accessed: UInt32 = 0
   ) {
     let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.add.rawValue
     let waiting = lruBatches[batch].count
     let count = runs.reduce(0) { $0 + $1.count }
     let total = waiting + count
+    // While batching is off, every page is flushed as soon as it is queued.
+    let capacity = lruDisableCount > 0 ? 1 : lruBatchCapacity
     // Those that were in the batch before go first.
     var flushed = 0
-    if total >= lruBatchCapacity {
+    if total >= capacity {
       if waiting > 0 { flush(batch, .add) }
-      flushed = total / lruBatchCapacity * lruBatchCapacity - waiting
+      flushed = total / capacity * capacity - waiting
     }
     var listed = state
     listed.isLRU = true
@@ -228,31 +230,68 @@ extension Machine {
         let piece = frames.zonePrefix(of: isListed ? left.prefix(flushed - done) : left)
         frames.setHeads(piece, isListed ? listed : state)
         folios.startMapped(
-          piece, mapping, index: index + done, references: isListed ? references : references + 1,
+          descendingIndex ? piece.reversed : piece, mapping,
+          index: descendingIndex ? index - done - piece.count + 1 : index + done,
+          references: isListed ? references : references + 1,
           accessed: isListed && listed.entersYoungest ? 0 : accessed)
         if isListed { linkLRU(piece, listed) }
         done += piece.count
         left = left.dropFirst(piece.count)
       }
     }
-    // What single additions leave in the batch's places, the flushed ones included.
+    fillBatch(batch, runs, waiting: waiting, total: total, capacity)
+  }
+
+  /// Queues isolated folios of order 0 again, one after the other, and drops the references of their
+  /// isolation; the same as ``putBackLRU(_:)`` for each.
+  ///
+  /// - Precondition: All are of one zone, alike in state, not locked in memory, and have further
+  ///   references.
+  mutating func queueAgain(_ run: PFNRun) {
+    let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.add.rawValue
+    let waiting = lruBatches[batch].count
+    let total = waiting + run.count
+    let capacity = lruDisableCount > 0 ? 1 : lruBatchCapacity
+    var state = frames.head(run.first)
+    state.flags.remove(.isolated)
+    var flushed = 0
+    if total >= capacity {
+      if waiting > 0 { flush(batch, .add) }
+      flushed = total / capacity * capacity - waiting
+      let listed = run.prefix(flushed)
+      var added = state
+      added.isLRU = true
+      frames.setHeads(listed, added)
+      folios.dropReferences(listed, forgetsAccess: added.entersYoungest)
+      linkLRU(listed, added)
+    }
+    // Of the others the batch takes over the reference.
+    frames.setHeads(run.dropFirst(flushed), state)
+    fillBatch(batch, [run], waiting: waiting, total: total, capacity)
+  }
+
+  /// Writes what single additions leave in a batch's places, the flushed ones included.
+  private mutating func fillBatch(
+    _ batch: Int, _ runs: [PFNRun], waiting: Int, total: Int, _ capacity: Int
+  ) {
     var position = total
     for run in runs.reversed() {
       var offset = run.count
-      while offset > 0, position > waiting, position > total - lruBatchCapacity {
+      while offset > 0, position > waiting, position > total - capacity {
         offset -= 1
         position -= 1
-        lruBatches[batch].pages[position % lruBatchCapacity] = run[offset]
+        lruBatches[batch].pages[position % capacity] = run[offset]
       }
     }
-    lruBatches[batch].count = total - (total / lruBatchCapacity) * lruBatchCapacity
+    lruBatches[batch].count = total - total / capacity * capacity
   }
 
   /// Whether a flush of this CPU's `add` batch frees no folio, so that it may come before or after
   /// allocations and frees.
   var mayQueueRuns: Bool {
-    guard lruDisableCount == 0 else { return false }
     let batch = currentCPU * LRUBatchKind.count + LRUBatchKind.add.rawValue
+    // Switching batching off has emptied it.
+    if lruDisableCount > 0 { return lruBatches[batch].count == 0 }
     for index in 0..<lruBatches[batch].count {
       if folios.frames[lruBatches[batch].pages[index].index].references < 2 { return false }
     }

@@ -15,6 +15,9 @@ struct HugetlbMigration: Hashable, Sendable {
   private var retryPages = 0
 
   init?(_ folios: [PFN], _ machine: borrowing Machine) {
+    guard folios.contains(where: { machine.frames.head($0).flags.contains(.hugetlb) }) else {
+      return nil
+    }
     var huge: [PFN] = []
     var others: [PFN] = []
     for head in folios {
@@ -24,7 +27,6 @@ struct HugetlbMigration: Hashable, Sendable {
         others.append(head)
       }
     }
-    if huge.isEmpty { return nil }
     list = huge
     self.others = others
   }

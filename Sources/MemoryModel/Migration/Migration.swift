@@ -13,7 +13,10 @@ public struct Migration: ExplorableOperation {
 
   public private(set) var outcome: Outcome?
   /// Folios that did not move.
-  public private(set) var remaining: [PFN]
+  public var remaining: [PFN] { taken == 0 ? list : Array(list[taken...]) }
+  /// The same without a copy.
+  package var unmoved: ArraySlice<PFN> { list[taken...] }
+  private var list: [PFN]
   let target: MigrationTarget
   let mode: MigrateMode
 
@@ -33,9 +36,11 @@ public struct Migration: ExplorableOperation {
   private var classic: ClassicMigration?
   private var gathered = 0
   private let hasHugetlb: Bool
-  /// Folios at the front of `remaining` that are taken: cutting them off each time would move the
+  /// Folios at the front of `list` that are taken: cutting them off each time would move the
   /// rest for each batch.
   private var taken = 0
+
+  var hasBegun: Bool { phase != .start }
 
   /// NR_MAX_BATCHED_MIGRATION, in pages.
   static let batchPages = 512
@@ -51,7 +56,7 @@ public struct Migration: ExplorableOperation {
   public init(
     _ list: [PFN], _ target: MigrationTarget, _ mode: MigrateMode, hasHugetlb: Bool = true
   ) {
-    remaining = list
+    self.list = list
     self.hasHugetlb = hasHugetlb
     self.target = target
     self.mode = mode
@@ -80,34 +85,50 @@ public struct Migration: ExplorableOperation {
   /// seconds away.
   public mutating func interrupt(_ machine: inout Machine) {
     if phase == .start {
-      outcome = Outcome(result: remaining.count, counts: counts)
+      outcome = Outcome(result: list.count, counts: counts)
       phase = .done
       return
     }
-    var untouched = huge?.cut() ?? []
+    let untried = huge?.cut() ?? []
     while phase == .hugetlb { step(&machine) }
     if phase == .done { return }
-    untouched += remaining[taken...]
-    remaining = []
+    // Of a pin of 300 GiB the list has 80 million folios, too many to be copied.
+    let rest = list
+    let first = taken
+    list = []
     taken = 0
     if phase == .gather { phase = .finish }
     while phase != .done { step(&machine) }
-    remaining += untouched
+    let refused = list + untried
+    list = rest
+    taken = first
+    putBefore(refused)
+  }
+
+  /// Puts folios in front of those that are left, which are moved only where that is shorter.
+  private mutating func putBefore(_ folios: [PFN]) {
+    guard folios.count <= taken else {
+      list = folios + list[taken...]
+      taken = 0
+      return
+    }
+    taken -= folios.count
+    for (offset, head) in folios.enumerated() { list[taken + offset] = head }
   }
 
   private mutating func step(_ machine: inout Machine) {
     switch phase {
     case .start:
       machine.traceMigrationStart(mode, target.reason)
-      if hasHugetlb { huge = HugetlbMigration(remaining, machine) }
+      if hasHugetlb { huge = HugetlbMigration(list, machine) }
       phase = .hugetlb
     case .hugetlb: stepHugetlb(&machine)
     case .gather:
       switch machine.kernel.pinning.migrationMode {
       case .batched: gather(machine)
       case .classic:
-        classic = ClassicMigration(Array(remaining[taken...]), mode)
-        remaining = []
+        classic = ClassicMigration(Array(list[taken...]), mode)
+        list = []
         taken = 0
         phase = .classic
       }
@@ -131,10 +152,10 @@ public struct Migration: ExplorableOperation {
       huge = work
       return
     }
-    remaining = work.others
+    list = work.others
     gathered = work.failed
     if work.hasNoMemory {
-      remaining = work.list + work.others
+      list = work.list + work.others
       gathered = -Errno.ENOMEM.rawValue
       phase = .finish
       return
@@ -148,8 +169,8 @@ public struct Migration: ExplorableOperation {
   private func nextBatch(_ machine: borrowing Machine) -> Range<Int> {
     var pages = 0
     var end = taken
-    while end < remaining.count {
-      pages += 1 << machine.frames.head(remaining[end]).order
+    while end < list.count {
+      pages += 1 << machine.frames.head(list[end]).order
       end += 1
       if pages >= Self.batchPages { break }
     }
@@ -158,8 +179,8 @@ public struct Migration: ExplorableOperation {
 
   private mutating func take(_ range: Range<Int>) {
     taken = range.upperBound
-    if taken == remaining.count {
-      remaining = []
+    if taken == list.count {
+      list = []
       taken = 0
     }
   }
@@ -171,12 +192,12 @@ public struct Migration: ExplorableOperation {
     // Single attempts count otherwise in the modes that do not wait.
     let range = nextBatch(machine)
     guard !range.isEmpty else { return false }
-    switch machine.moveBatch(remaining, range, target) {
+    switch machine.moveBatch(list, range, target) {
     case .notPlain: return false
     case .moved:
       counts.succeeded += range.count
       take(range)
-      phase = remaining.isEmpty ? .finish : .gather
+      phase = list.isEmpty ? .finish : .gather
       return true
     case .refused(let destinations):
       gather(machine)
@@ -188,7 +209,7 @@ public struct Migration: ExplorableOperation {
   /// Takes a batch to go through it step by step.
   private mutating func gather(_ machine: borrowing Machine) {
     let range = nextBatch(machine)
-    let taken = Array(remaining[range])
+    let taken = Array(list[range])
     take(range)
     let passes = mode == .async ? Self.allPasses : Self.asyncPasses
     batch = MigrationBatch(taken, .async, passes: passes, collectsSplits: true)
@@ -271,7 +292,7 @@ public struct Migration: ExplorableOperation {
       batch = nil
       failed += done.list
     }
-    phase = remaining.isEmpty ? .finish : .gather
+    phase = list.isEmpty ? .finish : .gather
   }
 
   /// 6.2 and before (rule P4.2).
@@ -285,10 +306,9 @@ public struct Migration: ExplorableOperation {
   }
 
   private mutating func finish(_ machine: inout Machine) {
-    remaining = failed + remaining[taken...]
-    taken = 0
+    putBefore(failed)
     failed = []
-    if remaining.isEmpty { gathered = 0 }
+    if unmoved.isEmpty { gathered = 0 }
     machine.countMigration(
       succeeded: counts.succeeded, failed: counts.failedPages,
       thps: (counts.thpSucceeded, counts.thpFailed, counts.thpSplit), split: counts.split, mode,
@@ -301,7 +321,7 @@ public struct Migration: ExplorableOperation {
     if let huge { return huge.nextStep(machine) }
     if let classic { return classic.nextStep(machine) }
     guard let batch else {
-      return Step("m0", "migrate_pages", "go on with \(remaining.count - taken) folios")
+      return Step("m0", "migrate_pages", "go on with \(list.count - taken) folios")
     }
     return batch.nextStep(machine)
   }

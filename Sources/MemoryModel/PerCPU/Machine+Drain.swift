@@ -87,18 +87,23 @@ extension Machine {
       left = left.dropFirst(piece.count)
       let type = frames.migrateType(piece.first)
       account(zone, step: 1, times: piece.count, type)
-      var rest = piece.range
-      while !rest.isEmpty {
-        let edge = run.isDescending ? rest.end : rest.start
-        let fitting = Int.bitWidth - 1 - rest.count.leadingZeroBitCount
-        let order = min(fitting, edge.trailingZeroBitCount)
-        let start = run.isDescending ? rest.end - 1 << order : rest.start
-        mergeAndInsert(zone, PFN(start), order: order, type, atTail: false)
-        if run.isDescending { rest.end -= 1 << order } else { rest.start += 1 << order }
-      }
+      mergeAndInsert(zone, piece, type)
       trace.append(
         TraceEvent(.pagePcpuDrain, piece.first, order: 0, UInt32(type.rawValue)),
         run: piece.count, descending: run.isDescending)
+    }
+  }
+
+  /// The single pages of a run inside one pageblock, one after the other; they are no blocks any more.
+  mutating func mergeAndInsert(_ zone: Int, _ run: PFNRun, _ type: MigrateType) {
+    var rest = run.range
+    while !rest.isEmpty {
+      let edge = run.isDescending ? rest.end : rest.start
+      let fitting = Int.bitWidth - 1 - rest.count.leadingZeroBitCount
+      let order = min(fitting, edge.trailingZeroBitCount)
+      let start = run.isDescending ? rest.end - 1 << order : rest.start
+      mergeAndInsert(zone, PFN(start), order: order, type, atTail: false)
+      if run.isDescending { rest.end -= 1 << order } else { rest.start += 1 << order }
     }
   }
 

@@ -269,7 +269,8 @@ extension Machine {
       return "anonymous memory"
     }
     for file in files {
-      guard file.spaces.allSatisfy({ processes.contains($0) }), isCount(file.cachedPages), isCount(file.swappedPages),
+      guard file.spaces.allSatisfy({ processes.contains($0) }), isCount(file.cachedPages),
+        isCount(file.swappedPages),
         isCount(file.pages), file.pages >= 0, file.chunks.count == (file.pages + 511) / 512,
         isCount(file.users), (0...31).contains(file.hugeOrder)
       else { return "file '\(file.name)'" }
@@ -351,8 +352,7 @@ extension Machine {
     let index = Int(chunk) - 1
     guard index < isUsed.count, !isUsed[index] else { return false }
     isUsed[index] = true
-    for slot in index * PageCache.chunkPages..<(index + 1) * PageCache.chunkPages
-    {
+    for slot in index * PageCache.chunkPages..<(index + 1) * PageCache.chunkPages {
       let entry = pageCache.entries[slot]
       if pageCache.holdsSwapped, entry & PageCache.swapBit != 0 {
         if Int(entry & ~PageCache.swapBit) >= swap.count { return false }

@@ -21,6 +21,11 @@ package struct PFNRun: Hashable, Sendable, BitwiseCopyable, Codable {
   package var step: Int { extent < 0 ? -1 : 1 }
   package var last: PFN { self[count - 1] }
 
+  /// The same pages from the last one to the first.
+  package var reversed: PFNRun {
+    isEmpty ? self : PFNRun(last, count: count, descending: count > 1 && !isDescending)
+  }
+
   package subscript(index: Int) -> PFN { PFN(first.index + index * step) }
 
   /// The frames, without their order.

@@ -346,9 +346,10 @@ struct LongTermCheck: Hashable, Sendable {
   }
 
   private mutating func putBack(_ machine: inout Machine, _ costs: inout OperationCosts) {
-    guard let outcome = migration?.outcome, let remaining = migration?.remaining else { return }
+    guard let work = migration, let outcome = work.outcome else { return }
     costs.migratedPages += outcome.counts.succeeded
     migration = nil
+    let remaining = work.remaining
     machine.putBackMovable(remaining)
     result = outcome.result == 0 ? .again : .failed(stuck: remaining)
     phase = .done
@@ -365,8 +366,12 @@ struct LongTermCheck: Hashable, Sendable {
       machine.putBackMovable(list)
       _ = unpinRound(&machine, .max >> 1, &costs)
     case .migrate, .putBack:
-      migration?.interrupt(&machine)
-      putBack(&machine, &costs)
+      guard var work = migration else { return }
+      migration = nil
+      if work.outcome == nil { work.interrupt(&machine) }
+      costs.migratedPages += work.outcome?.counts.succeeded ?? 0
+      machine.putBackMovable(work.unmoved)
+      phase = .done
     case .done: break
     }
   }

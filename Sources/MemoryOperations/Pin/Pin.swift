@@ -61,6 +61,8 @@ public struct Pin: ExplorableOperation {
 
   /// Pages looked at in one slice: 8 ms where every frame misses the caches, 30 ns a page.
   static let slicePages = 1 << 18
+  /// Words written in one slice, after which it ends: 64 GiB in huge pages.
+  static let sliceWords = 1 << 16
 
   public init(_ request: PinRequest) {
     self.request = request
@@ -77,6 +79,22 @@ public struct Pin: ExplorableOperation {
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
     let outer = machine.enterTask(request.space)
     defer { machine.leaveTask(outer) }
+    let limit = cursor.position + Self.sliceWords
+    while true {
+      let before = page
+      if let wait = advancePhase(&machine, pace) { return .waiting(wait) }
+      if case .done = phase { return .finished }
+      // A GiB in huge pages is 512 leaves and no slice of its own.
+      guard pace == .slice, page > before, cursor.position < limit else { return .running }
+      switch phase {
+      case .fast, .walk: continue
+      default: return .running
+      }
+    }
+  }
+
+  /// One step, or the part of a slice that one phase does at once.
+  private mutating func advancePhase(_ machine: inout Machine, _ pace: Pace) -> Wait? {
     switch phase {
     case .begin:
       begin(&machine)
@@ -87,19 +105,18 @@ public struct Pin: ExplorableOperation {
     case .sequence: endFast(&machine)
     case .lock:
       guard machine.lockForReading(request.space) else {
-        return .waiting(.mmapLock(request.space))
+        return .mmapLock(request.space)
       }
       isLocked = true
       phase = .walk
     case .walk: walkSlow(&machine, pace)
     case .fault(let unshare):
-      if let wait = faultIn(&machine, pace, unshare: unshare) { return .waiting(wait) }
+      return faultIn(&machine, pace, unshare: unshare)
     case .check: advanceCheck(&machine, pace)
     case .finish(let refusal): finish(&machine, refusal)
-    case .done: return .finished
+    case .done: break
     }
-    if case .done = phase { return .finished }
-    return .running
+    return nil
   }
 
   /// What it holds between two steps, for ``MemoryModel/Machine/checkMemory(_:)``.
@@ -469,7 +486,7 @@ public struct Pin: ExplorableOperation {
     if pace == .slice, fault == nil, !unshare, !unshares {
       // Whole runs of absent pages at once: a grab allocates nothing, so the order of allocations is
       // that of fault, grab, fault, grab.
-      let limit = min(area?.end ?? endPage, endPage, page + Self.slicePages)
+      let limit = min(area?.end ?? endPage, endPage, page + PopulateOperation.slicePages)
       var end = machine.absentEnd(request.space, page..<limit)
       if flags.contains(.touch) {
         // A page is marked as accessed when it is grabbed, and a flush of its LRU batch takes the
@@ -483,7 +500,7 @@ public struct Pin: ExplorableOperation {
         if let refusal = run.refusal {
           faultRefusal = FaultRefusal(page: page + run.done, refusal: refusal)
         }
-        if run.done > 0 { phase = .walk }
+        if run.done > 0 || machine.isKilled(request.space) { phase = .walk }
         return nil
       }
     }
