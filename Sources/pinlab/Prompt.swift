@@ -51,8 +51,19 @@ struct Prompt {
       return .failure(error.message + trace(error))
     case .values(let values):
       if isExpression(input) { transcript.recordCurrent(as: "_ = " + input) }
+      if let refusal = evaluation.refusal, values.isEmpty, let name = assignedName(input),
+        isUndefined(name)
+      {
+        return .done(output: "\(name) is nil: \(refusal)")
+      }
       return .done(output: text(values, evaluation.displays, of: input))
     }
+  }
+
+  /// The name in `name = …`, which takes the first result and loses why it is nil.
+  private func assignedName(_ input: String) -> String? {
+    guard let match = input.wholeMatch(of: /\s*([A-Za-z_]\w*)\s*=[^=](?s:.*)/) else { return nil }
+    return String(match.1)
   }
 
   private func isUndefined(_ name: String) -> Bool {

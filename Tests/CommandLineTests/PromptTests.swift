@@ -36,6 +36,22 @@ import Testing
     try terminal.waitForScreen("no result") { $0.ends(with: "> x = 5", ">") }
   }
 
+  @Test func anAssignmentTellsWhatWasRefused() throws {
+    let terminal = try Home().start()
+    for line in [
+      "m = machine{ ram = \"64M\", cma = \"32M\" }", "vm = m:guest{ ram = \"4K\" }",
+      "pages = vm:populate()", "held = m:temp_ref(vm:page(0), \"me\")",
+    ] { terminal.enter(line) }
+    terminal.enter("p = vm:pin{ longterm = true }")
+    try terminal.wait(for: "\np is nil: ENOMEM")
+    try terminal.wait(for: "\n  in the way: 1 page of temporary reference #1 of me")
+    terminal.enter("q, err = vm:pin{ longterm = true }")
+    terminal.enter("err.errno")
+    try terminal.wait(for: "\n\"ENOMEM\"\n> ")
+    #expect(!terminal.screen.lines.contains { $0.hasPrefix("q is nil") })
+    #expect(!terminal.screen.lines.contains { $0.hasPrefix("vm is nil") })
+  }
+
   @Test func showsFramesInHexadecimal() throws {
     let terminal = try Home().start()
     terminal.enter("p = machine{ ram = \"64M\" }:alloc_pages(0)")

@@ -21,6 +21,8 @@ import Testing
       var configuration = MachineConfiguration()
       try configuration.layOut(bytesPerNode: [48 << 20])
       configuration.cpuNodes = [0, 0]
+      // Too little for all of them, now and then.
+      if seed % 2 == 0 { configuration.swapPages = seed % 8 == 0 ? 700 : 20_000 }
       if seed % 3 == 0 { configuration.cmaAreas = [.init(name: "reserved", pages: 4096)] }
       var booted = try Machine.boot(configuration)
       booted.settings.transparentHugePages = seed % 4 != 1
@@ -40,7 +42,7 @@ import Testing
         return
       }
       let space = alive[choose(alive.count)]
-      switch choose(20) {
+      switch choose(machine.swapPages.total > 0 ? 24 : 20) {
       case 0...2: map(space)
       case 3...7: touch(space)
       case 8: unmap(space)
@@ -52,6 +54,7 @@ import Testing
       case 15: fill()
       case 16: punch()
       case 17...18: fork(space)
+      case 20...23: reclaim()
       default: end(space)
       }
     }
@@ -184,6 +187,12 @@ import Testing
       _ = machine.fillFile(file, first..<end, writes: choose(2) == 0)
     }
 
+    private mutating func reclaim() {
+      let pages = 1 + choose(3000)
+      last = "reclaim of \(pages) pages"
+      _ = machine.reclaimPages(pages)
+    }
+
     private mutating func punch() {
       guard !files.isEmpty else { return }
       let file = files[choose(files.count)]
@@ -215,6 +224,7 @@ import Testing
           cached += folio.pages
           if state.flags.contains(.swapBacked) { shmem += folio.pages }
         }
+        if machine.swapSlot(of: folio) != nil { cached += folio.pages }
         var pages = 0
         for offset in 0..<folio.pages where machine.pageMappings(folio.head + offset) > 0 {
           pages += 1
@@ -233,6 +243,7 @@ import Testing
 
   @Test("All invariants hold after every operation of random programs")
   func invariants() throws {
+    var swappedOut = 0
     for seed in Seeds.list(1...24) {
       var program = try Program(seed: seed)
       for step in 0..<Seeds.steps(150) {
@@ -245,6 +256,7 @@ import Testing
           return
         }
       }
+      swappedOut += program.machine.event(.swapOut)
       for space in program.alive { program.machine.exit(space) }
       for file in program.files { program.machine.dropUser(file) }
       let broken =
@@ -252,8 +264,11 @@ import Testing
         ?? program.countersAreWrong()
       #expect(broken == nil, "seed \(seed), after the end")
       #expect(program.machine.total(.pageTable) == 0, "seed \(seed)")
+      let slots = program.machine.swapPages.used
+      #expect(slots == 0 || !program.held.isEmpty, "seed \(seed): \(slots) slots in use")
       #expect(program.machine.total(.anonMapped) == 0 || !program.held.isEmpty, "seed \(seed)")
     }
+    #expect(swappedOut > 0 || !Seeds.list(1...24).contains { $0 % 2 == 0 })
   }
 
   @Test("A program ends in the same state whether it is watched or not")

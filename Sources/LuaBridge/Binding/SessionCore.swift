@@ -14,6 +14,8 @@ internal import CLuaGate
   /// Declarations by the address of their C twin, for help and completion.
   var functions: [UnsafeRawPointer: DeclaredFunction] = unsafe [:]
   var libraries: [LuaLibrary] = []
+  /// What was refused last since the line of the prompt began.
+  var refusal: String?
 
   init(limits: LuaLimits, sandbox: Bool, seed: UInt64, sink: @escaping (String) -> Void) {
     self.sink = sink

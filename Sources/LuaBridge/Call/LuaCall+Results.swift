@@ -87,6 +87,7 @@ extension LuaCall {
     fields details: [(name: String, value: LuaValue)] = []
   ) {
     returnsNil()
+    unsafe core.refusal = "\(errno)  \(message)"
     var fields: [(name: String, value: LuaValue)] = [
       ("errno", .string(errno)), ("message", .string(message)),
     ]

@@ -130,6 +130,7 @@ extension LuaSession {
   ///
   /// Its results become the globals `_` (the first) and `_1` … `_n`.
   public func evaluate(_ line: String, chunkName: String = "=stdin") -> LuaEvaluation {
+    core.refusal = nil
     let status = unsafe withUTF8(line) { bytes in
       unsafe gate_evaluate(core.session, bytes.baseAddress!, bytes.count, chunkName)
     }
@@ -138,7 +139,8 @@ extension LuaSession {
       displays = unsafe (0..<gate_result_count(core.session)).map { display(at: $0 + 1) }
       return (values(), true)
     }
-    return LuaEvaluation(outcome: outcome, displays: outcome.failure == nil ? displays : [])
+    return LuaEvaluation(
+      outcome: outcome, displays: outcome.failure == nil ? displays : [], refusal: core.refusal)
   }
 
   private func finish(_ status: Int32, results: () -> (values: [LuaValue], isShown: Bool))
@@ -199,6 +201,9 @@ public struct LuaEvaluation {
   /// The text of each result as a prompt shows it: strings quoted, tables written out within
   /// limits, objects by their display.
   public let displays: [String]
+  /// What a function refused last (``LuaCall/refuse(errno:message:rule:fields:)``), as text: an assignment
+  /// to one name loses it.
+  public let refusal: String?
 }
 
 private func withUTF8<Result>(

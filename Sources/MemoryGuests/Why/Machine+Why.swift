@@ -21,7 +21,7 @@ extension Machine {
     answer.block = (folio.head, folio.order)
     let facts = self.facts(folio)
     answer.facts = facts
-    answer.places = places(of: folio, pfn)
+    answer.places = places(of: folio, pfn) + swapPlaces(of: folio, pfn)
     answer.holders = holders(of: folio, facts)
     answer.migration = migrationVerdict(folio, answer)
     answer.pinning = pinningVerdict(folio, answer)
@@ -52,6 +52,7 @@ extension Machine {
     ]
     var flags = names.filter { state.flags.contains($0.0) }.map(\.1)
     if state.isLRU { flags.insert("lru", at: 0) }
+    if swapSlot(of: folio) != nil { flags.append("swapcache") }
     return PageExplanation.FolioFacts(
       folio: folio, kind: kind(folio, state), references: references(folio),
       expectedReferences: expectedReferences(folio), mappings: mappings(folio),
@@ -100,6 +101,22 @@ extension Machine {
         space: mapping.space, name: spaces[mapping.space].name,
         address: (mapping.page + pfn.index - entry.pfn.index) << geometry.pageShift,
         level: mapping.level, isMigrationEntry: entry.isMigration)
+    }
+  }
+
+  /// Entries that name the slot of a page in the swap cache; a fault lets them show the page again.
+  private func swapPlaces(of folio: Folio, _ pfn: PFN) -> [PageExplanation.Place] {
+    guard let slot = swapSlot(of: folio), let region = owner(folio).mapping.region else {
+      return []
+    }
+    let offset = pfn.index - folio.head.index
+    let page = regions[region].base + owner(folio).index + offset
+    return regions[region].spaces.filter { spaces[$0].isAlive }.compactMap { space in
+      let (entry, _, level) = entry(space, page: page)
+      guard entry.isSwap, entry.pfn.index == slot + offset else { return nil }
+      return PageExplanation.Place(
+        space: space, name: spaces[space].name, address: page << geometry.pageShift, level: level,
+        isMigrationEntry: false, isSwapEntry: true)
     }
   }
 

@@ -9,7 +9,7 @@ extension PageExplanation: CustomStringConvertible {
     for place in places.prefix(4) {
       let level = place.level == .pte ? "" : " (\(place.level))"
       lines.append(
-        "  \(place.isMigrationEntry ? "migration entry in" : "mapped by") \(place.name) at "
+        "  \(how(place)) \(place.name) at "
           + "0x\(String(place.address, radix: 16))\(level)")
     }
     if places.count > 4 { lines.append("  and at \(places.count - 4) more places") }
@@ -41,6 +41,11 @@ extension PageExplanation: CustomStringConvertible {
     } else {
       lines += [line, "    \(source)"]
     }
+  }
+
+  private func how(_ place: Place) -> String {
+    if place.isSwapEntry { return "swap entry in" }
+    return place.isMigrationEntry ? "migration entry in" : "mapped by"
   }
 
   private func counted(_ count: Int, _ noun: String) -> String {

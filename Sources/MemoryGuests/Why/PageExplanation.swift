@@ -29,6 +29,8 @@ public struct PageExplanation: Sendable {
     public var address: Int
     public var level: PageTableLevel
     public var isMigrationEntry: Bool
+    /// The entry names the page's slot in swap space; the page itself is still in the swap cache.
+    public var isSwapEntry = false
   }
 
   /// Somebody with references that mappings do not account for.

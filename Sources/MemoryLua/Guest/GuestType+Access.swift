@@ -128,7 +128,11 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let space = call.index
-      let pages = try GuestRange.pages(call, 0, object, space, function: name)
+      let pages: Range<Int>
+      switch try GuestRange.pages(call, 0, object, space, function: name, for: .fault) {
+      case .failure(let refusal): return call.refuse(refusal)
+      case .success(let asked): pages = asked
+      }
       let written = object.machine.spaces[space].name + ":" + name
       let (operation, waited) = try OperationRunner.call(object, call, written, space: space) {
         PopulateOperation(

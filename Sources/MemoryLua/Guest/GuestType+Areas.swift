@@ -150,8 +150,8 @@ extension MemoryLibrary {
 
   /// A function that works on a range of a guest.
   private static func onRange(
-    _ name: String, first: [LuaParameter] = [], errors: [LuaErrno], _ doc: String,
-    kernel: [String], rules: [String], example: String,
+    _ name: String, as callee: GuestRange.Callee, first: [LuaParameter] = [], errors: [LuaErrno],
+    _ doc: String, kernel: [String], rules: [String], example: String,
     _ body:
       @escaping @Sendable (borrowing LuaCall, MachineObject, Int, Range<Int>) throws(LuaFailure) ->
       Result<Void, Refusal>
@@ -162,8 +162,11 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let space = call.index
-      let pages = try GuestRange.pages(call, first.count, object, space, function: name)
-      call.returns(try body(call, object, space, pages))
+      switch try GuestRange.pages(call, first.count, object, space, function: name, for: callee) {
+      case .failure(let refusal): call.refuse(refusal)
+      case .success(let pages) where pages.isEmpty: call.returns(true)
+      case .success(let pages): call.returns(try body(call, object, space, pages))
+      }
     }
   }
 
@@ -209,7 +212,8 @@ extension MemoryLibrary {
 
   private static var munmap: LuaFunction {
     onRange(
-      "munmap", errors: [LuaErrno("EINVAL", "an end lies inside a hugetlb page")],
+      "munmap", as: .munmap,
+      errors: [LuaErrno("EINVAL", "no length, no whole pages, or an end inside a hugetlb page")],
       "Unmaps a range; pinned pages live on until they are unpinned.",
       kernel: ["do_vmi_align_munmap"], rules: ["P2.23", "P9.32"],
       example: """
@@ -229,7 +233,7 @@ extension MemoryLibrary {
 
   private static var madvise: LuaFunction {
     onRange(
-      "madvise",
+      "madvise", as: .change,
       first: [LuaParameter("advice", .choice(MemoryAdvice.allCases.map(\.rawValue)), "MADV_….")],
       errors: [
         notMapped,
@@ -259,7 +263,8 @@ extension MemoryLibrary {
 
   private static var mprotect: LuaFunction {
     onRange(
-      "mprotect", first: [LuaParameter("prot", .choice(rights), "Rights from now on.")],
+      "mprotect", as: .change,
+      first: [LuaParameter("prot", .choice(rights), "Rights from now on.")],
       errors: [notMapped], "Changes what a range may be used for.",
       kernel: ["do_mprotect_pkey", "change_protection"], rules: ["P2.24"],
       example: """
@@ -277,7 +282,7 @@ extension MemoryLibrary {
 
   private static var mlock: LuaFunction {
     onRange(
-      "mlock", errors: [notMapped], "Locks a range into memory, and faults it in.",
+      "mlock", as: .mlock, errors: [notMapped], "Locks a range into memory, and faults it in.",
       kernel: ["do_mlock", "mlock_fixup"], rules: ["P1.23", "P1.27"],
       example: """
         vm = machine{ ram = "64M" }:guest{ ram = "1M", thp = "never" }
@@ -309,7 +314,7 @@ extension MemoryLibrary {
 
   private static var munlock: LuaFunction {
     onRange(
-      "munlock", errors: [notMapped], "Unlocks a range.",
+      "munlock", as: .mlock, errors: [notMapped], "Unlocks a range.",
       kernel: ["apply_vma_lock_flags", "mlock_fixup"], rules: ["P1.27"],
       example: """
         vm = machine{ ram = "64M" }:guest{ ram = "1M", thp = "never" }

@@ -67,10 +67,14 @@ extension MemoryLibrary {
       "pagemap", .positional, GuestRange.parameters(),
       returns: [
         LuaResult(
-          .object("listing"), "A row for each run: address, pages, pfn, level (p, m, u), flags.")
+          .object("listing"),
+          "A row for each run: address, pages, pfn, level (p, m, u), flags; for pages in swap space "
+            + "slot instead of pfn.")
       ],
       doc: """
         What the page tables show, as runs of neighbouring frames at one level with the same flags.
+
+        A page of shared memory that is swapped out leaves no entry: its file knows the slot.
 
         At most 65536 rows are listed; `total` has the number of all.
         """,
@@ -101,7 +105,7 @@ extension MemoryLibrary {
         let next = min((page | ((1 << level.order) - 1)) + 1, pages.upperBound)
         steps += 1
         if steps & 0xFFFF == 0, call.shouldStop() { return }
-        if !entry.isNone, entry.isPresent || entry.isMigration {
+        if !entry.isNone, entry.isPresent || entry.isMigration || entry.isSwap {
           let offset = page & ((1 << level.order) - 1)
           let one = MappedRun(
             shift: object.machine.geometry.pageShift,
@@ -205,7 +209,7 @@ private struct MappedRun {
     let names: [(PageTableEntry.Flags, String)] = [
       (.write, "write"), (.dirty, "dirty"), (.young, "young"), (.exclusive, "exclusive"),
       (.special, "special"), (.device, "device"), (.protNone, "protnone"),
-      (.migration, "migration"),
+      (.migration, "migration"), (.swap, "swap"),
     ]
     return names.filter { flags.contains($0.0) }.map(\.1).joined(separator: " ")
   }
@@ -213,13 +217,14 @@ private struct MappedRun {
   var text: String {
     let size = formatSize(pages << shift).padded(9)
     return "0x\(String(page << shift, radix: 16)) \(size) \(MemoryLibrary.levelLetter(level)) "
-      + "pfn 0x\(String(pfn, radix: 16)) \(words)"
+      + "\(flags.contains(.swap) ? "slot" : "pfn") 0x\(String(pfn, radix: 16)) \(words)"
   }
 
   var fields: [(name: String, value: LuaValue)] {
     [
       ("address", .integer(Int64(page << shift))), ("pages", .integer(Int64(pages))),
-      ("pfn", .integer(Int64(pfn))), ("level", .string(MemoryLibrary.levelLetter(level))),
+      (flags.contains(.swap) ? "slot" : "pfn", .integer(Int64(pfn))),
+      ("level", .string(MemoryLibrary.levelLetter(level))),
       ("flags", .string(words)),
     ]
   }

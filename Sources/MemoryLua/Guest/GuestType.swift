@@ -26,6 +26,7 @@ extension MemoryLibrary {
     var parts = ["\(formatSize(guest.ram.count * size)) RAM, \(backing)"]
     let resident = guest.anonymousPages + guest.filePages + guest.shmemPages
     parts.append("\(resident) pages resident")
+    if guest.swapEntries > 0 { parts.append("\(guest.swapEntries) swapped out") }
     let pins = object.machine.pins.filter { $0.space == space }
     if !pins.isEmpty {
       parts.append(
@@ -105,6 +106,10 @@ extension MemoryLibrary {
           LuaTable(
             object.machine.devices.attachments.filter { $0.space == call.index && $0.isOpen }
               .map { .object(LuaHandle("device", object, index: $0.id)) }))
+      },
+      number("swapped_pages", "Entries of its page tables that name a page in swap space (VmSwap).")
+      {
+        $0.swapEntries
       },
       LuaProperty(
         "oom_score_adj", .integer(),

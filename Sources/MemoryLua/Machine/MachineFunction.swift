@@ -53,6 +53,9 @@ extension MemoryLibrary {
           "kvm_cma_resv_ratio", .integer(1...99), optional: true,
           "Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page "
             + "tables; the kernel's default is 5."),
+        LuaParameter(
+          "swap", .size(0...Int64.max), default: "none",
+          "Swap space, on a device that writes at once, as zram does."),
       ],
       returns: [LuaResult(.object("machine"))],
       doc: """
@@ -116,6 +119,7 @@ struct MachineOptions {
       if call.isGiven(11) { configuration.distances = try distances(call.value(11)) }
       configuration.hugePages = try hugePages(call.value(12), nodes: sizes.count)
       configuration.hugetlbCMA = try hugetlbCMA(call.value(13), page)
+      configuration.swapPages = call.integer(16, default: 0) / page
       return try Machine.boot(configuration)
     } catch let error as MemoryError {
       throw LuaFailure("machine: \(error.message)")
@@ -129,7 +133,7 @@ struct MachineOptions {
   private func restored(
     _ call: inout LuaCall, _ kernel: Kernel?
   ) throws(LuaFailure) -> Machine {
-    for position in 0..<16 where position != 7 && position != 14 && call.isGiven(position) {
+    for position in 0..<17 where position != 7 && position != 14 && call.isGiven(position) {
       throw LuaFailure(
         "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
     }

@@ -38,6 +38,12 @@ extension MemoryLibrary {
           "max_rounds", .integer(1...1_000_000), default: "1000",
           "After so many rounds of pin and migrate it is killed and called a livelock."),
         LuaParameter(
+          "flags", .string, default: "none",
+          "More FOLL_ flags by name, such as \"FOLL_SPLIT_PMD|FOLL_INTERRUPTIBLE\" (rule P3.15)."),
+        LuaParameter(
+          "fast_only", .boolean, default: "false",
+          "get_user_pages_fast_only: the fast walk without a slow one behind it."),
+        LuaParameter(
           "watch", .function, optional: true,
           "Called before each atomic step with its name, the kernel function and what it does; it may "
             + "do to the machine what another CPU could do just then."),
@@ -48,7 +54,9 @@ extension MemoryLibrary {
       errors: [
         LuaErrno("EFAULT", "nothing is mapped there, or its memory may not be pinned so"),
         LuaErrno("ENOMEM", "a page that may not stay could not be moved: err.stuck has the folios"),
-        LuaErrno("EINVAL", "flags that exclude each other"),
+        LuaErrno("EINVAL", "flags that exclude each other, or a length of 0"),
+        LuaErrno("EAGAIN", "fast_only, and the fast walk could take nothing"),
+        LuaErrno("EOPNOTSUPP", "FOLL_SPLIT_PMD for hugetlb, or a long-term pin of DAX"),
         LuaErrno(
           "EINTR",
           "it spun, because somebody keeps a page isolated (rule P3.43), or moved pages for "
@@ -73,9 +81,13 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let space = call.index
-      let pages = try GuestRange.pages(call, 0, object, space, function: "pin")
+      let pages: Range<Int>
+      switch try GuestRange.pages(call, 0, object, space, function: "pin", for: .pin) {
+      case .failure(let refusal): return call.refuse(refusal)
+      case .success(let asked): pages = asked
+      }
       let request = PinRequest(
-        space: space, startPage: pages.lowerBound, pages: pages.count, flags: flags(call),
+        space: space, startPage: pages.lowerBound, pages: pages.count, flags: try flags(call),
         entryPoint: try entryPoint(call), holder: call.string(11, default: ""),
         callPages: call.isGiven(12)
           ? (call.integer(12) - 1) >> object.machine.geometry.pageShift + 1 : nil)
@@ -92,10 +104,10 @@ extension MemoryLibrary {
       }
       var pin: Pin
       let waited: String?
-      if call.isGiven(14) {
+      if call.isGiven(16) {
         pin = Pin(request)
         waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-          try OperationRunner.watch(&pin, object, call, call.callback(14), spin: spin)
+          try OperationRunner.watch(&pin, object, call, call.callback(16), spin: spin)
         }
       } else {
         let name = object.machine.spaces[space].name + ":pin"
@@ -112,7 +124,9 @@ extension MemoryLibrary {
         }
         return call.returns(LuaHandle("pin", object, index: id))
       }
-      let refusal = outcome.refusal ?? Refusal(.EINVAL, "nothing was pinned", rule: "P3.11")
+      let answer = outcome.refusal ?? Refusal(.EINVAL, "nothing was pinned", rule: "P3.11")
+      let refusal = Refusal(
+        answer.errno, answer.message + object.holdersText(outcome.stuck), rule: answer.rule)
       call.refuse(
         waited.map { Refusal(.EINTR, "the pin was killed: \($0)", rule: "P3.43") } ?? refusal,
         fields: details(outcome)
@@ -121,8 +135,14 @@ extension MemoryLibrary {
     }
   }
 
-  private static func flags(_ call: borrowing LuaCall) -> GUPFlags {
-    var flags: GUPFlags = []
+  private static func flags(_ call: borrowing LuaCall) throws(LuaFailure) -> GUPFlags {
+    let more = call.string(14, default: "")
+    guard var flags = GUPFlags(names: more) else {
+      throw LuaFailure(
+        "bad field 'flags' in 'pin' (\"\(more)\" has a name that is none of "
+          + GUPFlags.names.filter { !GUPFlags.internalFlags.contains($0.flag) }.map(\.name).joined(
+            separator: ", ") + ")")
+    }
     if call.boolean(2, default: true) { flags.insert(.write) }
     if call.boolean(3) { flags.insert(.longTerm) }
     if call.boolean(7) { flags.insert(.force) }
@@ -132,12 +152,15 @@ extension MemoryLibrary {
   }
 
   private static func entryPoint(_ call: borrowing LuaCall) throws(LuaFailure) -> PinEntryPoint {
-    let wanted = [(4, PinEntryPoint.fast), (5, .remote), (6, .unlocked)].filter {
+    let wanted = [
+      (4, PinEntryPoint.fast), (5, .remote), (6, .unlocked), (15, .fastOnly),
+    ].filter {
       call.boolean($0.0)
     }
     guard wanted.count < 2 else {
       throw LuaFailure(
-        "pin: 'fast', 'remote' and 'unlocked' name the function that is called; give one of them")
+        "pin: 'fast', 'remote', 'unlocked' and 'fast_only' name the function that is called; give one of them"
+      )
     }
     return wanted.first?.1 ?? .locked
   }

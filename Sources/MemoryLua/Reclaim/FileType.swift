@@ -165,6 +165,15 @@ extension MemoryLibrary {
     }
   }
 
+  private static func effect(
+    _ name: String, _ doc: String, _ value: @escaping @Sendable (PressureEffect) -> Int
+  ) -> LuaProperty {
+    LuaProperty(name, .integer(), doc) { call in
+      let record = call.object(as: MachineObject.self).machine.pressure(call.index)
+      call.returns(record.map { value($0.effect) } ?? 0)
+    }
+  }
+
   static func pressureType() -> LuaType {
     LuaType(
       "pressure", MachineObject.self, doc: "Memory that m:pressure() took.",
@@ -178,6 +187,17 @@ extension MemoryLibrary {
           call.returns(
             (object.machine.pressure(call.index)?.pages.count ?? 0)
               << object.machine.geometry.pageShift)
+        },
+        effect("reclaimed", "Pages of files that were reclaimed meanwhile.") { $0.files },
+        effect("swapped", "Pages that were written to swap space meanwhile.") { $0.swappedOut },
+        effect("scanned", "Pages that reclaim looked at.") { $0.scanned },
+        effect("pinned", "Pages of pins when it ended, which cannot be reclaimed (P9.1).") {
+          $0.pinned
+        },
+        LuaProperty("killed", .table, "Names of the processes that the OOM killer chose.") { call in
+          let object = call.object(as: MachineObject.self)
+          let names = object.machine.pressure(call.index)?.effect.killed ?? []
+          call.returns(LuaTable(names.map { .string($0) }))
         },
         LuaProperty("short", .string, "Why it holds less than was asked for; nil when it does not.")
         {
@@ -209,8 +229,7 @@ extension MemoryLibrary {
           return "pressure #\(handle.index), released"
         }
         let size = formatSize(record.pages.count << object.machine.geometry.pageShift)
-        return "pressure #\(record.id): \(size) of \(record.requested) pages"
-          + (record.refusal.map { "; \($0.message)" } ?? "")
+        return PressureText.text(record, size: size, object.machine.swapPages)
       },
       isLive: { handle in
         handle.owner(as: MachineObject.self).machine.pressure(handle.index) != nil

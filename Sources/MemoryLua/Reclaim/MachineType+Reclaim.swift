@@ -19,9 +19,7 @@ extension MemoryLibrary {
       ],
       doc: """
         Reclaims memory, as a write to memory.reclaim does: clean pages of files that nobody pinned or \
-        references, oldest first.
-
-        Anonymous memory and shmem stay, for there is no swap.
+        references, oldest first; then, on a machine with swap space, anonymous memory and shmem.
         """,
       kernel: ["try_to_free_mem_cgroup_pages", "shrink_node", "evict_folios"],
       rules: ["A7.36", "A7.37"],
@@ -31,6 +29,11 @@ extension MemoryLibrary {
         f:read()
         m:reclaim{ bytes = "4M" } >= size"4M" --> true
         m:vmstat{ table = true }.pgsteal_file >= 1024 --> true
+        m = machine{ ram = "64M", swap = "64M" }
+        vm = m:guest{ ram = "8M", thp = "never" }
+        vm:populate()
+        m:reclaim{ bytes = "8M" } >> 20 --> 8
+        vm.swapped_pages --> 2048
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
@@ -69,9 +72,10 @@ extension MemoryLibrary {
       ],
       doc: """
         Takes memory page by page, as the kernel or a driver would, with all that follows: kswapd wakes, \
-        pages are reclaimed, and in the end the OOM killer kills guests.
+        pages are reclaimed or swapped out, and in the end the OOM killer kills guests.
 
-        `m:dmesg()` tells who was killed; the handles of killed guests are stale.
+        What it returns prints what went and why the rest did not; `m:dmesg()` has the kernel's words. The \
+        handles of killed guests are stale.
         """,
       kernel: ["__alloc_pages_noprof", "__alloc_pages_slowpath", "out_of_memory"],
       rules: ["A4.20", "A7.31", "A7.40"],
@@ -81,7 +85,7 @@ extension MemoryLibrary {
         vm:populate()
         p = m:pressure("48M")
         #m:guests() --> 0
-        m:vmstat{ table = true }.oom_kill --> 1
+        p.killed[1] --> "victim"
         p:release()
         """
     ) { call throws(LuaFailure) in
@@ -178,11 +182,12 @@ extension MemoryLibrary {
       "oom_scores",
       returns: [
         LuaResult(
-          .table, "For each process `name`, `points`, `rss`, `tables` and `adj`, oldest first.")
+          .table,
+          "For each process `name`, `points`, `rss`, `swap`, `tables` and `adj`, oldest first.")
       ],
       doc: """
-        What the OOM killer would weigh: resident pages and page tables, moved by oom_score_adj. It kills \
-        the process with the most points.
+        What the OOM killer would weigh: resident and swapped pages and page tables, moved by \
+        oom_score_adj. It kills the process with the most points.
         """,
       kernel: ["oom_badness"], rules: ["A7.40"],
       example: """
@@ -202,6 +207,7 @@ extension MemoryLibrary {
                 ("name", .string(object.machine.spaces[candidate.space].name)),
                 ("points", .integer(Int64(candidate.points))),
                 ("rss", .integer(Int64(candidate.resident))),
+                ("swap", .integer(Int64(candidate.swapped))),
                 ("tables", .integer(Int64(candidate.tables))),
                 ("adj", .integer(Int64(candidate.adjustment))),
               ]))

@@ -29,6 +29,10 @@ public struct AddressSpace: Sendable, Equatable {
   public package(set) var anonymousPages = 0
   public package(set) var filePages = 0
   public package(set) var shmemPages = 0
+  /// Entries of its page tables that name a page in swap space.
+  ///
+  /// Kernel: `MM_SWAPENTS`.
+  public package(set) var swapEntries = 0
   /// Pages that hugetlb leaves show.
   ///
   /// Kernel: `mm->hugetlb_usage`.

@@ -26,6 +26,9 @@ extension Machine {
     return id
   }
 
+  /// Leaves the frame of a process's top table allocated when the process ends.
+  package mutating func keepTopTable(of space: Int) { pageTables.frames[spaces[space].root] = 0 }
+
   package func root(_ space: Int) -> Int { spaces[space].root }
 
   /// Whether a frame holds the top table of a process that lives.

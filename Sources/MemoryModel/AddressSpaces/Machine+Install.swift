@@ -57,6 +57,19 @@ extension Machine {
     spaces[space].anonymousPages += 1
   }
 
+  /// Lets a process show a page of a file that the model does not hold, of a recorded state.
+  package mutating func adoptFilePage(_ space: Int, page: Int, _ pfn: PFN) {
+    guard case .success = mapArea(space, start: page, pages: 1, [.read], .anonymous),
+      let table = makeTable(space, page: page, level: .pte, charged: false)
+    else { return }
+    let folio = Folio(pfn, order: 0)
+    pageTables[table * PageTables.entriesPerTable + page & 511] = PageTableEntry(
+      pfn, [.present, .young])
+    addReferences(folio, 1)
+    addPageMapping(pfn, of: folio, 1)
+    countResident(space, folio, 1)
+  }
+
   package mutating func addRegion(base: Int, space: Int) -> Int {
     regions.append(AnonymousRegion(base: base, spaces: [space]))
     return regions.count - 1

@@ -115,6 +115,10 @@ extension Machine {
       if !entry.isPresent || entry.flags.contains(.special) {
         pageTables[slot] = .none
         if entry.isMigration, let folio = folio(of: entry.pfn) { countResident(space, folio, -1) }
+        if entry.isSwap {
+          spaces[space].swapEntries -= 1
+          dropSwapEntry(entry.pfn.index)
+        }
         page += 1
         continue
       }
@@ -157,6 +161,7 @@ extension Machine {
   }
 
   private func isPrivate(_ entry: PageTableEntry) -> Bool {
+    if entry.isSwap { return true }
     guard !entry.flags.contains(.special), let folio = folio(of: entry.pfn) else { return false }
     return folios.owner(folio).mapping.isAnonymous
   }

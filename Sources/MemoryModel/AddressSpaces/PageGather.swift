@@ -104,6 +104,12 @@ extension Machine {
       let folio = Folio(entry.run.first, order: max(0, Int(entry.order)))
       if entry.order < 0 {
         freeFolio(folio)
+      } else if swap.cached > 0 {
+        for offset in 0..<entry.run.count {
+          let folio = Folio(entry.run[offset], order: folio.order)
+          freeSwapOfUnmapped(folio)
+          putReferences(folio, Int(entry.references))
+        }
       } else if entry.order == 0 && entry.references == 1 {
         putReferences(entry.run)
       } else {

@@ -76,6 +76,7 @@ extension Machine {
       if result != .continue { return result }
       control.finishesPageblock = pageblockStart(lastMoved) == pageblockStart(control.migrate)
       // A second time through when the rest of a pageblock is to be finished after a failure.
+      var foundNothing = false
       scan: while true {
         switch isolateSources(&control) {
         case .abort:
@@ -88,6 +89,8 @@ extension Machine {
             zoneTable[zone].compaction.cachedMigrateSync =
               zoneTable[zone].compaction.cachedMigrateAsync
           }
+          // Whether a block was captured is asked only after folios moved.
+          foundNothing = true
           break scan
         case .found:
           keepsTogether = false
@@ -104,7 +107,7 @@ extension Machine {
         // The pageblock will not be free as a whole: a flush would not help.
         if control.order == geometry.hugeOrder { lastMoved = 0 }
       }
-      if capture.page != nil { return .success }
+      if !foundNothing, capture.page != nil { return .success }
       // Once the scanner has left the block that it emptied, the freed pages may merge.
       if control.order > 0, lastMoved > 0,
         lastMoved < (control.migrate >> control.order) << control.order

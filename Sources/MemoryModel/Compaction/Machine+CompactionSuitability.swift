@@ -85,14 +85,19 @@ extension Machine {
 
   /// Pages that reclaim could look at; the free ones where there are none (rule A7.30).
   ///
-  /// Without swap these are the pages of files.
+  /// Pages of files, and anonymous ones while there is room in swap space.
   /// Kernel: `zone_reclaimable_pages()`.
   func reclaimablePages(_ zone: Int) -> Int {
     let base = zone * VMStatNames.zoneItems.count + 1
-    let files =
+    var pages =
       zoneItems[base + LRUList.inactiveFile.rawValue]
       + zoneItems[base + LRUList.activeFile.rawValue]
-    return files > 0 ? files : freePagesSnapshot(zone)
+    if canSwap {
+      pages +=
+        zoneItems[base + LRUList.inactiveAnon.rawValue]
+        + zoneItems[base + LRUList.activeAnon.rawValue]
+    }
+    return pages > 0 ? pages : freePagesSnapshot(zone)
   }
 
   /// The zones that may serve a request, in order.

@@ -229,7 +229,7 @@ extension Machine {
 
   /// Whether a folio is worth isolating (rule A7.8).
   private func mayTake(_ folio: Folio, _ state: FrameState, _ control: CompactControl) -> Bool {
-    let isFile = folios.owner(folio).mapping.isFile
+    let isFile = folios.owner(folio).mapping.isFile || swapSlot(of: folio) != nil
     // A pinned anonymous page would not move.
     if !isFile, references(folio) > mappings(folio) { return false }
     if isFile, !control.gfp.contains(.fs) { return false }

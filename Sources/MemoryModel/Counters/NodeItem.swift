@@ -11,10 +11,14 @@ public enum NodeItem: Int, Sendable {
   case shmemPMDMapped = 25
   case filePMDMapped = 27
   case anonTHPs = 28
+  case vmscanWrite = 29
   case immediateReclaim = 30
+  case written = 32
   case pinAcquired = 35
   case pinReleased = 36
   case pageTable = 38
+  /// nr_swapcached.
+  case swapCached = 40
 }
 
 extension Machine {

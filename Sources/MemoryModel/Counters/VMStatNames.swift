@@ -62,6 +62,8 @@ public enum VMStatNames {
 
 /// The events that the model counts, as indices into ``VMStatNames/events``.
 public enum VMEvent: Int, Sendable {
+  case swapIn = 2
+  case swapOut = 3
   case pgallocDMA = 4
   case allocstallDMA = 9
   case pgfree = 19
@@ -76,7 +78,9 @@ public enum VMEvent: Int, Sendable {
   case scanKswapd = 31
   case scanDirect = 32
   case scanDirectThrottle = 34
+  case scanAnon = 35
   case scanFile = 36
+  case stealAnon = 37
   case stealFile = 38
   case kswapdLowQuickly = 44
   case kswapdHighQuickly = 45
@@ -109,6 +113,8 @@ public enum VMEvent: Int, Sendable {
   case thpSplitPMD = 89
   case thpZeroPageAlloc = 94
   case thpZeroPageAllocFailed = 95
+  case thpSwapOut = 96
+  case thpSwapOutFallback = 97
   case compactMigrateScanned = 56
   case compactFreeScanned = 57
   case compactIsolated = 58

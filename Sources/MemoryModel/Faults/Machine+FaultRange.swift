@@ -30,6 +30,12 @@ extension Machine {
     var run = FaultRun(done: 0)
     var page = pages.lowerBound
     while page < pages.upperBound {
+      // Kernel: `fatal_signal_pending()` of `__get_user_pages()`; an access dies with its task.
+      if spaces[space].isKilled {
+        run.refusal = Refusal(
+          .EINTR, "a fatal signal came: the OOM killer chose the process", rule: "A7.40")
+        return run
+      }
       if spaces[space].isAlive, let index = spaces[space].areaIndex(page) {
         let end = min(spaces[space].areas[index].end, pages.upperBound)
         let next = skipPresent(space, index, page..<end, access, writes: writes)

@@ -211,6 +211,9 @@ extension Machine {
           rule: "P2.13"))
     }
     if let pfn = cachedFrame(file, page: page) { return .success(pfn) }
+    if let slot = swappedSlot(file, page: page) {
+      return swapInShmem(file, page, slot, isFault: area != nil, inPinScope: inPinScope)
+    }
     if files[file].kind == .shmem, mayHaveHugePage(file, page, area: area, at: faultPage) {
       if let head = allocateHugePage(
         isAdvised: area?.flags.contains(.hugePage) ?? false, inPinScope: inPinScope)
@@ -236,12 +239,12 @@ extension Machine {
     return .success(pfn)
   }
 
-  private var cacheIsFull: Refusal {
+  var cacheIsFull: Refusal {
     Refusal(.ENOMEM, "the model's room for page caches is used up", rule: "P2.12")
   }
 
   /// Makes an allocated block a page of a file and queues it for the LRU.
-  private mutating func addFilePage(
+  mutating func addFilePage(
     _ folio: Folio, _ file: Int, _ page: Int, isActive: Bool = true
   ) -> Bool {
     let isShmem = files[file].kind == .shmem

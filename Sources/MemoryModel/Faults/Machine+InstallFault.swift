@@ -41,6 +41,7 @@ extension Machine {
       countResident(space, source, -1)
       addPageMapping(expected.pfn, of: source, -1)
       notePartialMapping(source, expected.pfn, pages: 1)
+      freeSwapOfUnmapped(source)
       putReferences(source, 2)
     }
     fault.phase = .queue(folio)

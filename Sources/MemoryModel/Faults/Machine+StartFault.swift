@@ -22,6 +22,8 @@ extension Machine {
       if entry.isMigration { return .waiting(folio(of: entry.pfn)?.head ?? entry.pfn) }
       if entry.isNone {
         startMissing(&fault, area, index, level)
+      } else if entry.isSwap {
+        startSwapIn(&fault, area, entry, slot)
       } else {
         startPresent(&fault, area, index, entry, slot, level)
       }
@@ -170,7 +172,7 @@ extension Machine {
   }
 
   /// Kernel: `do_wp_page()` (rule P2.21).
-  private mutating func startWriteProtect(
+  mutating func startWriteProtect(
     _ fault: inout PageFault, _ area: MemoryArea, _ index: Int, _ entry: PageTableEntry, _ slot: Int
   ) {
     let folio = entry.flags.contains(.special) ? nil : folio(of: entry.pfn)
@@ -212,6 +214,10 @@ extension Machine {
   private mutating func canReuse(_ folio: Folio) -> Bool {
     if folio.order > 0 || references(folio) > 3 { return false }
     if !frames.head(folio.head).isLRU { drainLRU(cpu: currentCPU) }
+    if swapSlot(of: folio) != nil {
+      if references(folio) > 2 { return false }
+      freeSwap(folio)
+    }
     return references(folio) == 1
   }
 

@@ -42,6 +42,9 @@ package struct PageFault: Hashable, Sendable {
     case installHuge(Folio, expected: PageTableEntry, source: Folio?)
     /// Holds a referenced page of a hugetlb file, to be shown by a leaf.
     case showHuge(Folio, isNew: Bool)
+    /// Holds a referenced page from swap space, for an entry that is to be the expected one still.
+    /// `isCached` says that it is in the swap cache.
+    case swapIn(Folio, slot: Int, expected: PageTableEntry, isCached: Bool)
     /// Puts the new folio on its way to the LRU lists.
     case queue(Folio)
     case done
@@ -80,6 +83,8 @@ extension Machine {
       installHuge(&fault, folio, expected: expected, source: source)
     case .showHuge(let folio, let isNew):
       showHuge(&fault, folio, isNew: isNew)
+    case .swapIn(let folio, let slot, let expected, let isCached):
+      swapIn(&fault, folio, slot: slot, expected: expected, isCached: isCached)
     case .queue(let folio):
       queueNew(folio, fault)
       finish(&fault, .mapped)
@@ -102,6 +107,8 @@ extension Machine {
       dropUnusedHuge(fault, folio, source)
     case .showHuge(let folio, let isNew):
       if isNew { finishHugeFault(folio.head) }
+      putReferences(folio, 1)
+    case .swapIn(let folio, _, _, _):
       putReferences(folio, 1)
     case .queue(let folio):
       queueNew(folio, fault)

@@ -29,9 +29,9 @@ extension Machine {
         run.refusal = refusal
         return run
       case .success(let pfn):
-        if writes, let folio = folio(of: pfn) {
+        if let folio = folio(of: pfn), writes || files[file].kind == .shmem {
           markDirty(folio)
-          setFlags(folio.head, insert: .written)
+          if writes { setFlags(folio.head, insert: .written) }
         }
         run.done += 1
       }
@@ -96,6 +96,7 @@ extension Machine {
         continue
       }
       guard let pfn = cachedFrame(file, page: page), let folio = folio(of: pfn) else {
+        if let slot = swappedSlot(file, page: page) { dropSwapped(file, page: page, slot) }
         page += 1
         continue
       }

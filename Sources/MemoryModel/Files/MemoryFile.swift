@@ -27,6 +27,8 @@ public struct MemoryFile: Sendable, Equatable {
   /// Address spaces with areas of this file.
   var spaces: [Int] = []
   public package(set) var cachedPages = 0
+  /// Pages in swap space.
+  public package(set) var swappedPages = 0
   /// Descriptors and areas that keep it; at 0 its pages go.
   var users = 1
   /// Somebody has it open or mapped.

@@ -1,5 +1,5 @@
-// Invariant: chunk c holds entries 512·c ..< 512·c + 512, each a pfn + 1, or 0 for no page. Chunks
-// that are not in use are all zero but for the link in their first entry.
+// Invariant: chunk c holds entries 512·c ..< 512·c + 512, each a pfn + 1, 0 for no page, or the slot of a
+// page that is swapped out. Chunks that are not in use are all zero but for the link in their first entry.
 
 /// Which frame holds which page of each file, in chunks of 512 pages.
 ///
@@ -8,12 +8,17 @@ package struct PageCache: ~Copyable {
   package var entries: Arena<UInt32>
   private var used = 0
   private var firstFree = 0
+  /// Whether entries may name slots: the machine has swap space.
+  let holdsSwapped: Bool
 
   static let chunkPages = 512
+  /// Of an entry that names a slot of the swap space; a machine with swap has no frame that high.
+  static let swapBit: UInt32 = 0x8000_0000
   /// 8 TiB of file pages; 8 GiB of address space here.
   static let capacityLimit = 1 << 22
 
-  init(frameCount: Int) throws(MemoryError) {
+  init(frameCount: Int, holdsSwapped: Bool) throws(MemoryError) {
+    self.holdsSwapped = holdsSwapped
     // A chunk holds at least one page, and every page needs a frame of its own.
     entries = try Arena(count: min(max(frameCount, 64), Self.capacityLimit) * Self.chunkPages)
   }
@@ -47,6 +52,12 @@ package struct PageCache: ~Copyable {
     return used
   }
 
+  /// Whether a place names a frame.
+  func hasFrame(_ slot: Int) -> Bool {
+    let entry = entries[slot]
+    return entry != 0 && (!holdsSwapped || entry & Self.swapBit == 0)
+  }
+
   /// How many places from `slot` on are empty, at most `limit`.
   func countNone(from slot: Int, limit: Int) -> Int {
     entries.countPassing(from: slot, step: 1, limit: limit) { entry, _ in entry == 0 }
@@ -56,7 +67,7 @@ package struct PageCache: ~Copyable {
   /// direction; empty when the first place is.
   func run(from slot: Int, limit: Int) -> PFNRun {
     let first = Int(entries[slot]) - 1
-    if first < 0 || limit <= 0 { return PFNRun(PFN(0), count: 0) }
+    if first < 0 || limit <= 0 || !hasFrame(slot) { return PFNRun(PFN(0), count: 0) }
     var step = 1
     if limit > 1, Int(entries[slot + 1]) == first { step = -1 }
     let count = entries.countPassing(from: slot, step: 1, limit: limit) { entry, index in
@@ -92,8 +103,8 @@ extension Machine {
     if chunk & MemoryFile.hugeChunk != 0 {
       return PFN((chunk & ~MemoryFile.hugeChunk) << 9) + page & 511
     }
-    let entry = pageCache.entries[(Int(chunk) - 1) << 9 | page & 511]
-    return entry == 0 ? nil : PFN(entry - 1)
+    let place = (Int(chunk) - 1) << 9 | page & 511
+    return pageCache.hasFrame(place) ? PFN(pageCache.entries[place] - 1) : nil
   }
 
   /// The place of a file's page in the cache; nil in a chunk that has none or holds a huge page.

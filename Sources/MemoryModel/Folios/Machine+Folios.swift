@@ -42,7 +42,8 @@ extension Machine {
   /// Kernel: `folio_expected_ref_count()`.
   public func expectedReferences(_ folio: Folio) -> Int {
     let mapping = folios.owner(folio).mapping
-    return (mapping.isFile ? folio.pages : 0) + folios.mappings(folio)
+    return (mapping.isFile || swapSlot(of: folio) != nil ? folio.pages : 0)
+      + folios.mappings(folio)
   }
 
   /// Makes an allocated block a folio with one reference.

@@ -17,7 +17,8 @@ extension Machine {
     if flags.contains(.writeback) || folio.head == hugeZeroPage { return .busy }
     let isPMDSized = folio.order == geometry.pageblockOrder
     let (mapping, index) = folios.owner(folio)
-    let cacheReferences = mapping.isFile ? folio.pages : 0
+    let isCached = mapping.isFile || swapSlot(of: folio) != nil
+    let cacheReferences = isCached ? folio.pages : 0
     guard !flags.contains(.hugetlb),
       folios.references(folio) == folios.mappings(folio) + cacheReferences + 1
     else {
@@ -48,6 +49,8 @@ extension Machine {
       // Chunks of a huge folio become chunks of pages below.
       for chunk in 0..<folio.pages >> 9 { files[file].chunks[index >> 9 + chunk] = 0 }
     }
+    let slot = swapSlot(of: folio)
+    swap.move(folio, to: folio.head, breaking: true)
     var pieces: [PFN] = []
     pieces.reserveCapacity(folio.pages - 1)
     for offset in (0..<folio.pages).reversed() {
@@ -57,7 +60,7 @@ extension Machine {
       state.owner = whole.owner
       state.flags = whole.flags.subtracting([.partiallyMapped, .referenced])
       frames.setHead(piece.head, state)
-      folios.addReferences(piece, 1)
+      folios.addReferences(piece, slot == nil ? 1 : 2)
       folios.setOwner(piece, mapping, index: index + offset)
       if whole.flags.contains(.referenced) { markAccessed(piece) }
       if let file = mapping.fileIndex { _ = addToCache(piece, file, page: index + offset) }

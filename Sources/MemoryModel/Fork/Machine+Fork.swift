@@ -116,6 +116,15 @@ extension Machine {
     let entry = pageTables[slot]
     if entry.isNone { return nil }
     var flags = entry.flags
+    if entry.isSwap {
+      // Kernel: `swap_duplicate()`; two processes have the page now.
+      flags.remove(.exclusive)
+      pageTables[slot].flags = flags
+      pageTables[target] = PageTableEntry(entry.pfn, flags)
+      swap.addUse(entry.pfn.index)
+      spaces[child].swapEntries += 1
+      return nil
+    }
     if area.isCopyOnWrite { flags.remove(.write) }
     guard entry.isPresent || entry.isMigration, !flags.contains(.special),
       let folio = folio(of: entry.pfn)

@@ -46,6 +46,16 @@ public struct GUPFlags: OptionSet, Hashable, Sendable, BitwiseCopyable {
     ("FOLL_MADV_POPULATE", .madvisePopulate),
   ]
 
+  /// Flags by their names, joined by `|` and with or without `FOLL_`; nil when one is unknown.
+  public init?(names text: String) {
+    self = []
+    for word in text.split(whereSeparator: { $0 == "|" || $0 == " " }) {
+      let name = word.hasPrefix("FOLL_") ? String(word) : "FOLL_" + word.uppercased()
+      guard let found = Self.names.first(where: { $0.name == name }) else { return nil }
+      insert(found.flag)
+    }
+  }
+
   /// Names joined by `|`.
   public var description: String {
     Self.names.filter { contains($0.flag) }.map(\.name).joined(separator: "|")

@@ -9,6 +9,29 @@ public struct PressureRecord: Sendable {
   /// Why it has fewer than were asked for.
   public package(set) var refusal: Refusal?
   public let operation: Int
+  /// What it took from others so far.
+  public package(set) var effect = PressureEffect()
+  /// What was counted when it began.
+  var before: PressureEffect
+  var killedBefore: Set<Int>
+}
+
+/// What became of other memory while pages were taken.
+public struct PressureEffect: Sendable, Equatable {
+  /// Pages of files, and of anonymous memory and shmem, that were reclaimed.
+  public package(set) var files = 0
+  public package(set) var anonymous = 0
+  /// Pages that were written to swap space.
+  public package(set) var swappedOut = 0
+  /// Pages that reclaim looked at.
+  public package(set) var scanned = 0
+  /// Pages that pins hold now, and that reclaim therefore leaves alone (rule P9.1).
+  public package(set) var pinned = 0
+  /// Pages on the lists that could still be reclaimed, had they been idle: of files, and anonymous ones.
+  public package(set) var leftFiles = 0
+  public package(set) var leftAnonymous = 0
+  /// Names of the processes that were killed, in order.
+  public package(set) var killed: [String] = []
 }
 
 extension Machine {
@@ -16,8 +39,42 @@ extension Machine {
   package mutating func addPressure(pages: Int, gfp: GFPFlags) -> Int {
     lastPressure += 1
     pressures.append(
-      PressureRecord(id: lastPressure, gfp: gfp, requested: pages, operation: operation))
+      PressureRecord(
+        id: lastPressure, gfp: gfp, requested: pages, operation: operation,
+        before: pressureCounts, killedBefore: Set(spaces.indices.filter { spaces[$0].isKilled })))
     return lastPressure
+  }
+
+  private var pressureCounts: PressureEffect {
+    var counts = PressureEffect()
+    counts.files = event(.stealFile)
+    counts.anonymous = event(.stealAnon)
+    counts.swappedOut = event(.swapOut)
+    counts.scanned = event(.scanFile) + event(.scanAnon)
+    return counts
+  }
+
+  /// Notes what has become of other memory since a record began.
+  package mutating func settlePressure(_ id: Int) {
+    guard let index = pressures.firstIndex(where: { $0.id == id }) else { return }
+    let before = pressures[index].before
+    var effect = pressureCounts
+    effect.files -= before.files
+    effect.anonymous -= before.anonymous
+    effect.swappedOut -= before.swappedOut
+    effect.scanned -= before.scanned
+    effect.pinned = pins.reduce(0) { $0 + $1.pages }
+    func listed(_ list: LRUList) -> Int {
+      (0..<nodeCount).reduce(0) {
+        $0 + nodeItems[$1 * VMStatNames.nodeItems.count + list.rawValue]
+      }
+    }
+    effect.leftFiles = listed(.inactiveFile) + listed(.activeFile)
+    effect.leftAnonymous = listed(.inactiveAnon) + listed(.activeAnon)
+    effect.killed = killOrder.filter { !pressures[index].killedBefore.contains($0) }.map {
+      spaces[$0].name
+    }
+    pressures[index].effect = effect
   }
 
   public func pressure(_ id: Int) -> PressureRecord? { pressures.first { $0.id == id } }

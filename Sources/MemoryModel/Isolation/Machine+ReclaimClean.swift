@@ -55,16 +55,7 @@ extension Machine {
   ///
   /// Kernel: `try_to_unmap()` and `__remove_mapping()`, as `shrink_folio_list()` calls them.
   mutating func releaseClean(_ folio: Folio) -> CleanRelease {
-    for place in mappings(of: folio) {
-      if spaces[place.space].area(place.page)?.flags.contains(.locked) == true {
-        mlock(folio)
-        return .mapped
-      }
-      unmap(place, folio)
-    }
-    if folios.mappings(folio) > 0 || frames.head(folio.head).flags.contains(.dirty) {
-      return .mapped
-    }
+    guard unmapFile(folio), !frames.head(folio.head).flags.contains(.dirty) else { return .mapped }
     let (mapping, index) = folios.owner(folio)
     guard let file = mapping.fileIndex, folios.references(folio) == folio.pages + 1 else {
       return .held
@@ -74,6 +65,19 @@ extension Machine {
     setFlags(folio.head, remove: .isolated)
     putReferences(folio, 1)
     return .freed
+  }
+
+  /// Takes a folio of a file out of all page tables; false where one keeps it.
+  mutating func unmapFile(_ folio: Folio) -> Bool {
+    if folios.mappings(folio) == 0 { return true }
+    for place in mappings(of: folio) {
+      if spaces[place.space].area(place.page)?.flags.contains(.locked) == true {
+        mlock(folio)
+        return false
+      }
+      unmap(place, folio)
+    }
+    return folios.mappings(folio) == 0
   }
 
   /// Kernel: `try_to_unmap_one()`, mm/rmap.c, for a page of a file.

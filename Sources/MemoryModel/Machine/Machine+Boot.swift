@@ -19,7 +19,8 @@ extension Machine {
       geometry: configuration.geometry, kernel: configuration.kernel, nodeCount: ranges.count,
       cpuNodes: configuration.cpuNodes, hasCMA: configuration.hasCMA,
       distances: configuration.distances, memory: memory,
-      reserved: configuration.reserved.normalized(), settings: settings)
+      reserved: configuration.reserved.normalized(), settings: settings,
+      swapPages: configuration.swapPages)
     let layout = ZoneLayout(configuration)
     machine.setUpZones(layout)
     try machine.placeCMAAreas(
@@ -278,6 +279,17 @@ extension Machine {
 
 extension MachineConfiguration {
   func validate() throws(MemoryError) {
+    // Slots stand in the page cache beside frames, told apart by the top bit.
+    guard swapPages >= 0, swapPages < 1 << 31 else {
+      throw MemoryError(
+        .configuration, "swap = \(swapPages) pages is more than the model's \(1 << 31)")
+    }
+    let last = nodes.flatMap(\.memory).map(\.end).max() ?? 0
+    guard swapPages == 0 || last < 1 << 31 else {
+      throw MemoryError(
+        .configuration,
+        "swap with memory up to frame \(last); use a machine below \(1 << 31) frames")
+    }
     guard !nodes.isEmpty, nodes.allSatisfy({ !$0.memory.normalized().isEmpty }) else {
       throw MemoryError(.configuration, "a machine needs memory on each of its nodes")
     }

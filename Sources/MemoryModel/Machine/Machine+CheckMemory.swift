@@ -9,16 +9,22 @@ extension Machine {
   ///
   /// - Returns: The first that fails, in words; nil if all hold.
   public func checkMemory() -> String? {
-    var counts = MemoryCounts(frames: frames.count)
-    return collectTables(&counts) ?? collectCaches(&counts) ?? collectHolders(&counts)
-      ?? checkPinnedEntries(counts) ?? checkFolios(counts) ?? checkLRU() ?? checkDevices()
+    var counts = MemoryCounts(frames: frames.count, slots: swap.count)
+    return collectTables(&counts) ?? collectCaches(&counts) ?? checkSwap(&counts)
+      ?? collectHolders(&counts) ?? checkPinnedEntries(counts) ?? checkFolios(counts) ?? checkLRU()
+      ?? checkDevices()
   }
 
   // MARK: Tables (I8, I13)
 
   private func collectTables(_ counts: inout MemoryCounts) -> String? {
     for space in spaces where space.isAlive {
-      if let broken = collect(space.root, .pgd, 0, space, &counts) { return broken }
+      var swapped = 0
+      if let broken = collect(space.root, .pgd, 0, space, &counts, &swapped) { return broken }
+      if swapped != space.swapEntries {
+        return "\(space.name) counts \(space.swapEntries) pages in swap space, its tables name "
+          + "\(swapped)"
+      }
       var previous = 0
       for area in space.areas {
         if area.start < previous || area.end <= area.start {
@@ -32,7 +38,7 @@ extension Machine {
 
   private func collect(
     _ table: Int, _ level: PageTableLevel, _ start: Int, _ space: AddressSpace,
-    _ counts: inout MemoryCounts
+    _ counts: inout MemoryCounts, _ swapped: inout Int
   ) -> String? {
     let frame = pageTables.frames[table]
     if frame != 0, let broken = counts.claim(table: PFN(frame), self) { return broken }
@@ -42,12 +48,19 @@ extension Machine {
       if entry.isNone { continue }
       let page = start + index << level.order
       if entry.isTable, let below = PageTableLevel(rawValue: level.rawValue - 1) {
-        if let broken = collect(entry.table, below, page, space, &counts) { return broken }
+        if let broken = collect(entry.table, below, page, space, &counts, &swapped) {
+          return broken
+        }
         continue
       }
       let place = "0x\(hex(page << geometry.pageShift)) of \(space.name)"
       guard let area = space.area(page), area.end >= page + 1 << level.order else {
         return "an entry without an area at \(place)"
+      }
+      if entry.isSwap {
+        if let broken = counts.use(slot: entry.pfn.index, at: place, self) { return broken }
+        swapped += 1
+        continue
       }
       if entry.flags.contains(.special) {
         if level == .pmd, !entry.flags.contains(.device) { leaves += 1 }
@@ -101,7 +114,14 @@ extension Machine {
   private func collectCaches(_ counts: inout MemoryCounts) -> String? {
     for (file, value) in files.enumerated() {
       var cached = 0
+      var swapped = 0
       for page in 0..<value.chunks.count << 9 where value.chunks[page >> 9] != 0 {
+        if let slot = swappedSlot(file, page: page) {
+          swapped += 1
+          if let broken = counts.use(slot: slot, at: "page \(page) of \(value.name)", self) {
+            return broken
+          }
+        }
         guard let pfn = cachedFrame(file, page: page) else { continue }
         cached += 1
         guard let folio = folio(of: pfn) else {
@@ -116,6 +136,46 @@ extension Machine {
       if cached != value.cachedPages {
         return "\(value.name) counts \(value.cachedPages) cached pages, the cache holds \(cached)"
       }
+      if swapped != value.swappedPages {
+        return
+          "\(value.name) counts \(value.swappedPages) swapped pages, the cache names \(swapped)"
+      }
+    }
+    return nil
+  }
+
+  // MARK: Swap space
+
+  /// Checks that slots count the entries that name them, that the swap cache and its folios name each
+  /// other, and that the free slots are the free slots.
+  private func checkSwap(_ counts: inout MemoryCounts) -> String? {
+    var used = 0
+    var cached = 0
+    for slot in 0..<swap.count {
+      let value = swap.table[slot]
+      let named = Int(counts.slots[slot])
+      if named != value.count {
+        return "\(named) entries name slot \(slot) of the swap space, it counts \(value.count)"
+      }
+      if !value.isFree { used += 1 }
+      guard value.frame != 0 else { continue }
+      cached += 1
+      let pfn = PFN(value.frame - 1)
+      guard let folio = folio(of: pfn),
+        swapSlot(of: folio) == slot - (pfn.index - folio.head.index)
+      else { return "slot \(slot) is cached at \(pfn), which says otherwise" }
+      counts.references[folio.head.index] += 1
+    }
+    for cluster in 0..<swap.clusterCount {
+      let (counted, found) = swap.countUsed(cluster: cluster)
+      if counted != found {
+        return "cluster \(cluster) of the swap space counts \(counted) slots in use, not \(found)"
+      }
+    }
+    if used != swap.used || cached != swap.cached || total(.swapCached) != cached {
+      return
+        "the swap space counts \(swap.used) slots in use and \(swap.cached) cached, not \(used) "
+        + "and \(cached)"
     }
     return nil
   }
@@ -280,8 +340,11 @@ private struct MemoryCounts {
   var pins: [UInt32]
   var pinned: [Bool]
   var isTable: [Bool]
+  /// Entries that name each slot of the swap space.
+  var slots: [UInt32]
 
-  init(frames: Int) {
+  init(frames: Int, slots: Int) {
+    self.slots = Array(repeating: 0, count: slots)
     pages = Array(repeating: 0, count: frames)
     entire = pages
     exclusive = pages
@@ -289,6 +352,12 @@ private struct MemoryCounts {
     pins = pages
     pinned = Array(repeating: false, count: frames)
     isTable = pinned
+  }
+
+  mutating func use(slot: Int, at place: String, _ machine: borrowing Machine) -> String? {
+    guard slot < slots.count else { return "the entry at \(place) names slot \(slot)" }
+    slots[slot] += 1
+    return nil
   }
 
   /// Notes that a frame holds a table, or waits to; each may have one owner only.

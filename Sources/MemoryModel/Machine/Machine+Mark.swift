@@ -41,6 +41,7 @@ extension Machine {
     var operation: Int
     var pressures: [PressureRecord]
     var lastPressure: Int
+    var killOrder: [Int]
     var lastPin: Int
     var lastTemporaryReference: Int
     var zeroPage: PFN?
@@ -50,6 +51,7 @@ extension Machine {
     var violations: [String]
     var pageTables: TableExtent
     var pageCache: TableExtent
+    var swap: SwapSpace.Extent
     var pinWords: PinWords.Extent
     var trace: TraceRing.Extent
   }
@@ -69,11 +71,12 @@ extension Machine {
         lruDisableCount: lruDisableCount, spaces: spaces, regions: regions, files: files,
         pins: pins, temporaryReferences: temporaryReferences, devices: devices,
         operation: operation, pressures: pressures, lastPressure: lastPressure,
+        killOrder: killOrder,
         lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
         hugeZeroPage: hugeZeroPage, deferredSplits: deferredSplits, lastTaken: lastTaken,
         violations: violations,
-        pageTables: pageTables.extent, pageCache: pageCache.extent, pinWords: pinWords.extent,
-        trace: trace.extent)
+        pageTables: pageTables.extent, pageCache: pageCache.extent,
+        swap: swap.extent, pinWords: pinWords.extent, trace: trace.extent)
     }
     set {
       kernel = newValue.kernel
@@ -111,6 +114,7 @@ extension Machine {
       operation = newValue.operation
       pressures = newValue.pressures
       lastPressure = newValue.lastPressure
+      killOrder = newValue.killOrder
       lastPin = newValue.lastPin
       lastTemporaryReference = newValue.lastTemporaryReference
       zeroPage = newValue.zeroPage
@@ -120,6 +124,7 @@ extension Machine {
       violations = newValue.violations
       pageTables.extent = newValue.pageTables
       pageCache.extent = newValue.pageCache
+      swap.restore(newValue.swap)
       pinWords.extent = newValue.pinWords
       trace.extent = newValue.trace
     }
@@ -157,6 +162,7 @@ extension Machine {
     folios.note(in: journal)
     pageTables.note(in: journal)
     pageCache.note(in: journal)
+    swap.note(in: journal)
     pinWords.note(in: journal)
     hugeFlags.note(in: journal)
     cmaBitmap.note(in: journal)
@@ -216,6 +222,7 @@ extension Machine {
     hasher.combine(offlineMemory.count)
     hasher.combine(pageTables.extent)
     hasher.combine(pageCache.extent)
+    hasher.combine(swap.extent)
     return hasher.finalize()
   }
 }

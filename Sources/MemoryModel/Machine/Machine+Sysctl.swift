@@ -6,6 +6,7 @@ public enum Sysctl: String, CaseIterable, Sendable {
   case percpuPagelistHighFraction = "percpu_pagelist_high_fraction"
   case lowmemReserveRatio = "lowmem_reserve_ratio"
   case compactionProactiveness = "compaction_proactiveness"
+  case swappiness
 }
 
 extension Machine {
@@ -17,13 +18,14 @@ extension Machine {
     case .watermarkBoostFactor: "\(settings.watermarkBoostFactor)"
     case .percpuPagelistHighFraction: "\(settings.percpuPagelistHighFraction)"
     case .compactionProactiveness: "\(settings.compactionProactiveness)"
+    case .swappiness: "\(settings.swappiness)"
     case .lowmemReserveRatio: settings.lowmemReserveRatio.map(String.init).joined(separator: "\t")
     }
   }
 
   /// Writes a setting and recomputes what depends on it (rules A1.3, A1.15 to A1.24).
   ///
-  /// Kernel: the `*_sysctl_handler()` functions of mm/page_alloc.c and mm/compaction.c.
+  /// Kernel: the `*_sysctl_handler()` functions of mm/page_alloc.c and mm/compaction.c; `vm_swappiness`.
   ///
   /// - Throws: `.misuse` with the range when the kernel would answer EINVAL.
   public mutating func write(_ sysctl: Sysctl, _ text: String) throws(MemoryError) {
@@ -41,6 +43,7 @@ extension Machine {
     case .minFreeKbytes: range = 0...Int(Int32.max)
     case .watermarkScaleFactor: range = 1...3000
     case .compactionProactiveness: range = 0...100
+    case .swappiness: range = 0...200
     case .watermarkBoostFactor, .percpuPagelistHighFraction, .lowmemReserveRatio:
       range = 0...Int(Int32.max)
     }
@@ -63,6 +66,7 @@ extension Machine {
     case .compactionProactiveness:
       settings.compactionProactiveness = values[0]
       if values[0] > 0 { for node in 0..<nodeCount { wakeProactively(node: node) } }
+    case .swappiness: settings.swappiness = values[0]
     case .percpuPagelistHighFraction:
       // The kernel refuses 1 to 7 with EINVAL.
       guard values[0] == 0 || values[0] >= 8 else {

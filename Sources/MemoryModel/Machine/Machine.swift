@@ -60,6 +60,8 @@ public struct Machine: ~Copyable {
   package var folios: FolioTable
   package var pageTables: PageTables
   package var pageCache: PageCache
+  /// Empty when the machine has no swap space.
+  package var swap: SwapSpace
   public var pinWords: PinWords
   public package(set) var spaces: [AddressSpace] = []
   public package(set) var regions: [AnonymousRegion] = []
@@ -72,6 +74,8 @@ public struct Machine: ~Copyable {
   public package(set) var operation = 0
   public package(set) var pressures: [PressureRecord] = []
   package var lastPressure = 0
+  /// The processes that the OOM killer chose, in order.
+  var killOrder: [Int] = []
   package var lastPin = 0
   package var lastTemporaryReference = 0
   /// The frames of the zero pages: 4 KiB, and 2 MiB once it is used.
@@ -148,6 +152,8 @@ public struct Machine: ~Copyable {
     ///
     /// Kernel: `lru_gen_enabled()`, /sys/kernel/mm/lru_gen/enabled.
     public var usesGenerations = true
+    /// vm.swappiness, from 0 (anonymous memory is never swapped) to 200.
+    public var swappiness = 60
     /// vm.compaction_proactiveness, from 0 (off) to 100.
     public var compactionProactiveness = 20
 
@@ -157,7 +163,7 @@ public struct Machine: ~Copyable {
   init(
     geometry: Geometry, kernel: Kernel, nodeCount: Int, cpuNodes: [Int], hasCMA: Bool,
     distances: [[Int]]?, memory: [PFNRange], reserved: [PFNRange], settings: Settings,
-    frameCount: Int? = nil
+    frameCount: Int? = nil, swapPages: Int = 0
   ) throws(MemoryError) {
     let zones = nodeCount * ZoneIndex.count
     let frames = try FrameTable(count: frameCount ?? memory.last?.end ?? 0, geometry: geometry)
@@ -167,7 +173,8 @@ public struct Machine: ~Copyable {
     let lruLists = try Arena<FrameList>(count: nodeCount * LRUList.count)
     let folios = try FolioTable(frameCount: frames.count, pageblockOrder: geometry.pageblockOrder)
     let pageTables = try PageTables(frameCount: frames.count)
-    let pageCache = try PageCache(frameCount: frames.count)
+    let pageCache = try PageCache(frameCount: frames.count, holdsSwapped: swapPages > 0)
+    let swap = try SwapSpace(count: swapPages, frameCount: frames.count)
     let pinWords = try PinWords(frameCount: frames.count)
     let zoneItems = try Arena<Int>(count: zones * VMStatNames.zoneItems.count)
     let numaItems = try Arena<Int>(count: zones * VMStatNames.numaItems.count)
@@ -196,6 +203,7 @@ public struct Machine: ~Copyable {
     self.folios = folios
     self.pageTables = pageTables
     self.pageCache = pageCache
+    self.swap = swap
     self.pinWords = pinWords
     self.zoneItems = zoneItems
     self.numaItems = numaItems
@@ -217,7 +225,7 @@ public struct Machine: ~Copyable {
     var copy = try Machine(
       geometry: geometry, kernel: kernel, nodeCount: nodeCount, cpuNodes: cpuNodes, hasCMA: hasCMA,
       distances: distances, memory: memory, reserved: reserved, settings: settings,
-      frameCount: frames.count)
+      frameCount: frames.count, swapPages: swap.count)
     copy.assign(from: self)
     return copy
   }
@@ -235,6 +243,7 @@ public struct Machine: ~Copyable {
     folios.assign(from: other.folios)
     pageTables.assign(from: other.pageTables)
     pageCache.assign(from: other.pageCache)
+    swap.assign(from: other.swap)
     pinWords.assign(from: other.pinWords)
     zoneItems.assign(from: other.zoneItems)
     numaItems.assign(from: other.numaItems)

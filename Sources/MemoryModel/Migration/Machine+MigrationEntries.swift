@@ -147,6 +147,12 @@ extension Machine {
       _ = replaceInCache(destination, file, page: index)
     }
     folios.setOwner(destination, mapping, index: index)
+    if swapSlot(of: source) != nil {
+      swap.move(source, to: destination.head)
+      folios.addReferences(destination, source.pages)
+      folios.addReferences(source, -source.pages)
+      countMovedSwapCache(source, destination)
+    }
     if mapping.isFile {
       folios.addReferences(destination, source.pages)
       folios.addReferences(source, -source.pages)
@@ -155,6 +161,13 @@ extension Machine {
     folios.setOwner(source, .none, index: 0)
     from.flags.subtract([.dirty, .active, .swapBacked, .referenced, .unevictable])
     frames.setHead(source.head, from)
+  }
+
+  private mutating func countMovedSwapCache(_ source: Folio, _ destination: Folio) {
+    for (folio, sign) in [(source, -1), (destination, 1)] {
+      count(.filePages, sign * folio.pages, at: folio.head)
+      count(.swapCached, sign * folio.pages, at: folio.head)
+    }
   }
 
   /// Cache counters belong to a node.

@@ -1,6 +1,16 @@
-// Reclaim under MGLRU without swap: only folios of files can go. The four generations are the two lists:
-// `inactiveFile` holds the two oldest, `activeFile` the two youngest, of which the older is marked `aged`;
-// within a list age is order, the oldest at the tail.
+// Reclaim under MGLRU. The four generations of a type are its two lists: the inactive one holds the two
+// oldest, the active one the two youngest, of which the older is marked `aged`; within a list age is order,
+// the oldest at the tail. Anonymous folios count only while there is room in swap space.
+
+/// The two kinds of pages that reclaim chooses between.
+///
+/// Kernel: `LRU_GEN_ANON`, `LRU_GEN_FILE`.
+enum LRUType: CaseIterable {
+  case file, anonymous
+
+  var inactive: LRUList { self == .file ? .inactiveFile : .inactiveAnon }
+  var active: LRUList { self == .file ? .activeFile : .activeAnon }
+}
 
 extension Machine {
   /// Reclaims from a node once, at the priority of the attempt.
@@ -12,7 +22,7 @@ extension Machine {
     drainLRU(cpu: currentCPU)
     setInitialPriority(node, &control)
     if control.isKswapd { control.reclaimed = 0 }
-    shrinkFiles(node, &control)
+    shrinkLists(node, &control)
     runShrinkers()
     if control.isKswapd { control.reclaimed += before }
     if control.reclaimed > before { kswapds[node].failures = 0 }
@@ -24,7 +34,7 @@ extension Machine {
   func setInitialPriority(_ node: Int, _ control: inout ReclaimControl) {
     guard control.priority == ReclaimControl.firstPriority, control.goal >= Self.evictionBatch
     else { return }
-    let inactive = filePages(node, .inactiveFile)
+    let inactive = swappableTypes.reduce(0) { $0 + listedPages(node, $1.inactive) }
     let wanted = bits(inactive) - 1 - bits(control.goal - 1)
     control.priority = min(
       max(wanted, ReclaimControl.firstPriority / 2), ReclaimControl.firstPriority)
@@ -33,7 +43,14 @@ extension Machine {
   /// Kernel: `fls_long()`.
   private func bits(_ value: Int) -> Int { Int.bitWidth - value.leadingZeroBitCount }
 
-  private func filePages(_ node: Int, _ list: LRUList) -> Int {
+  /// The types that can be reclaimed: pages of files first, which are cheaper to get back.
+  ///
+  /// Kernel: `get_swappiness()`, `get_type_to_scan()` without refaults.
+  private var swappableTypes: [LRUType] {
+    swap.free >= Self.evictionBatch && settings.swappiness > 0 ? [.file, .anonymous] : [.file]
+  }
+
+  private func listedPages(_ node: Int, _ list: LRUList) -> Int {
     nodeItems[node * VMStatNames.nodeItems.count + list.rawValue]
   }
 
@@ -42,7 +59,7 @@ extension Machine {
   private static var scanLimit: Int { 4096 }
 
   /// Kernel: `try_to_shrink_lruvec()`.
-  private mutating func shrinkFiles(_ node: Int, _ control: inout ReclaimControl) {
+  private mutating func shrinkLists(_ node: Int, _ control: inout ReclaimControl) {
     var scanned = 0
     while true {
       let share = pagesToScan(node, control)
@@ -59,13 +76,20 @@ extension Machine {
   /// The kernel also ages to keep its generations of about the same size.
   /// Kernel: `get_nr_to_scan()`, `should_run_aging()`.
   private mutating func pagesToScan(_ node: Int, _ control: ReclaimControl) -> Int {
-    let total = filePages(node, .inactiveFile) + filePages(node, .activeFile)
-    if total == 0 { return 0 }
-    if !lruLists[node * LRUList.count + LRUList.inactiveFile.rawValue].isEmpty {
-      return total >> control.priority
+    let types = swappableTypes
+    let total = types.reduce(0) {
+      $0 + listedPages(node, $1.inactive) + listedPages(node, $1.active)
     }
-    if control.priority < ReclaimControl.firstPriority { ageFiles(node) }
+    if total == 0 { return 0 }
+    if types.contains(where: { !isEmpty(node, $0.inactive) }) { return total >> control.priority }
+    if control.priority < ReclaimControl.firstPriority {
+      for type in types { age(node, type) }
+    }
     return 0
+  }
+
+  private func isEmpty(_ node: Int, _ list: LRUList) -> Bool {
+    lruLists[node * LRUList.count + list.rawValue].isEmpty
   }
 
   /// Kernel: `should_abort_scan()`.
@@ -85,23 +109,27 @@ extension Machine {
   /// were used since are young again.
   ///
   /// Kernel: `try_to_inc_max_seq()`, `walk_mm()`, `inc_max_seq()`.
-  private mutating func ageFiles(_ node: Int) {
-    let list = node * LRUList.count + LRUList.activeFile.rawValue
-    for _ in 0..<lruLists[list].count {
-      guard let head = frames.last(lruLists[list]) else { return }
+  private mutating func age(_ node: Int, _ type: LRUType) {
+    let list = node * LRUList.count + type.active.rawValue
+    var next = frames.last(lruLists[list])
+    while let head = next {
       let state = frames.head(head)
       let folio = Folio(head, order: state.order)
-      unlinkLRU(folio, state)
+      next = frames.previous(head, order: state.order)
       var aged = state
       if takeAccesses(folio) > 0 {
         aged.flags.remove(.aged)
       } else if state.flags.contains(.aged) {
+        // Those that stay keep their order, so only these move.
+        unlinkLRU(folio, state)
         aged.flags.subtract([.aged, .active])
+        frames.setHead(head, aged)
+        linkLRU(folio, aged)
+        continue
       } else {
         aged.flags.insert(.aged)
       }
       frames.setHead(head, aged)
-      linkLRU(folio, aged)
     }
   }
 
@@ -127,7 +155,8 @@ extension Machine {
   ///
   /// - Returns: Pages that were looked at; 0 when no folio was of use.
   private mutating func evictFolios(_ node: Int, _ control: inout ReclaimControl) -> Int {
-    let list = node * LRUList.count + LRUList.inactiveFile.rawValue
+    guard let type = swappableTypes.first(where: { !isEmpty(node, $0.inactive) }) else { return 0 }
+    let list = node * LRUList.count + type.inactive.rawValue
     var taken: [Folio] = []
     var isolated = 0
     var sorted = 0
@@ -153,23 +182,32 @@ extension Machine {
       isolated += folio.pages
     }
     count(control.isKswapd ? .scanKswapd : .scanDirect, isolated)
-    count(.scanFile, isolated)
+    count(type == .file ? .scanFile : .scanAnon, isolated)
     count(.refill, sorted)
     if taken.isEmpty { return limit == Self.scanLimit ? sorted : 0 }
     let before = control.reclaimed
     var again: [Folio] = []
+    // The pages of a huge page that was broken up come right behind its head.
+    var pieces: [Folio] = []
     for folio in taken {
-      switch evict(folio, &control) {
-      case .freed: break
-      case .kept where !isActivated(folio): again.append(folio)
-      case .kept, .activated: returnYoung(folio)
+      var next: Folio? = folio
+      while let current = next {
+        let result = evict(current, &control, rest: &pieces)
+        // Broken up, it is its first page alone.
+        let folio = Folio(current.head, order: frames.head(current.head).order)
+        switch result {
+        case .freed: break
+        case .kept where !isActivated(folio): again.append(folio)
+        case .kept, .activated: returnYoung(folio)
+        }
+        next = pieces.popLast()
       }
     }
     // What nobody maps or dirtied is tried once more, for those who looked at it only for a moment.
-    for folio in again where evict(folio, &control) != .freed { returnYoung(folio) }
+    for folio in again where evict(folio, &control, rest: &pieces) != .freed { returnYoung(folio) }
     let reclaimed = control.reclaimed - before
     count(control.isKswapd ? .stealKswapd : .stealDirect, reclaimed)
-    count(.stealFile, reclaimed)
+    count(type == .file ? .stealFile : .stealAnon, reclaimed)
     return isolated + sorted
   }
 
@@ -184,7 +222,11 @@ extension Machine {
   }
 
   /// Kernel: one folio of `shrink_folio_list()` (rule A7.37).
-  private mutating func evict(_ folio: Folio, _ control: inout ReclaimControl) -> Eviction {
+  ///
+  /// - Parameter rest: Gets the pages of a huge page that was broken up.
+  private mutating func evict(
+    _ folio: Folio, _ control: inout ReclaimControl, rest: inout [Folio]
+  ) -> Eviction {
     let state = frames.head(folio.head)
     if state.flags.contains(.locked) { return .kept }
     control.scanned += folio.pages
@@ -199,6 +241,10 @@ extension Machine {
         return used > 1 || wasReferenced ? activate(folio) : .kept
       }
     }
+    if state.flags.contains(.swapBacked) {
+      return folios.owner(folio).mapping.isFile
+        ? swapOutShmem(folio, &control, rest: &rest) : swapOut(folio, &control, rest: &rest)
+    }
     if state.flags.contains(.dirty) {
       count(.immediateReclaim, folio.pages, at: folio.head)
       return activate(folio)
@@ -212,7 +258,7 @@ extension Machine {
     }
   }
 
-  private mutating func activate(_ folio: Folio) -> Eviction {
+  mutating func activate(_ folio: Folio) -> Eviction {
     setFlags(folio.head, insert: .active)
     count(.pgactivate, folio.pages)
     return .activated

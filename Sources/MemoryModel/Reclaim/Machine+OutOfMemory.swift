@@ -17,6 +17,8 @@ public struct OOMCandidate: Sendable, Equatable {
   /// Page tables, in pages.
   public let tables: Int
   public let adjustment: Int
+  /// Pages in swap space.
+  public let swapped: Int
   /// rss, swap and page tables in pages, with its adjustment (rule A7.40).
   public let points: Int
 
@@ -62,7 +64,7 @@ extension Machine {
   ///
   /// Kernel: `oom_badness()`.
   public var oomCandidates: [OOMCandidate] {
-    let total = zoneTable.count == 0 ? 0 : populatedZones.reduce(0) { $0 + zoneTable[$1].managed }
+    let total = populatedZones.reduce(swap.count) { $0 + zoneTable[$1].managed }
     return spaces.filter { $0.isAlive && !$0.isStarting }.map { space in
       let tables = tablePages(space.root)
       let rss = space.anonymousPages + space.filePages + space.shmemPages
@@ -70,7 +72,8 @@ extension Machine {
       return OOMCandidate(
         space: space.id, anonymous: space.anonymousPages, file: space.filePages,
         shmem: space.shmemPages, tables: tables, adjustment: adjustment,
-        points: rss + tables + adjustment * (total / 1000))
+        swapped: space.swapEntries,
+        points: rss + space.swapEntries + tables + adjustment * (total / 1000))
     }
   }
 
@@ -105,6 +108,7 @@ extension Machine {
   private mutating func kill(_ victim: OOMCandidate) {
     count(.oomKill, 1)
     spaces[victim.space].isKilled = true
+    killOrder.append(victim.space)
     let pages = spaces[victim.space].areas.reduce(0) { $0 + $1.end - $1.start }
     let size = geometry.pageShift - 10
     log.append(
@@ -184,7 +188,8 @@ extension Machine {
         "[\(padded(task.space, 7))] \(padded(0, 5)) \(padded(task.space, 5)) \(padded(pages, 8)) "
           + "\(padded(task.resident, 8)) \(padded(task.anonymous, 8)) \(padded(task.file, 8)) "
           + "\(padded(task.shmem, 9)) \(padded(task.tables << geometry.pageShift, 8)) "
-          + "\(padded(0, 8))         \(padded(task.adjustment, 5)) \(spaces[task.space].name)")
+          + "\(padded(task.swapped, 8))         \(padded(task.adjustment, 5)) \(spaces[task.space].name)"
+      )
     }
     if let victim = chooseVictim(tasks) {
       log.append(

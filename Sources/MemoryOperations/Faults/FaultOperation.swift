@@ -59,6 +59,10 @@ public struct FaultOperation: ExplorableOperation {
       return Step(
         "t2", "hugetlb_no_page",
         "lock the page table and let \(address) show the file's huge page at \(folio.head)")
+    case .swapIn(let folio, _, _, _):
+      return Step(
+        "t2", "do_swap_page",
+        "lock the page table, let \(address) show \(folio.head) and give its swap entry back")
     case .queue(let folio):
       return Step("t3", "folio_add_lru_vma", "queue \(folio.head) for the LRU lists")
     case .done:

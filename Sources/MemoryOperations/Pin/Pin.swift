@@ -156,7 +156,7 @@ public struct Pin: ExplorableOperation {
     }
     sequence = machine.spaces[request.space].writeProtectSequence
     let isFast =
-      request.entryPoint == .fast && (sequence & 1 == 0 || !flags.contains(.pin))
+      request.entryPoint.isFast && (sequence & 1 == 0 || !flags.contains(.pin))
     if pace == .slice, takePlainCalls(&machine, isFast: isFast) {
       if page == requestEnd || isFull { phase = .finish(nil) }
       return
@@ -220,7 +220,7 @@ public struct Pin: ExplorableOperation {
       guard limit > page else { return false }
     }
     var pages = machine.plainStretch(
-      request.space, page..<limit, flags, isFast: request.entryPoint == .fast)
+      request.space, page..<limit, flags, isFast: request.entryPoint.isFast)
     if page + pages < requestEnd { pages -= pages % callPages }
     guard pages > callPages else { return false }
     let range = page..<page + pages
@@ -290,8 +290,13 @@ public struct Pin: ExplorableOperation {
       page = callStart
     }
     slowCursor = cursor
-    if page == endPage || flags.contains(.fastOnly) {
+    if page == endPage {
       phase = .finish(nil)
+    } else if flags.contains(.fastOnly) {
+      let address = String(page << machine.geometry.pageShift, radix: 16)
+      phase = .finish(
+        Refusal(
+          .EAGAIN, "the fast walk stops at 0x\(address), and no slow one follows", rule: "P3.15"))
     } else {
       phase = .lock
     }

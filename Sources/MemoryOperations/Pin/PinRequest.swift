@@ -10,6 +10,11 @@ public enum PinEntryPoint: String, Sendable, CaseIterable {
   case unlocked = "pin_user_pages_unlocked"
   /// `pin_user_pages_fast()`: page tables without a lock first, as RDMA and io_uring pin.
   case fast = "pin_user_pages_fast"
+  /// `get_user_pages_fast_only()`: plain references, and what the lockless walk cannot take is left out, as
+  /// KVM does where it may not sleep.
+  case fastOnly = "get_user_pages_fast_only"
+
+  var isFast: Bool { self == .fast || self == .fastOnly }
 }
 
 /// What is to be pinned, and how.
@@ -54,11 +59,12 @@ public struct PinRequest: Sendable, Hashable {
   /// P3.58).
   func effectiveFlags(_ kernel: borrowing Kernel) -> GUPFlags {
     var flags = flags
+    if entryPoint == .fastOnly { flags.formUnion([.get, .fastOnly]) }
     if !flags.contains(.get) { flags.insert(kernel.pinning.counting == .pins ? .pin : .get) }
     if kernel.pinning.users != .gup, !checksAlways { flags.remove(.longTerm) }
     if flags.contains(.write) { flags.insert(.honorNUMAFault) }
     switch entryPoint {
-    case .locked: break
+    case .locked, .fastOnly: break
     case .remote: flags.formUnion([.touch, .remote])
     case .unlocked, .fast: flags.formUnion([.touch, .unlockable])
     }

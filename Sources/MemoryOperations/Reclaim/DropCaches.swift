@@ -24,6 +24,8 @@ public struct DropCaches: ExplorableOperation {
   private var file = 0
   private var page = 0
   private var group: [Folio] = []
+  /// The records of its references to the folios of the group, so that `why` can name it.
+  private var held: [Int] = []
   private var next = 0
 
   /// Kernel: `PAGEVEC_SIZE`.
@@ -53,8 +55,7 @@ public struct DropCaches: ExplorableOperation {
     } else if next < group.count {
       dropNext(&machine)
     } else if !group.isEmpty {
-      for folio in group { machine.putReferences(folio, 1) }
-      group = []
+      release(&machine)
       next = 0
     } else if file < machine.files.count {
       collect(&machine)
@@ -76,12 +77,16 @@ public struct DropCaches: ExplorableOperation {
       machine.forEachCached(file, from: page) { machine, folio, start in
         end = start + folio.pages
         if machine.frames.head(folio.head).flags.isDisjoint(with: [.locked, .writeback]) {
-          machine.addReferences(folio, 1)
-          machine.setFlags(folio.head, insert: .locked)
           found.append(folio)
         }
         return found.count < Self.groupSize
       }
+    }
+    for folio in found {
+      if let id = machine.takeTemporaryReference(folio.head, holder: "drop_caches") {
+        held.append(id)
+      }
+      machine.setFlags(folio.head, insert: .locked)
     }
     page = end
     group = found
@@ -89,6 +94,12 @@ public struct DropCaches: ExplorableOperation {
       file += 1
       page = 0
     }
+  }
+
+  private mutating func release(_ machine: inout Machine) {
+    for id in held { machine.putTemporaryReference(id) }
+    held = []
+    group = []
   }
 
   private mutating func dropNext(_ machine: inout Machine) {
@@ -122,8 +133,7 @@ public struct DropCaches: ExplorableOperation {
 
   public mutating func interrupt(_ machine: inout Machine) {
     for folio in group[next...] { machine.setFlags(folio.head, remove: .locked) }
-    for folio in group { machine.putReferences(folio, 1) }
-    group = []
+    release(&machine)
     outcome = result
   }
 }

@@ -28,6 +28,7 @@ public struct PressureOperation: Operation {
     let hasMore = machine.press(id, count: count)
     done += count
     machine.runBackground()
+    machine.settlePressure(id)
     if hasMore, done < pages { return .running }
     outcome = id
     return .finished

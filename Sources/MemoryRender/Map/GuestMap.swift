@@ -29,6 +29,7 @@ public struct GuestMap {
   private struct Cell {
     var present = 0
     var pinned = 0
+    var swapped = 0
     /// Pages by place, see ``Place``.
     var places = InlineArray<6, Int>(repeating: 0)
 
@@ -122,6 +123,9 @@ public struct GuestMap {
   }
 
   private func letter(_ cell: Cell) -> (glyph: Character, color: String?) {
+    if cell.pinned == 0, cell.swapped > 0, cell.swapped >= cell.present {
+      return (cell.present == 0 ? "S" : "s", "35")
+    }
     if cell.pinned > 0 { return (cell.pinned >= cell.present ? "P" : "p", "31") }
     guard let (place, isMixed) = cell.place else { return (" ", nil) }
     let letter = isMixed ? Character(place.letter.lowercased()) : place.letter
@@ -155,9 +159,22 @@ public struct GuestMap {
           }
         }
         cells[cell].places[place.rawValue] += next - page
+      } else if isSwapped(machine, space, page, entry) {
+        cells[(page - ram.lowerBound) >> order].swapped += 1
       }
       page = next
     }
+  }
+
+  /// Of shared memory the file knows the slot.
+  private func isSwapped(
+    _ machine: borrowing Machine, _ space: Int, _ page: Int, _ entry: PageTableEntry
+  ) -> Bool {
+    if entry.isSwap { return true }
+    guard machine.swapPages.used > 0, let area = machine.spaces[space].area(page),
+      let file = area.file
+    else { return false }
+    return machine.swappedSlot(file, page: area.filePage(page)) != nil
   }
 
   private func addPins(
@@ -186,6 +203,8 @@ public struct GuestMap {
       "one cell = \(formatSize(1 << (order + shift)))", "\(present) pages present",
     ]
     if pinned > 0 { facts.append("\(pinned) pinned") }
+    let swapped = cells.reduce(0) { $0 + $1.swapped }
+    if swapped > 0 { facts.append("\(swapped) swapped out") }
     let separator = unicode ? " · " : ", "
     var lines = [guest.name]
     for (index, fact) in facts.enumerated() {
@@ -209,6 +228,9 @@ public struct GuestMap {
     if cells.contains(where: { $0.place?.isMixed == true }) { parts.append("small letter: mixed") }
     if cells.contains(where: { $0.pinned > 0 }) {
       parts.append(style.paint("P", "31") + " pinned, " + style.paint("p", "31") + " in part")
+    }
+    if cells.contains(where: { $0.swapped > 0 }) {
+      parts.append(style.paint("S", "35") + " swapped out, " + style.paint("s", "35") + " in part")
     }
     return "  " + parts.joined(separator: "  ") + "\n"
   }

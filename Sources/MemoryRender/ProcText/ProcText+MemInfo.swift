@@ -1,7 +1,8 @@
 public import MemoryModel
 
 extension ProcText {
-  /// The lines of /proc/meminfo that follow from the modelled state: memory, CMA and huge pages.
+  /// The lines of /proc/meminfo that follow from the modelled state: memory, swap space, CMA and huge
+  /// pages.
   ///
   /// Kernel: `meminfo_proc_show()`, fs/proc/meminfo.c, and `hugetlb_report_meminfo()`, mm/hugetlb.c.
   public static func meminfo(_ machine: borrowing Machine) -> String {
@@ -13,6 +14,10 @@ extension ProcText {
     let kbytes = machine.geometry.pageSize >> 10
     var text =
       line("MemTotal:", managed * kbytes) + line("MemFree:", total("nr_free_pages") * kbytes)
+    let swap = machine.swapPages
+    text += line("SwapCached:", machine.total(.swapCached) * kbytes)
+    text += line("SwapTotal:", swap.total * kbytes)
+    text += line("SwapFree:", (swap.total - swap.used) * kbytes)
     if machine.hasCMA {
       let cma = machine.cmaAreas.reduce(0) { $0 + $1.pages }
       text += line("CmaTotal:", cma * kbytes) + line("CmaFree:", total("nr_free_cma") * kbytes)

@@ -31,6 +31,8 @@ struct RecordedTask {
   static let timerSlack = 2000
 
   var space: Int
+  /// The process that the script began in, once it goes on in a child.
+  var parent: Int?
   /// The child of a fork.
   var child: Int?
   /// The child has not run yet: its first instruction faults, because a fork copies no mapping of the
@@ -66,6 +68,20 @@ struct RecordedTask {
       else { return nil }
     }
     adoptPages(&machine)
+  }
+
+  /// Lets a child show the page of its program that it runs, which is cached, as the parent showed it.
+  ///
+  /// Which of the cached pages it is, is not recorded, and does not matter: it is never freed.
+  static func showProgram(_ machine: inout Machine, _ space: Int) {
+    for pfn in 0..<machine.frames.count {
+      let state = machine.frames.head(PFN(pfn))
+      guard state.kind == .allocated, state.flags.contains(.folio), state.order == 0,
+        state.owner == UInt8(ascii: "F") || state.owner == UInt8(ascii: "f")
+      else { continue }
+      machine.adoptFilePage(space, page: programPage - 1, PFN(pfn))
+      return
+    }
   }
 
   /// The only anonymous pages of the recorded machine are the task's stack and its data.

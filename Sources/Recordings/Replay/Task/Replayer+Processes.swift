@@ -10,6 +10,7 @@ extension Replayer {
     let words = (record.cmd ?? "").split(separator: " ").map(String.init)
     switch words.first {
     case "fork": return fork(record, &events)
+    case "child": return goOnInChild(record, &events)
     case "killchild":
       guard let child = task?.child else { return ("a child", "none") }
       task?.child = nil
@@ -89,6 +90,35 @@ extension Replayer {
     return nil
   }
 
+  /// The script goes on in a child of its task, which writes to its program's data first, then to its
+  /// stack, and shows the page of its program that it runs.
+  private mutating func goOnInChild(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
+    guard let parent = task?.space else { return nil }
+    guard record.ev?.isEmpty == false else {
+      // It has ended, and its parent goes on.
+      if let parent = task?.parent { task?.space = parent }
+      task?.parent = nil
+      return nil
+    }
+    var operation = ForkOperation(parent: parent, name: "child")
+    if let difference = run(&operation, &events, .slice) { return difference }
+    guard case .success(let child) = operation.outcome else { return ("a child", "none") }
+    var copies = 0
+    for event in record.ev ?? [] where event.key == Self.allocation && event.comm != nil {
+      guard event.arguments[2] == 0x14_0cca else { continue }
+      for _ in 0..<abs(event.repetition(after: 4)) {
+        copyOwnPage(child, first: copies > 0)
+        copies += 1
+      }
+    }
+    task?.space = child
+    task?.parent = parent
+    RecordedTask.showProgram(&machine, child)
+    return nil
+  }
+
   private mutating func copyOwnPage(_ space: Int, first: Bool) {
     guard let task else { return }
     let page = first ? task.lowestStackPage : RecordedTask.programPage
@@ -102,14 +132,17 @@ extension Replayer {
     return machine.isKilled(task.space)
   }
 
-  /// The task was a child of the process whose two own pages it began with, and which goes on without
-  /// areas of its own.
+  /// The victim leaves in its own context, so what it allocates on its way comes out of the reserves; its
+  /// parent goes on with the script. `signal->oom_mm` keeps the top table until RCU lets the reaped task
+  /// go, after the recording.
   mutating func endVictim(_ events: inout PageEvents) -> Difference? {
-    guard let victim = task?.space, let parent = machine.createSpace(name: "init", charged: false)
-    else { return ("a process", "no room for it") }
+    guard let victim = task?.space, let parent = task?.parent else { return ("a parent", "none") }
     task?.space = parent
-    var operation = UnmapOperation(
-      space: victim, pages: RecordedTask.programPage + 1..<RecordedTask.stackPage)
+    task?.parent = nil
+    machine.keepTopTable(of: victim)
+    var operation = UnmapOperation(space: victim, pages: nil)
+    let outer = machine.enterTask(victim)
+    defer { machine.leaveTask(outer) }
     return run(&operation, &events, .slice)
   }
 

@@ -116,7 +116,9 @@ extension Replayer {
     "pgfault", "pgreuse", "nr_mapped", "nr_anon_pages", "nr_active_anon", "nr_zone_active_anon",
   ]
   private static let ownFaults: Set<String> = ["pgfault", "pgreuse", "nr_mapped"]
-  private static let userCommands = ["fork ", "killchild ", "mlock ", "uring_reg ", "uring_unreg "]
+  private static let userCommands = [
+    "fork ", "child ", "killchild ", "mlock ", "uring_reg ", "uring_unreg ",
+  ]
   private static let taskOperations: Set<String> = [
     "munmap", "touch", "pin", "pfns", "page", "sel", "tempref", "putref", "drain_lru",
     "drain_lru_local", "mfpin", "lruiso", "lruput", "tempref_ns", "lruiso_ms", "unpin", "cma_alloc",
