@@ -169,6 +169,7 @@ public struct DeviceMap: ExplorableOperation {
         request.entryPoint = .locked
         request.callPages = (1 << machine.geometry.maxOrder) * machine.geometry.pageSize / 8
       case .helper:
+        request.entryPoint = .locked
         request.flags.insert(.get)
         request.checksAlways = true
       case .plain, .pageByPage, .rfc2015:

@@ -36,6 +36,7 @@ public struct KernelPreset: Sendable {
     presets.addBeforeLongTerm()
     presets.addFirstChecks()
     presets.addSeries2020()
+    presets.addHighOrderLists()
     presets.addPinnable()
     presets.addRecent()
     return presets.list

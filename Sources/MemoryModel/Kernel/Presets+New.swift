@@ -1,16 +1,40 @@
-// The kernels from 5.19 on, oldest first (rule P0.7).
+// The kernels from 5.14 on, oldest first (rule P0.7).
 
 extension Presets {
-  mutating func addPinnable() {
+  /// The pins of 5.13; the allocator's per-CPU lists change.
+  mutating func addHighOrderLists() {
     add(
-      "5.19", from: "5.13", 2022, first: "5.19", ["1c563432588d"], threads: ["001"],
-      "isolated pageblocks are forbidden; anonymous memory that is shared is copied for a read pin"
+      "5.14", from: "5.13", 2021, first: "5.14", ["44042b449872", "b92ca18e8ca5"],
+      threads: ["002"],
+      "per-CPU lists for orders 1 to 3 and for 2 MiB pages, sized after the low watermark"
     ) { kernel in
-      kernel.logsBusyRanges = false
       kernel.perCPULists = .lowWatermark
       kernel.cachesHighOrders = true
       kernel.hugeLists = 2
+      kernel.logsBusyRanges = false
+    }
+    add(
+      "5.15", from: "5.14", 2021, first: "5.15", threads: ["001"],
+      "a long-term kernel: pins of 5.13, per-CPU lists of 5.14"
+    ) { _ in }
+    for (name, year) in [("5.16", 2022), ("5.17", 2022)] {
+      add(
+        name, from: "5.15", year, first: name, threads: ["001"], "pins and allocates as 5.15"
+      ) { _ in }
+    }
+    add(
+      "5.18", from: "5.17", 2022, first: "5.18", ["1dd214b8f21c"], threads: ["001"],
+      "free pageblocks of HighAtomic no longer merge with others"
+    ) { kernel in
       kernel.mergesAcrossTypes = false
+    }
+  }
+
+  mutating func addPinnable() {
+    add(
+      "5.19", from: "5.18", 2022, first: "5.19", ["1c563432588d"], threads: ["001"],
+      "isolated pageblocks are forbidden; anonymous memory that is shared is copied for a read pin"
+    ) { kernel in
       kernel.pinning.check = .pinnable
       kernel.pinning.unsharing = .anonymous
       kernel.pinning.lruBatchSize = 15

@@ -145,66 +145,8 @@ struct ScenariosCommand: ParsableCommand {
   }
 }
 
-extension ScenariosCommand {
-  struct Threads: ParsableCommand {
-    static let configuration = CommandConfiguration(
-      abstract: "What the threads state, with the scenario that shows it, as Markdown.")
-
-    @OptionGroup var place: Place
-
-    private static let names = [
-      "000": "The helper of 2018: get_user_pages_cma_migrate",
-      "001": "The series of December 2020: no pins in ZONE_MOVABLE",
-      "002": "The endless pin of June 2024: THP and the per-CPU lists",
-      "003": "The patch of August 2015: out of CMA before pinning",
-      "004": "The advice of October 2022: MADV_NOMOVABLE",
-    ]
-
-    func run() throws {
-      let scenarios = try place.load()
-      var text = """
-        # What the threads state
-
-        Written by `pinlab scenarios threads` from `Scripts/scenarios/threads.txt`; a test compares it.
-        `pinlab scenarios run S1.9` runs a scenario. One that is not linked is not a script yet.
-
-        """
-      var thread = ""
-      do {
-        let root = try ScenarioFolder.find(place.path)
-        let rows = String(decoding: try Files.read(root + "/threads.txt"), as: UTF8.self)
-        for row in rows.split(separator: "\n") where !row.hasPrefix("#") {
-          let cells = row.split(separator: "|").map { cell in
-            String(String(cell.drop { $0 == " " }.reversed()).drop { $0 == " " }.reversed())
-          }
-          guard cells.count == 4 else {
-            throw FileFailure(path: root + "/threads.txt", reason: "not four cells: \(row)")
-          }
-          if cells[0] != thread {
-            thread = cells[0]
-            text += "\n## \(thread) · \(Self.names[thread] ?? thread)\n\n"
-            text += "| statement | rules | scenario |\n|---|---|---|\n"
-          }
-          let shown = cells[3].split(separator: ",").map { name in
-            let id = String(name.drop { $0 == " " })
-            guard let scenario = scenarios.first(where: { $0.id == id }) else { return id }
-            let file = scenario.path.split(separator: "/").last.map(String.init) ?? ""
-            return "[\(id)](../Scripts/scenarios/\(scenario.folder)/\(file)) \(scenario.title)"
-          }
-          text += "| \(cells[1]) | \(cells[2]) | \(shown.joined(separator: "<br>")) |\n"
-        }
-      } catch let failure as FileFailure {
-        complain("pinlab scenarios: \(failure)")
-        throw ExitCode(1)
-      }
-      Output.write(text)
-      Output.flush()
-    }
-  }
-}
-
 /// What a scenario prints while it is checked.
-private final class Transcript {
+final class Transcript {
   var text = ""
 }
 
