@@ -286,6 +286,7 @@ public final class Explorer {
       var priorities = tasks.tasks.indices.map { _ in Int(random.next() >> 2) }
       var points = Set((0..<(changes ?? 0)).map { _ in Int(random.next() % UInt64(length)) })
       var last: Int?
+      var lowest = -limits.steps
       while true {
         let able = choices(tasks, last: last, left: .max).map(\.task)
         if able.isEmpty {
@@ -301,6 +302,12 @@ public final class Explorer {
         }
         try take(task, &tasks)
         last = task
+        // Whoever goes round in vain gives way to all others, or two such would starve the one that
+        // they wait for.
+        if changes != nil, tasks.tasks[task].hasYielded {
+          lowest -= 1
+          priorities[task] = lowest
+        }
         if try endsHere(tasks) { break }
       }
       length = max(length, path.count)

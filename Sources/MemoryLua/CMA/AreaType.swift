@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 internal import MemoryRender
 
@@ -117,11 +118,13 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let pfn = try Arguments.pfn(call.value(0), object, function: "release")
-      do throws(MemoryError) {
-        try object.machine.cmaRelease(area: call.index, pfn, pages: call.integer(1))
-        object.machine.beginOperation()
-      } catch {
-        throw LuaFailure("bad argument #1 'page' to 'release' (\(error.message))")
+      let area = call.index
+      _ = try OperationRunner.call(object, call, "cma_area:release") { () throws(LuaFailure) in
+        do throws(MemoryError) {
+          return try object.machine.beginCMARelease(area: area, pfn, pages: call.integer(1))
+        } catch {
+          throw LuaFailure("bad argument #1 'page' to 'release' (\(error.message))")
+        }
       }
     }
   }

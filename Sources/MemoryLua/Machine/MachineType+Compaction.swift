@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 internal import MemoryOperations
 
@@ -31,10 +32,14 @@ extension MemoryLibrary {
         throw LuaFailure(
           "there is no node \(node); this machine has 0 to \(object.machine.nodeCount - 1)")
       }
-      let before = object.machine.event(.migrateSuccess)
-      object.machine.compactMemory(node: node)
-      object.machine.runBackground()
-      call.returns(object.machine.event(.migrateSuccess) - before)
+      let step = Step("k1", "compact_nodes", "compact the zones of a node, or of all")
+      let outcome = try OperationRunner.atomic(object, call, "compact", step) { machine in
+        let before = machine.event(.migrateSuccess)
+        machine.compactMemory(node: node)
+        machine.runBackground()
+        return .done(machine.event(.migrateSuccess) - before)
+      }
+      if case .done(let moved) = outcome { call.returns(moved) }
     }
   }
 }

@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 internal import MemoryOperations
 
@@ -114,12 +115,16 @@ extension MemoryLibrary {
         let names = Machine.OnlineTarget.allCases.map { "'\($0.rawValue)'" }.joined(separator: ", ")
         throw LuaFailure("bad argument #2 'target' to 'online' ('\(name)'; use \(names))")
       }
-      do throws(MemoryError) {
-        try object.machine.online(at: start, target)
-        object.machine.beginOperation()
-      } catch {
-        throw LuaFailure("online: \(error.message)")
+      let step = Step("o9", "online_pages", "give the block's pages to the buddy")
+      let outcome = try OperationRunner.atomic(object, call, "online", step) { machine in
+        do throws(MemoryError) {
+          try machine.online(at: start, target)
+          return .done(0)
+        } catch {
+          return .refused(Refusal(.EINVAL, error.message, rule: "P6.8"))
+        }
       }
+      if case .refused(let refusal) = outcome { throw LuaFailure("online: \(refusal.message)") }
       call.returns(true)
     }
   }

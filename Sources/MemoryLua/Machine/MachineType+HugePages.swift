@@ -1,5 +1,6 @@
 internal import LuaBridge
 internal import MemoryModel
+internal import MemoryOperations
 internal import MemoryRender
 
 extension MemoryLibrary {
@@ -52,35 +53,28 @@ extension MemoryLibrary {
         throw LuaFailure(
           "there is no node \(node); this machine has 0 to \(object.machine.nodeCount - 1)")
       }
-      if call.isGiven(0) || call.isGiven(3) { object.machine.beginOperation() }
-      do throws(MemoryError) {
-        if call.isGiven(3),
-          let refusal = try object.machine.setHugeOvercommit(order: order, count: call.integer(3))
-        {
-          return call.refuse(
-            errno: refusal.errno.name, message: refusal.message, rule: refusal.rule)
+      if call.isGiven(3), call.continuation(as: PendingCall.self) == nil {
+        object.machine.beginOperation()
+        do throws(MemoryError) {
+          if let refusal = try object.machine.setHugeOvercommit(
+            order: order, count: call.integer(3))
+          {
+            return call.refuse(refusal)
+          }
+        } catch {
+          throw LuaFailure("hugepages: \(error.message)")
         }
-        if call.isGiven(0) {
-          try resize(object, order: order, count: call.integer(0), node: node, call)
+      }
+      if call.isGiven(0) {
+        let (write, _) = try OperationRunner.call(object, call, "hugepages") {
+          () throws(LuaFailure) in
+          HugePoolWrite(order: order, count: call.integer(0), node: node)
         }
-      } catch {
-        throw LuaFailure("hugepages: \(error.message)")
+        if case .misuse(let message) = write.outcome { throw LuaFailure("hugepages: \(message)") }
       }
       if let pool = object.machine.hugePool(order: order) {
         call.returns(table(pool, node, object.machine.geometry.pageSize << order))
       }
-    }
-  }
-
-  /// Block by block, so that a limit of the session ends the write as a signal ends it in the kernel.
-  private static func resize(
-    _ object: MachineObject, order: Int, count: Int, node: Int?, _ call: borrowing LuaCall
-  ) throws(MemoryError) {
-    var resize = try object.machine.beginHugePoolResize(order: order, count: count, node: node)
-    var steps = 0
-    while object.machine.advance(&resize) != .done {
-      steps += 1
-      if steps % 256 == 0, call.shouldStop() { return object.machine.interrupt(&resize) }
     }
   }
 

@@ -20,16 +20,23 @@ final class ExplorationObject {
         + "\(report.schedules) run, \(report.memoryStates.count) states of memory"
         + (wasStopped ? ", stopped before the end" : report.isComplete ? "" : ", up to the limit")
     ]
-    for state in report.endStates { lines.append("  \(state.text)  (\(state.schedule))") }
+    for state in report.endStates { lines.append("  \(state.text)  (\(shown(state.schedule)))") }
     if report.violations.isEmpty {
       lines.append("  no invariant broken")
     } else {
       for broken in report.violations {
         lines.append("  BROKEN \(broken.text)")
-        lines.append("    by \(broken.schedule)")
+        lines.append("    by \(shown(broken.schedule))")
       }
     }
     return lines.joined(separator: "\n")
+  }
+
+  /// Orders in which somebody spins are thousands of parts long.
+  private func shown(_ schedule: Schedule) -> String {
+    let text = schedule.description
+    guard text.utf8.count > 240 else { return text }
+    return text.prefix(200) + " … \(schedule.steps) steps, whole in its field `schedule`"
   }
 }
 
@@ -64,7 +71,8 @@ extension MemoryLibrary {
         LuaParameter(
           "reduce", .boolean, default: "true",
           "Go on only once from states that several orders lead to."),
-        LuaParameter("progress", .boolean, default: "false", "Print a line every few seconds."),
+        LuaParameter("progress", .boolean, default: "at the prompt",
+          "Print a line every few seconds of how far it is."),
       ],
       returns: [
         LuaResult(
@@ -116,7 +124,9 @@ extension MemoryLibrary {
       }
       if call.isGiven(8) { limits.schedules = call.integer(8) }
       let budget: Duration? = call.isGiven(9) ? .seconds(call.number(9)) : nil
-      let (reduces, reports) = (call.boolean(10, default: true), call.boolean(11))
+      let (reduces, reports) = (
+        call.boolean(10, default: true), call.boolean(11, default: context.history != nil)
+      )
       var wasStopped = false
       let report = try call.withScope { scope throws(LuaFailure) in
         let options = try ExploreOptions(
@@ -138,7 +148,8 @@ extension MemoryLibrary {
             if reports, now - told > .seconds(2) {
               told = now
               scope.write(
-                "\(report.schedules) run, \(report.endStates.count) end states, "
+                "\(report.schedules) run, \(report.endStates.count) end "
+                  + "state\(report.endStates.count == 1 ? "" : "s"), "
                   + "\(report.violations.count) broken\n")
             }
             wasStopped = scope.shouldStop || budget.map { now - start > $0 } ?? false
@@ -152,8 +163,10 @@ extension MemoryLibrary {
           throw LuaFailure("explore: \(error)")
         }
       }
-      call.returns(
-        LuaHandle("exploration", ExplorationObject(report, what, wasStopped: wasStopped)))
+      let exploration = ExplorationObject(report, what, wasStopped: wasStopped)
+      // An interrupt ends the whole input, so nobody would see what it returns.
+      if call.shouldStop() { call.write("found so far:\n\(exploration.text)\n") }
+      call.returns(LuaHandle("exploration", exploration))
     }
   }
 

@@ -5,7 +5,7 @@
 /// A write to nr_hugepages under way.
 ///
 /// Kernel: `set_max_huge_pages()`, mm/hugetlb.c.
-public struct HugePoolResize: Sendable {
+public struct HugePoolResize: Sendable, Hashable {
   let pool: Int
   let nodes: [Int]
   let count: Int
@@ -18,7 +18,7 @@ public struct HugePoolResize: Sendable {
   /// Nodes to ask before the page at hand is given up.
   var nodesLeft = 0
 
-  enum Phase: Sendable {
+  enum Phase: Sendable, Hashable {
     case growing
     case shrinking
     case done

@@ -243,6 +243,12 @@ extension Machine {
       }
     }
     for file in files { hasher.combine(file.cachedPages) }
+    for pool in hugePools {
+      hasher.combine(pool.total)
+      hasher.combine(pool.free)
+      hasher.combine(pool.surplus)
+      hasher.combine(pool.reserved)
+    }
     hasher.combine(isCMAMutexHeld)
     hasher.combine(operationsInProgress)
     hasher.combine(lruDisableCount)
