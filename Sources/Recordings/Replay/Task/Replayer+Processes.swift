@@ -132,8 +132,10 @@ extension Replayer {
     return machine.isKilled(task.space)
   }
 
-  /// The victim leaves in its own context, so what it allocates on its way comes out of the reserves; its
-  /// parent goes on with the script. `signal->oom_mm` keeps the top table until RCU lets the reaped task
+  /// Ends the victim in its own context, so that what it allocates on its way comes out of the reserves; its
+  /// parent goes on with the script.
+  ///
+  /// `signal->oom_mm` keeps the top table until RCU lets the reaped task
   /// go, after the recording.
   mutating func endVictim(_ events: inout PageEvents) -> Difference? {
     guard let victim = task?.space, let parent = task?.parent else { return ("a parent", "none") }
