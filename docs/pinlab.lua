@@ -1290,6 +1290,7 @@ local difference = {}
 ---@field from? string What `m:save(file)` wrote, a recording (.jsonl, .jsonl.gz), or a folder written by `pinlab capture`.
 ---@field kvm_cma_resv_ratio? integer Per cent of memory that a ppc64 host sets aside as area kvm_cma for its guests' hash page tables; the kernel's default is 5.
 ---@field swap? integer|number|string Swap space, on a device that writes at once, as zram does.
+---@field lru_gen? boolean The multi-generational LRU. Without it a second access queues a page for activation (P1.27).
 
 ---Boots a modelled machine, or takes one from a file.
 ---

@@ -125,6 +125,36 @@ import Testing
     Self.check(machine)
   }
 
+  /// Rule P1.27: without MGLRU the second access of an inactive page puts it into a batch, which holds a
+  /// reference that no test of the LRU flag shows.
+  @Test(arguments: [true, false]) func aSecondAccessActivates(usesGenerations: Bool) throws {
+    var machine = try Self.machine()
+    machine.settings.usesGenerations = usesGenerations
+    let space = try Self.process(&machine, "p", pages: 31)
+    let start = try need(machine.spaces[space].areas.first).start
+    machine.drainAllLRU()
+    let pfn = machine.entry(space, page: start).entry.pfn
+    let list: LRUList = usesGenerations ? .activeAnon : .inactiveAnon
+    same(machine.frames.head(pfn).lruList, list)
+    for access in 1...2 {
+      var pin = Pin(
+        PinRequest(
+          space: space, startPage: start, pages: 1, flags: [.write], entryPoint: .unlocked))
+      same(pin.run(&machine)?.pages, 1)
+      let waits = machine.lruBatch(cpu: 0, .activate).contains(pfn)
+      same(waits, access == 2 && !usesGenerations)
+      same(machine.frames.head(pfn).isLRU, true)
+      same(machine.references(Folio(pfn, order: 0)), (waits ? 2 : 1) + FolioTable.pinBias)
+      Self.check(machine)
+      var unpin = UnpinOperation(pin: try need(machine.pins.last), dirty: false)
+      unpin.run(&machine)
+    }
+    machine.drainAllLRU()
+    same(machine.frames.head(pfn).lruList, .activeAnon)
+    same(machine.event(.pgactivate), usesGenerations ? 0 : 1)
+    Self.check(machine)
+  }
+
   // MARK: The OOM killer
 
   static func process(_ machine: inout Machine, _ name: String, pages: Int) throws -> Int {

@@ -57,6 +57,10 @@ extension MemoryLibrary {
         LuaParameter(
           "swap", .size(0...Int64.max), default: "none",
           "Swap space, on a device that writes at once, as zram does."),
+        LuaParameter(
+          "lru_gen", .boolean, default: "true",
+          "The multi-generational LRU. Without it a second access queues a page for activation (P1.27)."
+        ),
       ],
       returns: [LuaResult(.object("machine"))],
       doc: """
@@ -121,6 +125,7 @@ struct MachineOptions {
       configuration.hugePages = try hugePages(call.value(12), nodes: sizes.count)
       configuration.hugetlbCMA = try hugetlbCMA(call.value(13), page)
       configuration.swapPages = call.integer(16, default: 0) / page
+      configuration.usesGenerations = call.boolean(17, default: true)
       return try Machine.boot(configuration)
     } catch let error as MemoryError {
       throw LuaFailure("machine: \(error.message)")
@@ -134,7 +139,7 @@ struct MachineOptions {
   private func restored(
     _ call: inout LuaCall, _ kernel: Kernel?
   ) throws(LuaFailure) -> Machine {
-    for position in 0..<17 where position != 7 && position != 14 && call.isGiven(position) {
+    for position in 0..<18 where position != 7 && position != 14 && call.isGiven(position) {
       throw LuaFailure(
         "machine: 'from' brings the whole machine; only 'kernel' may stand beside it")
     }

@@ -211,8 +211,8 @@ extension MemoryLibrary {
         },
         LuaProperty("killed", .table, "Names of the processes that the OOM killer chose.") { call in
           let object = call.object(as: MachineObject.self)
-          let names = object.machine.pressure(call.index)?.effect.killed ?? []
-          call.returns(LuaTable(names.map { .string($0) }))
+          let killed = object.machine.pressure(call.index)?.effect.killed ?? []
+          call.returns(LuaTable(killed.map { .string($0.name) }))
         },
         LuaProperty("short", .string, "Why it holds less than was asked for; nil when it does not.")
         {

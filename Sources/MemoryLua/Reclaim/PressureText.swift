@@ -21,8 +21,11 @@ enum PressureText {
     if effect.pinned > 0, effect.scanned > 0 || !effect.killed.isEmpty {
       lines.append("  pinned, so neither reclaimed nor swapped: \(effect.pinned) pages (rule P9.1)")
     }
-    if !effect.killed.isEmpty {
-      lines.append("  killed: " + effect.killed.joined(separator: ", ") + " (m:dmesg() says why)")
+    for process in effect.killed {
+      var had = ["\(process.resident) pages resident"]
+      if process.swapped > 0 { had.append("\(process.swapped) in swap") }
+      if process.pinned > 0 { had.append("\(process.pinned) pinned") }
+      lines.append("  killed: \(process.name), with " + had.joined(separator: ", "))
     }
     return lines.joined(separator: "\n")
   }

@@ -172,8 +172,8 @@ extension Machine {
     let base = regions[region].base
     var state = FrameState(.allocated, order: 0)
     state.owner = UInt8(ascii: "A")
-    state.flags =
-      writes ? [.folio, .swapBacked, .active, .written] : [.folio, .swapBacked, .active]
+    state.flags = newFolioFlags.union(
+      writes ? [.folio, .swapBacked, .written] : [.folio, .swapBacked])
     let inTable = min(pages.count, 512 - pages.lowerBound & 511)
     var filled = fillRuns(
       space, region, pages.lowerBound, slot: first, count: inTable, state, inPinScope: scoped,

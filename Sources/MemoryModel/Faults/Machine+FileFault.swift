@@ -248,8 +248,8 @@ extension Machine {
     _ folio: Folio, _ file: Int, _ page: Int, isActive: Bool = true
   ) -> Bool {
     let isShmem = files[file].kind == .shmem
-    var flags: FrameState.Flags = isShmem ? [.swapBacked, .active] : []
-    if isActive { flags.insert(.active) }
+    var flags: FrameState.Flags = isShmem ? newFolioFlags.union(.swapBacked) : []
+    if isActive { flags.formUnion(newFolioFlags) }
     if files[file].kind == .secret { flags.formUnion([.unevictable]) }
     makeFolio(folio, .none, index: 0, owner: UInt8(ascii: "F"), flags)
     guard addToCache(folio, file, page: page) else {

@@ -50,7 +50,7 @@ extension Machine {
     }
     var state = FrameState(.allocated, order: 0)
     state.owner = UInt8(ascii: "F")
-    state.flags = [.folio, .swapBacked, .active, .dirty]
+    state.flags = newFolioFlags.union([.folio, .swapBacked, .dirty])
     if writes { state.flags.insert(.written) }
     // One reference of the cache, one of the entry.
     queueNew(runs, state, .file(file), index: filePage, references: 2)

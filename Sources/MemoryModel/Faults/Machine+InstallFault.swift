@@ -17,7 +17,7 @@ extension Machine {
     let area = spaces[space].areas[index]
     let first = fault.page & ~(folio.pages - 1)
     let region = prepareRegion(space, area: index)
-    var state: FrameState.Flags = [.swapBacked, .active]
+    var state: FrameState.Flags = newFolioFlags.union(.swapBacked)
     if fault.writes { state.insert(.written) }
     if let source, frames.head(source.head).flags.contains(.written) { state.insert(.written) }
     setFlags(folio.head, insert: state)

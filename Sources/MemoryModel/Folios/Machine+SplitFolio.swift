@@ -62,7 +62,7 @@ extension Machine {
       frames.setHead(piece.head, state)
       folios.addReferences(piece, slot == nil ? 1 : 2)
       folios.setOwner(piece, mapping, index: index + offset)
-      if whole.flags.contains(.referenced) { markAccessed(piece) }
+      if whole.flags.contains(.referenced) { setReferenced(piece) }
       if let file = mapping.fileIndex { _ = addToCache(piece, file, page: index + offset) }
       if offset > 0 { pieces.append(piece.head) }
     }

@@ -172,7 +172,7 @@ extension Machine {
   private mutating func installCopy(
     _ child: Int, _ area: MemoryArea, _ page: Int, _ copy: Folio, of source: Folio, _ target: Int
   ) {
-    var state: FrameState.Flags = [.swapBacked, .active]
+    var state: FrameState.Flags = newFolioFlags.union(.swapBacked)
     if frames.head(source.head).flags.contains(.written) { state.insert(.written) }
     setFlags(copy.head, insert: state)
     if let region = area.region {

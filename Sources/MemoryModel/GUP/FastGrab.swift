@@ -117,7 +117,7 @@ package struct FastGrab: Hashable, Sendable {
     guard !mustUnshare, machine.mayPinFast(mapping, entry, flags) else {
       return undo(&machine, flags, isCounted: false)
     }
-    machine.markAccessed(folio)
+    machine.setReferenced(folio)
     machine.write(folio, first, end - page, &out)
     costs.entryReads += folio.order == 0 ? 3 : 2
     costs.pinAtomics += flags.contains(.pin) ? 2 : 1

@@ -262,7 +262,7 @@ extension Machine {
       return false
     }
     guard grab(folio, pages, flags) else { return false }
-    markAccessed(folio)
+    setReferenced(folio)
     write(folio, first, pages, &out)
     return true
   }

@@ -23,7 +23,8 @@ extension Machine {
       } else {
         guard entry.isLeaf else { return (page, .absent) }
         if level == .pmd, page & 511 == 0, !single, kernel.pinning.slowBatch,
-          !kernel.pinning.slowGrabChecksZone, flags.isSuperset(of: [.write, .pin])
+          !kernel.pinning.slowGrabChecksZone, flags.isSuperset(of: [.write, .pin]),
+          !queuesAccesses(flags)
         {
           // Touching to write makes an entry's folio dirty; one that is dirty needs no second look.
           let isTouching = flags.contains(.touch)
@@ -112,6 +113,11 @@ extension Machine {
     kind != .regular || !kernel.pinning.refusesDirtyTracking
   }
 
+  /// Whether the walk may put pages into a batch, which no loop over many does.
+  private func queuesAccesses(_ flags: GUPFlags) -> Bool {
+    !settings.usesGenerations && flags.contains(.touch)
+  }
+
   private mutating func walkSlowTable(
     _ table: Int, _ first: Int, _ last: Int, _ area: MemoryArea, _ flags: GUPFlags,
     _ out: inout PinCursor, _ costs: inout OperationCosts
@@ -123,9 +129,12 @@ extension Machine {
     var owner = PinOwner.anonymous
     var page = first
     while page < last {
-      let done = grabPlain(
-        table + page & 511, last - page, looked: looked, wanted: wanted, .none, owner, flags,
-        accessed: flags.contains(.touch), &out)
+      let done =
+        queuesAccesses(flags)
+        ? 0
+        : grabPlain(
+          table + page & 511, last - page, looked: looked, wanted: wanted, .none, owner, flags,
+          accessed: flags.contains(.touch), &out)
       // Each page is a walk of its own from the top (rule P8.1).
       costs.walks += done
       costs.entryReads += 4 * done
@@ -227,10 +236,29 @@ extension Machine {
     if flags.contains(.pin) { dropPins(folio, pages) } else { putReferences(folio, pages) }
   }
 
-  /// With MGLRU, an access only sets a flag (rule P1.27).
+  /// With MGLRU, an access only sets a flag; without, the second access of an inactive folio makes it
+  /// active, which waits in a batch with a reference (rule P1.27).
   ///
-  /// Kernel: `folio_mark_accessed()`.
+  /// Kernel: `folio_mark_accessed()`, mm/swap.c.
   package mutating func markAccessed(_ folio: Folio) {
+    if settings.usesGenerations || !isReferenced(folio) { return setReferenced(folio) }
+    let state = frames.head(folio.head)
+    if !state.flags.isDisjoint(with: [.unevictable, .active]) { return }
+    if state.isLRU {
+      queue(folio, .activate)
+    } else if lruBatch(cpu: currentCPU).contains(folio.head) {
+      setFlags(folio.head, insert: .active)
+    }
+    clearReferenced(folio)
+  }
+
+  /// What new user memory is born with: under MGLRU, faults bring folios to the youngest generation.
+  ///
+  /// Kernel: `lru_gen_in_fault()` of `folio_add_lru()`.
+  var newFolioFlags: FrameState.Flags { settings.usesGenerations ? .active : [] }
+
+  /// Kernel: `folio_set_referenced()`.
+  mutating func setReferenced(_ folio: Folio) {
     if folio.order == 0 {
       folios.frames[folio.head.index].mappings |= FolioTable.referencedBit
     } else {

@@ -13,7 +13,7 @@ public struct PressureRecord: Sendable, Codable {
   public package(set) var effect = PressureEffect()
   /// What was counted when it began.
   var before: PressureEffect
-  var killedBefore: Set<Int>
+  var killedBefore: Int
 }
 
 /// What became of other memory while pages were taken.
@@ -30,8 +30,18 @@ public struct PressureEffect: Sendable, Equatable, Codable {
   /// Pages on the lists that could still be reclaimed, had they been idle: of files, and anonymous ones.
   public package(set) var leftFiles = 0
   public package(set) var leftAnonymous = 0
-  /// Names of the processes that were killed, in order.
-  public package(set) var killed: [String] = []
+  /// The processes that were killed, in order.
+  public package(set) var killed: [KilledProcess] = []
+}
+
+/// A process that the OOM killer chose, as it was then.
+public struct KilledProcess: Sendable, Equatable, Codable {
+  public let space: Int
+  public let name: String
+  public let resident: Int
+  public let swapped: Int
+  /// Pages that its pins held.
+  public let pinned: Int
 }
 
 extension Machine {
@@ -41,7 +51,7 @@ extension Machine {
     pressures.append(
       PressureRecord(
         id: lastPressure, gfp: gfp, requested: pages, operation: operation,
-        before: pressureCounts, killedBefore: Set(spaces.indices.filter { spaces[$0].isKilled })))
+        before: pressureCounts, killedBefore: killOrder.count))
     return lastPressure
   }
 
@@ -71,9 +81,7 @@ extension Machine {
     }
     effect.leftFiles = listed(.inactiveFile) + listed(.activeFile)
     effect.leftAnonymous = listed(.inactiveAnon) + listed(.activeAnon)
-    effect.killed = killOrder.filter { !pressures[index].killedBefore.contains($0) }.map {
-      spaces[$0].name
-    }
+    effect.killed = Array(killOrder.dropFirst(pressures[index].killedBefore))
     pressures[index].effect = effect
   }
 

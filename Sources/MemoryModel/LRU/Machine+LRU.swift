@@ -135,7 +135,9 @@ extension Machine {
     unlinkLRU(folio, state)
     state.flags.remove(.aged)
     switch kind {
-    case .activate: state.flags.insert(.active)
+    case .activate:
+      if !state.flags.contains(.active) { count(.pgactivate, folio.pages) }
+      state.flags.insert(.active)
     case .deactivate, .deactivateFile: state.flags.subtract([.active, .referenced])
     case .lazyFree: state.flags.subtract([.active, .referenced, .swapBacked])
     case .moveTail, .add, .mlock: break

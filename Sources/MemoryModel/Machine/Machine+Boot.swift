@@ -15,6 +15,7 @@ extension Machine {
     settings.transparentHugePages = configuration.transparentHugePages
     settings.hugePagesOnlyAdvised = configuration.hugePagesOnlyAdvised
     settings.freeHighBatch = configuration.freeHighBatch
+    settings.usesGenerations = configuration.usesGenerations
     var machine = try Machine(
       geometry: configuration.geometry, kernel: configuration.kernel, nodeCount: ranges.count,
       cpuNodes: configuration.cpuNodes, hasCMA: configuration.hasCMA,

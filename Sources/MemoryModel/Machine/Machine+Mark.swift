@@ -44,7 +44,7 @@ extension Machine {
     var operation: Int
     var pressures: [PressureRecord]
     var lastPressure: Int
-    var killOrder: [Int]
+    var killOrder: [KilledProcess]
     var lastPin: Int
     var lastTemporaryReference: Int
     var zeroPage: PFN?

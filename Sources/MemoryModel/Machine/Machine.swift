@@ -80,7 +80,7 @@ public struct Machine: ~Copyable {
   public package(set) var pressures: [PressureRecord] = []
   package var lastPressure = 0
   /// The processes that the OOM killer chose, in order.
-  var killOrder: [Int] = []
+  public internal(set) var killOrder: [KilledProcess] = []
   package var lastPin = 0
   package var lastTemporaryReference = 0
   /// The frames of the zero pages: 4 KiB, and 2 MiB once it is used.

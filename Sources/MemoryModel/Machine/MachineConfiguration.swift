@@ -20,6 +20,8 @@ public struct MachineConfiguration: Sendable {
   public var hashTableReserve: Int?
   /// Huge pages that boot takes for hugetlbfs.
   public var hugePages: [HugePageRequest] = []
+  /// The multi-generational LRU is on, as in Debian's kernels.
+  public var usesGenerations = true
   /// Pages of swap space, on a device that writes at once, as zram does.
   public var swapPages = 0
   /// CONFIG_CMA.

@@ -237,7 +237,7 @@ extension Machine {
       let used = takeAccesses(folio)
       if used > 0 {
         // All mapped folios begin with one use, so one alone spares it once.
-        markAccessed(folio)
+        setReferenced(folio)
         return used > 1 || wasReferenced ? activate(folio) : .kept
       }
     }

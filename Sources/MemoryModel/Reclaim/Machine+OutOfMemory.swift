@@ -108,7 +108,11 @@ extension Machine {
   private mutating func kill(_ victim: OOMCandidate) {
     count(.oomKill, 1)
     spaces[victim.space].isKilled = true
-    killOrder.append(victim.space)
+    killOrder.append(
+      KilledProcess(
+        space: victim.space, name: spaces[victim.space].name, resident: victim.resident,
+        swapped: victim.swapped,
+        pinned: pins.reduce(0) { $0 + ($1.space == victim.space ? $1.pages : 0) }))
     let pages = spaces[victim.space].areas.reduce(0) { $0 + $1.end - $1.start }
     let size = geometry.pageShift - 10
     log.append(

@@ -30,7 +30,7 @@ extension Machine {
 
   private func readFlags(_ slot: Int) -> FrameState.Flags {
     let wasWritten = swap.table[slot].uses & SwapSlot.writtenBit != 0
-    return wasWritten ? [.swapBacked, .active, .written] : [.swapBacked, .active]
+    return newFolioFlags.union(wasWritten ? [.swapBacked, .written] : .swapBacked)
   }
 
   /// Shows the page, and gives the slot back that its entry named.

@@ -104,7 +104,7 @@ private struct ScenarioOutcomes {
     guard let scenario = scenarios.first(where: { $0.id == id }) else {
       throw FileFailure(path: id, reason: "there is no such scenario")
     }
-    let transcript = Transcript()
+    let transcript = CheckTranscript()
     let session = PinLabSession(context: MemoryContext()) { transcript.text += $0 }
     if let error = session.run(scenario.source, chunkName: "@\(scenario.path)").failure {
       throw FileFailure(path: scenario.path, reason: error.message)

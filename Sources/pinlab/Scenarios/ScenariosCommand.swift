@@ -121,7 +121,7 @@ struct ScenariosCommand: ParsableCommand {
         throw ExitCode(1)
       }
       for scenario in chosen {
-        let transcript = Transcript()
+        let transcript = CheckTranscript()
         let session = PinLabSession(context: MemoryContext()) { transcript.text += $0 }
         let outcome = session.run(scenario.source, chunkName: "@\(scenario.path)")
         let checks = transcript.text.split(separator: "\n").count { $0.hasPrefix("  ok  ") }
@@ -146,7 +146,7 @@ struct ScenariosCommand: ParsableCommand {
 }
 
 /// What a scenario prints while it is checked.
-final class Transcript {
+final class CheckTranscript {
   var text = ""
 }
 

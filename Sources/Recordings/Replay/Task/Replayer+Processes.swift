@@ -132,10 +132,10 @@ extension Replayer {
     return machine.isKilled(task.space)
   }
 
-  /// Lets the victim leave in its own context.
+  /// Ends the victim in its own context; its parent goes on with the script.
   ///
-  /// What it allocates on its way comes out of the reserves; its parent goes on with the script. `signal->oom_mm` keeps the top table until RCU lets the reaped task
-  /// go, after the recording.
+  /// What it allocates on its way comes out of the reserves. `signal->oom_mm` keeps the top table until
+  /// RCU lets the reaped task go, after the recording.
   mutating func endVictim(_ events: inout PageEvents) -> Difference? {
     guard let victim = task?.space, let parent = task?.parent else { return ("a parent", "none") }
     task?.space = parent
