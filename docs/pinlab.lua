@@ -1413,7 +1413,7 @@ function step(f) end
 ---@field schedules? integer The most orders that are run; 1000 for random and pct, unless given.
 ---@field budget? number Seconds after which it ends.
 ---@field reduce? boolean Go on only once from states that several orders lead to.
----@field progress? boolean Print a line every few seconds.
+---@field progress? boolean Print a line every few seconds of how far it is.
 
 ---Runs tasks in every order of their atomic steps, and says where they end and what breaks.
 ---
@@ -1424,9 +1424,9 @@ function explore(fields) end
 
 ---Runs tasks in one order of their steps, on the machine itself, and leaves it there.
 ---
----Behind the end of the schedule every task runs to its end. With `steps` it stops before; calls under way then end as by a fatal signal.
+---Behind the end of the schedule every task runs to its end. With `steps` it stops before; calls under way then end as by a fatal signal. With `step = true` they do not: they are left for stepping on by hand, in front of the step behind the schedule's or behind the first `steps` of it.
 ---@param schedule string As `explore` prints it: "1*12 2*30".
----@param options table tasks and machine or setup, as for explore. watch: a function that is called before each step with the task's number, the step's name, the kernel function and what it does. steps: stop after so many.
----@return table # For each task the texts of what its calls came to.
+---@param options table tasks and machine or setup, as for explore. watch: a function that is called before each step with the task's number, the step's name, the kernel function and what it does. steps: stop after so many. step: true leaves the tasks where the schedule ends, as handles of step.
+---@return table # For each task the texts of what its calls came to; with `step` its handle.
 ---@return machine # The machine, in the state that the order leads to.
 function replay_schedule(schedule, options) end

@@ -50,6 +50,16 @@ import Testing
     held = {}
     """
 
+  /// What the prelude calls an object of each type.
+  static let objects = [
+    "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
+    "cma_buffer": "u", "guest": "vm", "population": "pop", "pin": "pn", "folio": "fo",
+    "temp_ref": "tr", "isolation": "iso", "explanation": "ex", "lru": "lr", "listing": "li",
+    "device": "dv", "mapping": "mp",
+    "task": "ta", "difference": "df", "kernel": "kn", "comparison": "cp",
+    "exploration": "xp",
+  ]
+
   private func draw(_ random: inout Random) -> String {
     Self.values[random.below(Self.values.count)]
   }
@@ -69,19 +79,11 @@ import Testing
   }
 
   private func statement(_ library: LuaLibrary, _ random: inout Random) -> String {
-    let objects = [
-      "machine": "m", "node": "d", "zone": "z", "pageblock": "b", "page": "p", "cma_area": "a",
-      "cma_buffer": "u", "guest": "vm", "population": "pop", "pin": "pn", "folio": "fo",
-      "temp_ref": "tr", "isolation": "iso", "explanation": "ex", "lru": "lr", "listing": "li",
-      "device": "dv", "mapping": "mp",
-      "task": "ta", "difference": "df", "kernel": "kn", "comparison": "cp",
-      "exploration": "xp",
-    ]
     if random.below(10) == 0, let function = library.functions.randomElement(using: &random) {
       return "local x = \(function.name)\(arguments(function, &random))"
     }
     let type = library.types[random.below(library.types.count)]
-    let receiver = random.below(12) == 0 ? "(\(draw(&random)))" : objects[type.name] ?? "(nil)"
+    let receiver = random.below(12) == 0 ? "(\(draw(&random)))" : Self.objects[type.name] ?? "(nil)"
     switch random.below(type.name == "guest" ? 12 : 5) {
     case 0 where !type.properties.isEmpty:
       return "return \(receiver).\(type.properties[random.below(type.properties.count)].name)"

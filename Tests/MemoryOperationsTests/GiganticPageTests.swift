@@ -152,6 +152,7 @@ import Testing
     #expect(process.machine.failAllocation == 0)
     let failed = try MachineFacts(process.machine)
     #expect(failed.harm(since: before, in: range) == nil)
+    process.machine.drainAllLRU()
     #expect(try process.machine.setHugePages(order: 18, count: 1) == nil)
     #expect(process.machine.freeHugePages(order: 18) == [PFN(range.start)])
     #expect(process.sound == nil)

@@ -71,7 +71,8 @@ extension MemoryLibrary {
         LuaParameter(
           "reduce", .boolean, default: "true",
           "Go on only once from states that several orders lead to."),
-        LuaParameter("progress", .boolean, default: "at the prompt",
+        LuaParameter(
+          "progress", .boolean, default: "at the prompt",
           "Print a line every few seconds of how far it is."),
       ],
       returns: [

@@ -204,16 +204,21 @@ extension Machine {
   ///
   /// - Returns: The first frame that is not; nil when all are.
   public mutating func firstNotIsolated(in range: PFNRange) -> PFN? {
-    let found = firstInUse(in: range)
+    let at = endOfIsolated(in: range)
     trace.append(
       TraceEvent(
-        .testPagesIsolated, PFN(range.start), order: 0, UInt32(range.end),
-        UInt32(found?.index ?? range.end)))
-    return found
+        .testPagesIsolated, PFN(range.start), order: 0, UInt32(range.end), UInt32(at)))
+    return at < range.end ? PFN(at) : nil
   }
 
   /// What ``firstNotIsolated(in:)`` finds, without its event.
   package func firstInUse(in range: PFNRange) -> PFN? {
+    let at = endOfIsolated(in: range)
+    return at < range.end ? PFN(at) : nil
+  }
+
+  /// The end of the last free block, which may lie behind the range.
+  private func endOfIsolated(in range: PFNRange) -> Int {
     var at = range.start
     // As the kernel steps: from the start of the range, which may lie inside a pageblock.
     while at < range.end, frames.migrateType(PFN(at)) == .isolate {
@@ -227,7 +232,7 @@ extension Machine {
         at += 1 << state.order
       }
     }
-    return at < range.end ? PFN(at) : nil
+    return at
   }
 
   /// Takes every free block of an isolated range off its list; each of their pages becomes a page in
