@@ -1,7 +1,9 @@
 -- S0.7 · a guest that does not start
 -- A powerpc host keeps 5 % of its memory in CMA for the hash page tables of its guests. Guest A has a
 -- device, and its pinned pages lie all over that area. Does guest B get its table?
--- Thread: linux-mm and kvm-ppc, 2018, "mm: Get a page reference and migrate pages out of CMA".
+-- Thread: linux-mm, September 2018, "[RFC PATCH V2 4/4] powerpc/mm/iommu: Allow migration of cma
+-- allocated pages during mm_iommu_get". Aneesh Kumar K.V, 6 September: "we fail to allocate hash page
+-- table that result in failure to start guest".
 -- Rules: P5.20, P5.21, P5.22.
 
 print("-- the sizes: 256 GiB of memory, a guest of 128 GiB")

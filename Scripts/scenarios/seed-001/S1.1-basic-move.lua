@@ -1,7 +1,9 @@
 -- S1.1 · a long-term pin moves pages out of CMA
 -- Does a long-term pin leave its pages in a CMA area, where a later cma_alloc would find them in
 -- the way?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Pasha Tatashin, 2 December (the patch): "if pages were already allocated before pinning they need to
+-- migrated to a different zone".
 -- Rules: P3.40 to P3.42, P1.6.
 
 local m = machine{ ram = "2G", cma = "1200M", thp = "never" }

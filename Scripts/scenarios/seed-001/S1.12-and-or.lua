@@ -1,6 +1,7 @@
 -- S1.12 · AND, or OR?
 -- "CMA and ZONE_MOVABLE", says a reply literally. Which pages are both?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Joonsoo Kim, 4 December (#13), and Pasha Tatashin (#16): "The above should be OR not AND".
 -- Rules: P3.54.
 
 -- The area lies in an ordinary zone: beside a ZONE_MOVABLE, `cma=` would put it there.

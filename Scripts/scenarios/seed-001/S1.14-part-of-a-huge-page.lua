@@ -1,7 +1,9 @@
 -- S1.14 · one foreign page inside a huge page
 -- A check that steps over whole compound pages never looks at a page that stands in the middle of
 -- one. Does 6.12 see it?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 4 December (#19): "there is no guarentee that just because you see a compound head
+-- that the remaining pages in the page tables are actually the tail pages".
 -- Rules: P2.24, P3.41, P3.44, P4.9.
 
 -- What changed since `before`, by counter.

@@ -1,6 +1,7 @@
 -- S1.21 · a leaf that is refused
 -- From 6.6 on the slow walk takes a whole leaf at once. May it do so with a huge page in CMA?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE" (batching the slow walk).
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 4 December (#19): batching the slow walk, which 6.6 did.
 -- Rules: P3.23.
 
 local m = machine{ ram = "1G", cma = "640M" }

@@ -1,6 +1,8 @@
 -- S1.4 · what 300 GiB cost
 -- "Users pin huge ranges", some hundred gigabytes, tens of seconds. What does each design do for it?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 3 December (#3): "we are benchmarking around the 300G level. It takes 10s of
+-- seconds".
 -- Rules: P8.1 to P8.7, P3.60.
 
 -- The size is the first argument: `pinlab scenarios run S1.4 300G` prints the table of the thread, in a

@@ -1,7 +1,9 @@
 -- S1.7 · two pins isolate the same page
 -- Two processes share a page in CMA, and both pin it for long at the same time. Can both put it on
 -- their list ("is this list_add racy?")? What may come out?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 3 December (#6): "They will both race list_add_tail and other list ops. That is not
+-- OK", and what came of it (#11 to #15).
 -- Rules: P1.30, P3.43, P3.50, P3.51, P10 R1, I1, I4.
 
 local function booted(kernel, holder)

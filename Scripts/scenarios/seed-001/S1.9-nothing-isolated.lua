@@ -1,7 +1,9 @@
 -- S1.9 · success with a page in CMA
 -- A page in CMA is off its list, because compaction holds it. Nothing can be isolated: is all well
 -- then?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 4 December (#15): "If it gets to a point where all the CMA pages fail to isolate
+-- then it simply exits with success".
 -- Rules: P3.43, P3.47, P3.50, P3.51.
 
 local m = machine{ ram = "1G", cma = "640M", thp = "never" }

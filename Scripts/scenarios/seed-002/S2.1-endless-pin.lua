@@ -1,7 +1,8 @@
 -- S2.1 · the endless pin
 -- Half of the memory is CMA, and one per-CPU list holds the free huge pages of all types. Where does a
 -- huge page move that must leave CMA?
--- Thread: linux-mm, June 2024, "mm/page_alloc: Separate THP PCP into movable and non-movable".
+-- Thread: linux-mm, June 2024, "mm/page_alloc: Separate THP PCP into movable and non-movable
+-- categories". yangge, 19 June: "endless loops in this function".
 -- Rules: P2.35, P4.40, P4.41, P3.40.
 
 local m = machine{ ram = "1G", cma = "640M" }

@@ -1,7 +1,9 @@
 -- S4.3 · MADV_NOMOVABLE
 -- A proposed advice keeps faults of an area out of CMA and ZONE_MOVABLE. When does it spare the pin any
 -- moves?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". Baolin
+-- Wang, 17 October (the patch), and David Hildenbrand: "it will gets et after all memory already was
+-- allocated".
 -- Rules: P9.20, P9.21, P9.23.
 
 local proposed = kernel{ base = "6.12", madv_nomovable = true }

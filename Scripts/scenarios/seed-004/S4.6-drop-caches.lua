@@ -1,7 +1,8 @@
 -- S4.6 · drop_caches
 -- Somebody writes to drop_caches while dirty shmem pages wait to be pinned. What do the references that it
 -- leaves behind do to the pin?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". Baolin
+-- Wang, 17 October: "the temporary reference count can be caused by dropping page caches".
 -- Rules: P9.30, P9.31, P1.27, P3.45.
 
 local m = machine{ ram = "2G", cma = "1200M", thp = "never" }

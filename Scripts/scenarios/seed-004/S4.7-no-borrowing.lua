@@ -1,7 +1,9 @@
 -- S4.7 · a parameter that disables borrowing from CMA
 -- If nobody may borrow CMA pages, no pin ever has to move one. What does that cost, and what does it
 -- leave unsolved?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". David
+-- Hildenbrand, 17 October: "a kernel parameter that would disable allocating from CMA areas
+-- completely".
 -- Rules: P9.24.
 
 local m = machine{

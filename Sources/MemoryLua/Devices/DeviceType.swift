@@ -162,7 +162,7 @@ extension MemoryLibrary {
   /// Why a map that goes round and round is killed.
   private static func livelock(_ map: DeviceMap, _ limit: Int) -> String? {
     let costs = map.progress
-    if costs.rounds > limit + costs.calls {
+    if costs.rounds >= limit + costs.calls {
       return "LIVELOCK: in \(costs.rounds - costs.calls) rounds more than calls it moved "
         + "\(costs.migratedPages) pages, and each time found pages that may not stay (rule P4.41)"
     }

@@ -103,6 +103,7 @@ extension Presets {
     ) { kernel in
       kernel.perCPULists = .autoTuned
       kernel.limitsHighAtomicStrictly = true
+      kernel.hasGuestMemory = true
       kernel.pinning.lruBatchSize = 31
     }
     add(
