@@ -10,13 +10,18 @@ vm:populate()
 expect("the huge page lies in CMA", vm:resident().cma, 512)
 
 local kernels = { "6.3", "6.6", "6.9", "6.10", "6.12" }
+local warned = {}
 local whole = compare(kernels, function(fork)
-  return fork:guest("vm0"):pin{ longterm = true }
+  local p, err = fork:guest("vm0"):pin{ longterm = true }
+  warned[fork:kernel().name] = fork:dmesg():find("WARNING", 1, true) ~= nil
+  return p, err
 end, { start = m })
 print(whole)
 for _, name in ipairs{ "6.6", "6.9" } do
   expect(name .. ": the huge page", whole:row(name).errno, "EFAULT")
   expect(name .. ": pages moved", whole:row(name).moved, 0)
+  expect(name .. ": pages pinned", whole:row(name).pinned, 0)
+  expect(name .. ": a warning in the log", warned[name], true)
 end
 for _, name in ipairs{ "6.3", "6.10", "6.12" } do
   expect(name .. ": pages moved", whole:row(name).moved, 512)

@@ -45,4 +45,7 @@ for _, kernel in ipairs{ "5.1", "5.10", "5.12.5", "5.13", "6.9", "6.14", "6.12" 
   expect(kernel .. ": every order was looked at", e.complete, true)
   expect(kernel .. ": pins in CMA", inCMA,
     kernel == "5.1" or kernel == "5.10" or kernel == "6.14")
+  for _, state in ipairs(e.end_states) do
+    expect(kernel .. ": the pin ends with", state.text:match("^[^|·]*[^|·%s]"), "1 page")
+  end
 end

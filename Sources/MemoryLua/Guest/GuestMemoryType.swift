@@ -52,6 +52,28 @@ extension MemoryLibrary {
     }
   }
 
+  /// `vm:guest_memfds()`.
+  static var guestMemories: LuaFunction {
+    LuaFunction(
+      "guest_memfds", returns: [LuaResult(.table, "guest_memfd objects, oldest first.")],
+      doc: "The guest's open guest_memfds; that of a fork of the machine has its own.",
+      kernel: ["kvm_gmem_create"], rules: ["P2.2"],
+      example: """
+        m = machine{ ram = "64M" }
+        m:guest{ name = "vm", ram = "1M" }:guest_memfd{ size = "1M" }:allocate()
+        m:fork():guest("vm"):guest_memfds()[1].allocated --> 256
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      let guest = call.index
+      let files = object.machine.files
+      call.returns(
+        LuaTable(
+          files.indices.filter { files[$0].guest == guest && files[$0].isOpen }
+            .map { .object(LuaHandle("guest_memfd", object, index: $0)) }))
+    }
+  }
+
   static func guestMemoryType() -> LuaType {
     LuaType(
       "guest_memfd", MachineObject.self,

@@ -392,6 +392,7 @@ public struct Pin: ExplorableOperation {
           .ENOMEM, "the reference count of the page at 0x\(hexAddress) is used up",
           rule: "P3.23"))
     case .grabRefused:
+      machine.warnOnce("mm/gup.c", "__get_user_pages")
       endWalk(
         Refusal(
           .EFAULT,
