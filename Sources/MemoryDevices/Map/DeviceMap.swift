@@ -152,6 +152,7 @@ public struct DeviceMap: ExplorableOperation {
     case .vfioV1, .vfioV2:
       request.entryPoint = .remote
       request.callPages = device.batch(machine)
+      request.skipsTails = machine.kernel.pinning.vfioSkipsTails
       request.passesDeviceMemory = true
       // The call that meets the limit has pinned its pages before they are counted (rule P7.5); pages of
       // zeros, which a read pin may find, count for nobody.
@@ -314,6 +315,7 @@ extension DeviceAttachment {
   ///
   /// Kernel: `vfio_batch_init()`.
   func batch(_ machine: borrowing Machine) -> Int {
-    disablesHugePages ? 1 : machine.kernel.pinning.vfioBatch
+    disablesHugePages || machine.kernel.pinning.vfioSkipsTails
+      ? 1 : machine.kernel.pinning.vfioBatch
   }
 }

@@ -83,6 +83,8 @@ extension Machine {
       return switch files[file].kind {
       case .shmem: "shmem \(size) of \(name)"
       case .hugetlb: "hugetlb page of \(name)"
+      case .guestMemory: "guest_memfd \(size) of \(name)"
+      case .secret: "secret \(size) of \(name)"
       default: "page cache \(size) of \(name)"
       }
     }
@@ -220,6 +222,9 @@ extension Machine {
     if state.flags.contains(.locked) {
       return no("it is locked", "P4.4", "migrate_folio_unmap")
     }
+    if isInaccessible(folio) {
+      return no("memory of a guest_memfd is never moved", "P4.6", "move_to_new_folio")
+    }
     let held = answer.holders.filter { $0.kind != .batch }
     let extra = held.reduce(0) { $0 + $1.references }
     if let first = held.first {
@@ -258,6 +263,11 @@ extension Machine {
     _ folio: Folio, _ answer: PageExplanation
   ) -> PageExplanation.Verdict? {
     guard frames.head(folio.head).flags.contains(.folio) else { return nil }
+    if isInaccessible(folio) {
+      return PageExplanation.Verdict(
+        isPossible: false, reason: "no page table of a process shows it, so no pin can name it",
+        rule: "P2.2", function: "kvm_gmem_create")
+    }
     guard let (reason, rule) = unpinnableReason(folio.head) else {
       return PageExplanation.Verdict(
         isPossible: true, reason: "a long-term pin leaves it where it is", rule: "P3.1",

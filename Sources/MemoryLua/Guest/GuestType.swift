@@ -10,7 +10,8 @@ extension MemoryLibrary {
       doc: "A guest: a process whose memory is its RAM. Offsets into the RAM count from 0.",
       properties: guestProperties,
       methods: guestAccessMethods + guestAreaMethods + guestProcessMethods
-        + [guestPin, memfdPin, guestMemlock] + guestDeviceMethods + guestViewMethods(context),
+        + [guestPin, memfdPin, guestMemory, guestMemories, guestMemlock] + guestDeviceMethods
+        + guestViewMethods(context),
       display: { handle in describe(handle.owner(as: MachineObject.self), handle.index) },
       isLive: { handle in
         let object = handle.owner(as: MachineObject.self)

@@ -141,6 +141,7 @@ extension Machine {
     spaces[space].root = 0
     spaces[space].isAlive = false
     // Its files are closed last, among them that of the VM.
+    closeGuestMemory(of: space)
     freeHashTable(of: space)
   }
 

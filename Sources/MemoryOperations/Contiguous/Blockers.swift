@@ -192,17 +192,51 @@ extension Machine {
     return found
   }
 
+  /// What several holders keep, in words: those of one name together, the first `limit` names.
+  ///
+  /// - Parameter pages: Pages of each holder.
+  /// - Returns: Such as "3 pages of vm0's VFIO container, since operations 5 to 7; 1 page of …".
+  public func describe(_ pages: [(holder: Blocker.Holder, pages: Int)], limit: Int) -> String {
+    var groups: [(name: String, alone: String, pages: Int, operations: [Int])] = []
+    for (holder, count) in pages {
+      let name = name(holder)
+      let operation = operation(of: holder)
+      if let at = groups.firstIndex(where: { $0.name == name }), operation != nil {
+        groups[at].pages += count
+        groups[at].operations += operation.map { [$0] } ?? []
+      } else {
+        groups.append((name, describe(holder), count, operation.map { [$0] } ?? []))
+      }
+    }
+    let texts = groups.prefix(limit).map { group in
+      let first = group.operations.min()
+      let last = group.operations.max()
+      let words =
+        if let first, let last, first < last {
+          "\(group.name), since operations \(first) to \(last)"
+        } else { group.alone }
+      return "\(group.pages) page\(group.pages == 1 ? "" : "s") of " + words
+    }
+    let more = groups.count > limit ? "; and \(groups.count - limit) more holders" : ""
+    return texts.joined(separator: "; ") + more
+  }
+
+  /// A holder without the operation since which it holds.
+  private func name(_ holder: Blocker.Holder) -> String {
+    guard case .pin(let id) = holder, let record = pin(id) else { return describe(holder) }
+    let owner = spaces[record.space].name
+    let name =
+      record.holder.hasPrefix("\(owner)'s ") ? record.holder : "\(record.holder) of \(owner)"
+    let refused = (deviceMapping(ofPin: id)?.device.revocation.refused ?? 0) > 0
+    return name + (refused ? ", which refused to let go" : "")
+  }
+
   /// A holder in words, with the number of the operation that made a pin.
   public func describe(_ holder: Blocker.Holder) -> String {
     switch holder {
     case .pin(let id):
       guard let record = pin(id) else { return "a pin that is gone" }
-      let owner = spaces[record.space].name
-      let name =
-        record.holder.hasPrefix("\(owner)'s ") ? record.holder : "\(record.holder) of \(owner)"
-      let refused = (deviceMapping(ofPin: id)?.device.revocation.refused ?? 0) > 0
-      return name + (refused ? ", which refused to let go" : "")
-        + ", since operation \(record.operation)"
+      return name(holder) + ", since operation \(record.operation)"
     case .temporaryReference(let id):
       guard let taken = temporaryReferences.first(where: { $0.id == id }) else {
         return "a temporary reference that is gone"
