@@ -143,6 +143,8 @@ final class LuaTaskProgram: TaskProgram {
 }
 
 /// Lua functions as tasks that run once, on the machine itself.
+///
+/// A call may be taken back and taken again, Lua that has run on cannot: behind such a call the task ends.
 final class LuaLiveProgram: TaskProgram {
   private let functions: [LuaReference]
   private let arguments: [LuaValue]
@@ -150,7 +152,9 @@ final class LuaLiveProgram: TaskProgram {
   private let object: MachineObject?
   /// Only while a call from Lua lets them go on.
   var scope: LuaScope?
-  private(set) var live: [LuaTask?]
+  private var live: [LuaTask?]
+  /// The machines of the calls that each task has made so far; the last is the one that Lua waits in.
+  private var calls: [[MachineObject]]
 
   init(
     _ functions: [LuaReference], _ arguments: [LuaValue], _ object: MachineObject?,
@@ -161,9 +165,18 @@ final class LuaLiveProgram: TaskProgram {
     self.session = session
     self.object = object
     live = Array(repeating: nil, count: functions.count)
+    calls = Array(repeating: [], count: functions.count)
   }
 
   var taskCount: Int { functions.count }
+
+  /// The machine that a call works on.
+  func machine(of task: Int, _ call: TaskCall) -> MachineObject { calls[task][call.place] }
+
+  /// Whether Lua waits in this very call.
+  func isWaiting(_ task: Int, in call: TaskCall) -> Bool {
+    live[task]?.isFinished == false && call.place == calls[task].count - 1
+  }
 
   func firstCall(of task: Int) throws -> TaskCall? {
     guard let scope else { return nil }
@@ -174,7 +187,7 @@ final class LuaLiveProgram: TaskProgram {
   }
 
   func call(of task: Int, after call: TaskCall) throws -> TaskCall? {
-    guard let scope, let running = live[task] else { return nil }
+    guard let scope, let running = live[task], isWaiting(task, in: call) else { return nil }
     running.pending?.operation = call.operation
     try running.resume(scope, session)
     return try pending(task)
@@ -185,6 +198,7 @@ final class LuaLiveProgram: TaskProgram {
     if let object, pending.object !== object {
       throw TaskFailure("\(pending.name) works on another machine than the one explored")
     }
-    return TaskCall(pending.operation, name: pending.name)
+    calls[task].append(pending.object)
+    return TaskCall(pending.operation, name: pending.name, place: calls[task].count - 1)
   }
 }

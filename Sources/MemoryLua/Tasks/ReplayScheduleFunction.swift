@@ -107,15 +107,13 @@ extension MemoryLibrary {
   ) throws(LuaFailure) -> [StepObject] {
     var handles: [StepObject] = []
     for (index, function) in options.functions.enumerated() {
-      let program = LuaLiveProgram([function], options.arguments, options.object, session)
-      program.scope = scope
-      defer { program.scope = nil }
       do {
-        let tasks = try TaskSet(program, firstCPU: index)
-        if let failure = tasks.tasks[0].failure {
+        let made = try StepObject(
+          function, options.arguments, options.object, session, number: index + 1, cpu: index, scope)
+        if let failure = made.state.failure {
           throw LuaFailure("task \(index + 1) failed: \(failure)")
         }
-        handles.append(StepObject(program, tasks, number: index + 1))
+        handles.append(made)
       } catch let failure as LuaFailure {
         throw failure
       } catch {
