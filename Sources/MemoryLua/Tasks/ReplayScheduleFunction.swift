@@ -142,6 +142,8 @@ extension MemoryLibrary {
     _ schedule: Schedule, _ program: LuaLiveProgram, _ object: MachineObject,
     _ watch: LuaReference?, limit: Int?, _ scope: LuaScope
   ) throws -> TaskSet {
+    let cpu = object.machine.currentCPU
+    defer { object.machine.run(onCPU: cpu) }
     var run = try ScheduleRun(schedule, object, program)
     var steps = 0
     while steps < limit ?? 1_000_000, !scope.shouldStop {

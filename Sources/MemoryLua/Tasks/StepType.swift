@@ -298,4 +298,29 @@ extension MemoryLibrary {
       example: taskExample + "\nt:next()\nt:kill()\nt.done --> true"
     ) { call in call.object(as: StepObject.self).end() }
   }
+
+  /// Of a machine: the handles of `step` in the middle of a call.
+  static var tasks: LuaFunction {
+    LuaFunction(
+      "tasks", returns: [LuaResult(.table, "task objects, oldest first.")],
+      doc: """
+        The tasks of step() that are in the middle of a call on this machine, whether or not a variable \
+        still names them.
+
+        What they hold stays held until their calls end: run() or kill() them. A fork has what they hold, \
+        and not the tasks.
+        """, rules: ["P10.1"],
+      example: """
+        m = machine{ ram = "64M", cma = "32M" }
+        vm = m:guest{ ram = "64K", thp = "never" }
+        step(function() vm:pin{ length = "4K" } end):next(2)
+        m:tasks()[1]:run()
+        #m:tasks() --> 0
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(object.tasks.underWay(on: object).map { .object(LuaHandle("task", $0)) }))
+    }
+  }
 }
