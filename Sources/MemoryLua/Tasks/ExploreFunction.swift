@@ -17,7 +17,8 @@ final class ExplorationObject {
   var text: String {
     var lines = [
       "\(report.covered) order\(report.covered == 1 ? "" : "s") of steps, \(what): "
-        + "\(report.schedules) run, \(report.memoryStates.count) states of memory"
+        + "\(report.schedules) run, \(report.memoryStates.count) "
+        + "state\(report.memoryStates.count == 1 ? "" : "s") of memory"
         + (wasStopped ? ", stopped before the end" : report.isComplete ? "" : ", up to the limit")
     ]
     for state in report.endStates { lines.append("  \(state.text)  (\(shown(state.schedule)))") }
