@@ -56,7 +56,8 @@ public final class Explorer {
   private let judge: (TaskSet) throws -> String?
 
   public private(set) var report = SearchReport()
-  private var path: [UInt8] = []
+  /// The steps from the beginning to the current state, by their tasks.
+  public private(set) var path: [UInt8] = []
   private var endStateIndex: [Int: Int] = [:]
   private var verdicts: [UInt64: [String]] = [:]
   private var bestCost: [String: (preemptions: Int, steps: Int)] = [:]

@@ -137,8 +137,17 @@ extension MemoryLibrary {
         if options.object.machine.isNoting {
           throw LuaFailure("explore: this machine is being explored; one search at a time")
         }
-        let program = LuaTaskProgram(
-          options.functions, options.arguments, options.object, session, scope)
+        let program: LuaTaskProgram
+        do {
+          program = try LuaTaskProgram(
+            options.functions, options.arguments, options.object, session, scope)
+        } catch {
+          throw LuaFailure("explore: \(error)")
+        }
+        // The machine is left as it was: nothing for undo to note.
+        let hook = options.object.beforeChange
+        options.object.beforeChange = nil
+        defer { options.object.beforeChange = hook }
         let clock = ContinuousClock()
         let start = clock.now
         var told = start
@@ -157,6 +166,7 @@ extension MemoryLibrary {
             wasStopped = scope.shouldStop || budget.map { now - start > $0 } ?? false
             return wasStopped
           })
+        program.path = { [unowned explorer] in explorer.path }
         do {
           return try explorer.run(mode)
         } catch let failure as LuaFailure {
