@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryModel
 
 /// Checks that need the machine: the declaration knows types and ranges, not what exists.
@@ -46,14 +47,29 @@ enum Arguments {
   }
 
   static func free(
-    _ pfn: PFN, order: Int?, _ object: MachineObject, function: String
+    _ pfn: PFN, order: Int?, _ object: MachineObject, _ call: borrowing LuaCall, function: String
   ) throws(LuaFailure) {
+    func bad(_ message: String) -> LuaFailure {
+      LuaFailure("bad argument #1 'page' to '\(function)' (\(message))")
+    }
+    if OperationRunner.isInTask(object, call) {
+      let step = Step("a2", "__free_pages", "free the block at \(pfn)")
+      let outcome = try OperationRunner.atomic(object, call, function, step) { machine in
+        do throws(MemoryError) {
+          try machine.freePages(pfn, order: order ?? machine.frames.head(pfn).order)
+          return .done(0)
+        } catch {
+          return .refused(Refusal(.EINVAL, error.message, rule: "A3.14"))
+        }
+      }
+      if case .refused(let refusal) = outcome { throw bad(refusal.message) }
+      return
+    }
     do {
-      try object.machine.freePages(
-        pfn, order: order ?? object.machine.frames.head(pfn).order)
+      try object.machine.freePages(pfn, order: order ?? object.machine.frames.head(pfn).order)
       object.machine.beginOperation()
     } catch {
-      throw LuaFailure("bad argument #1 'page' to '\(function)' (\(error.message))")
+      throw bad(error.message)
     }
   }
 }

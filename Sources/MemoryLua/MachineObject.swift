@@ -51,6 +51,9 @@ public final class MemoryContext: @unchecked Sendable {
     self.kernel = kernel
   }
 
+  /// Lets the tasks of `step` go that are in the middle of a call; they hold the session that holds this.
+  public func forgetTasks() { tasks.forgetAll() }
+
   func object(_ machine: consuming Machine) -> MachineObject {
     machines += 1
     let object = MachineObject(machine, number: machines, tasks)

@@ -36,6 +36,8 @@ public final class PinLabSession {
     lua.register(MemoryLibrary.library(context))
   }
 
+  deinit { context.forgetTasks() }
+
   /// Runs a script; see ``LuaSession/run(_:chunkName:arguments:)``.
   @discardableResult
   public func run(

@@ -186,13 +186,75 @@ import Testing
       #expect(history.redo() != nil)
       #expect(place() == ids[step], "step \(step)")
     }
+    let last = place()
     #expect(enter("t:run()") == nil)
     #expect(lua.run("return p.pages").values?.first?.integer == 1)
     #expect(lua.run("return m:check()").values?.first?.boolean == true)
-    // Its Lua has run on: nothing to go back to.
+    // Its Lua has run on: the call can be taken back and taken again, and ends the task.
     #expect(history.undo() != nil)
+    #expect(place() == last)
+    let text = lua.run("return tostring(t)").values?.first?.string
+    #expect(text?.contains("undo went behind what its function did") == true)
+    #expect(lua.run("return #m:tasks()").values?.first?.integer == 1)
+    #expect(enter("t:run()") == nil)
+    #expect(lua.run("return t.done and #m:pins() == 1 and m:check()").values?.first?.boolean == true)
+    #expect(history.undo() != nil)
+    #expect(place() == last)
+    #expect(history.redo() != nil)
+    #expect(lua.run("return t.done and #m:tasks() == 0").values?.first?.boolean == true)
+    while history.undo() != nil {}
+    #expect(place() == ids[0])
+    #expect(lua.run("return m:check()").values?.first?.boolean == true)
+  }
+
+  @Test func aHandleOfTheSameStatementGoesBackToItsBeginning() {
+    let (lua, history, enter) = prompt()
+    #expect(enter("m = machine{ ram = \"64M\", cma = \"32M\", cpus = 2 }") == nil)
+    #expect(enter("vm = m:guest{ ram = \"64K\", thp = \"never\" }") == nil)
+    #expect(enter("t = step(function() vm:populate() end):run()") == nil)
     #expect(lua.run("return t.done").values?.first?.boolean == true)
-    #expect(lua.run("return tostring(t)").values?.first?.string?.contains("lost") == true)
     #expect(history.undo() != nil)
+    #expect(lua.run("return t:where().id").values?.first?.string == "t1")
+    #expect(enter("t:run()") == nil)
+    #expect(lua.run("return vm:resident().pages").values?.first?.integer == 16)
+  }
+
+  /// Nobody can end a call whose handle is gone, so it is not gone.
+  @Test func handlesThatNobodyNamesAreFound() {
+    let (lua, history, enter) = prompt()
+    #expect(enter("m = machine{ ram = \"64M\", cma = \"32M\", cpus = 2 }") == nil)
+    #expect(enter("vm = m:guest{ ram = \"64K\", thp = \"never\" }  vm:populate()") == nil)
+    let made = """
+      step(function() p = vm:pin{ length = "4K", longterm = true } end):to("m6")
+      """
+    #expect(enter(made) == nil)
+    #expect(enter("collectgarbage() collectgarbage()") == nil)
+    #expect(enter("m:save(\"/tmp/x\")") != nil)
+    #expect(lua.run("return m:tasks()[1]:where().id").values?.first?.string == "m6")
+    // It has a CPU to itself.
+    #expect(enter("u = step(function() vm:read() end)") == nil)
+    #expect(lua.run("return u:where().cpu ~= m:tasks()[1]:where().cpu").values?.first?.boolean == true)
+    #expect(enter("m:tasks()[1]:run()") == nil)
+    #expect(lua.run("return #m:tasks() == 0 and p.pages == 1").values?.first?.boolean == true)
+    #expect(lua.run("return m:check()").values?.first?.boolean == true)
+    #expect(history.undo() != nil)
+    #expect(lua.run("return m:tasks()[1]:where().id").values?.first?.string == "m6")
+  }
+
+  @Test func undoAmongOtherCallsOfOneStatement() {
+    let (lua, history, enter) = prompt()
+    #expect(enter("m = machine{ ram = \"64M\" } a = m:fork()") == nil)
+    // What comes before and behind an undo are statements of their own.
+    history.begin("alloc, undo, alloc")
+    _ = lua.run("m:alloc_pages(3) b = m:fork()")
+    #expect(history.undo() == "alloc, undo, alloc")
+    #expect(lua.run("return m:same(a)").values?.first?.boolean == true)
+    _ = lua.run("m:alloc_pages(1) c = m:fork()")
+    _ = history.end()
+    #expect(history.redo() == nil)
+    #expect(history.undo() == "alloc, undo, alloc")
+    #expect(lua.run("return m:same(a)").values?.first?.boolean == true)
+    #expect(history.redo() == "alloc, undo, alloc")
+    #expect(lua.run("return m:same(c)").values?.first?.boolean == true)
   }
 }

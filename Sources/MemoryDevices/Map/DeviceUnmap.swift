@@ -27,6 +27,7 @@ public struct DeviceUnmap: ExplorableOperation {
     outcome.map { CallSummary("\($0.pages) pages", key: $0) }
   }
   private let attachment: Int
+  private let closes: Bool
   private var left: ArraySlice<Int>
   private var done = 0
   private var unmapped = DeviceUnmapOutcome()
@@ -38,6 +39,14 @@ public struct DeviceUnmap: ExplorableOperation {
   public init(attachment: Int, mappings: [Int]) {
     self.attachment = attachment
     left = mappings[...]
+    closes = false
+  }
+
+  /// Closes the device: all that it has mapped by then is given back.
+  public init(closing attachment: Int) {
+    self.attachment = attachment
+    left = []
+    closes = true
   }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
@@ -50,9 +59,11 @@ public struct DeviceUnmap: ExplorableOperation {
       guard !device.isBusy else { return .waiting(.device(attachment)) }
       machine.setBusy(device: attachment, device.holdsMutex)
       isBusy = true
+      if closes { left = device.mappings.map(\.id)[...] }
     }
     guard let id = left.first else {
       machine.setBusy(device: attachment, false)
+      if closes { machine.closeDevice(attachment) }
       outcome = unmapped
       return .finished
     }

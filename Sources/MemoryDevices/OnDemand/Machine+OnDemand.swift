@@ -2,10 +2,10 @@
 // while the process shows the same frame there; whatever changes the page tables invalidates it first.
 
 public import MemoryModel
-internal import MemoryOperations
+import MemoryOperations
 
 /// What a device found when it reached for pages on demand.
-public struct DeviceAccess: Sendable, Equatable {
+public struct DeviceAccess: Sendable, Hashable {
   /// Pages whose entries were still valid.
   public var hits = 0
   /// Pages that the device asked for the first time.
@@ -13,6 +13,8 @@ public struct DeviceAccess: Sendable, Equatable {
   /// Pages that were invalidated since, because the kernel moved or took them, and were asked for again.
   public var refaults = 0
   public var refusal: Refusal?
+
+  public init() {}
 }
 
 extension Machine {
@@ -22,31 +24,8 @@ extension Machine {
   public mutating func accessOnDemand(
     attachment: Int, mapping: Int, pages: Range<Int>
   ) -> DeviceAccess {
-    var access = DeviceAccess()
-    guard let device = devices.attachment(attachment),
-      let index = device.mappings.firstIndex(where: { $0.id == mapping })
-    else { return access }
-    let isWrite = device.mappings[index].isWrite
-    for page in pages {
-      let seen = device.mappings[index].seen[page]
-      let isLost = device.mappings[index].takenBack.contains(page)
-      if seen == nil || isLost || seen != frame(device.space, page, isWrite: isWrite) {
-        if frame(device.space, page, isWrite: isWrite) == nil {
-          var fault = FaultOperation(
-            space: device.space, page: page, access: isWrite ? .write : .read)
-          fault.run(&self)
-          if case .refused(let refusal) = fault.outcome {
-            access.refusal = refusal
-            return access
-          }
-        }
-        if seen == nil { access.faults += 1 } else { access.refaults += 1 }
-        noteAccess(attachment, mapping, page: page, frame(device.space, page, isWrite: isWrite))
-      } else {
-        access.hits += 1
-      }
-    }
-    return access
+    var access = OnDemandAccess(attachment: attachment, mapping: mapping, pages: pages)
+    return access.run(&self) ?? DeviceAccess()
   }
 
   /// How many entries of the device's table the kernel has invalidated.
@@ -61,10 +40,101 @@ extension Machine {
   }
 
   /// The frame that a process shows at a page, if the access is allowed there.
-  private func frame(_ space: Int, _ page: Int, isWrite: Bool) -> PFN? {
+  fileprivate func frame(_ space: Int, _ page: Int, isWrite: Bool) -> PFN? {
     guard spaces[space].isAlive else { return nil }
     let (entry, _, level) = entry(space, page: page)
     guard entry.isPresent, !isWrite || entry.flags.contains(.write) else { return nil }
     return entry.pfn + page & ((1 << level.order) - 1)
+  }
+}
+
+/// A device that reaches for pages on demand: the pages before `page` have been looked at.
+///
+/// Kernel: `ib_umem_odp_map_dma_and_lock()`, `hmm_range_fault()`.
+public struct OnDemandAccess: ExplorableOperation {
+  public private(set) var outcome: DeviceAccess?
+  public var summary: CallSummary? {
+    outcome.map { access in
+      access.refusal.map { CallSummary($0) }
+        ?? CallSummary("\(access.hits) hits, \(access.faults + access.refaults) faults", key: access)
+    }
+  }
+  private let attachment: Int
+  private let mapping: Int
+  private let pages: Range<Int>
+  private var page: Int
+  private var found = DeviceAccess()
+  private var fault: FaultOperation?
+  /// Faults at this page, each undone by somebody before the entry was read.
+  private var tries = 0
+  static let tryLimit = 1000
+
+  public init(attachment: Int, mapping: Int, pages: Range<Int>) {
+    self.attachment = attachment
+    self.mapping = mapping
+    self.pages = pages
+    page = pages.lowerBound
+  }
+
+  public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
+    if outcome != nil { return .finished }
+    guard page < pages.upperBound, let device = machine.devices.attachment(attachment),
+      let region = device.mappings.first(where: { $0.id == mapping })
+    else {
+      outcome = found
+      return .finished
+    }
+    if var current = fault {
+      let progress = current.advance(&machine, pace)
+      fault = current
+      guard progress == .finished else { return progress }
+      fault = nil
+      if case .refused(let refusal) = current.outcome {
+        found.refusal = refusal
+        outcome = found
+        return .finished
+      }
+      // The entry is read again: somebody may have taken the page away meanwhile.
+      return .running
+    }
+    let seen = region.seen[page]
+    let frame = machine.frame(device.space, page, isWrite: region.isWrite)
+    if seen != nil, !region.takenBack.contains(page), seen == frame {
+      found.hits += 1
+    } else if let frame {
+      if seen == nil { found.faults += 1 } else { found.refaults += 1 }
+      machine.noteAccess(attachment, mapping, page: page, frame)
+    } else if tries < Self.tryLimit {
+      tries += 1
+      fault = FaultOperation(
+        space: device.space, page: page, access: region.isWrite ? .write : .read)
+      return .running
+    } else {
+      // The kernel gives up after a second.
+      found.refusal = Refusal(.EBUSY, "the page is taken away again and again", rule: "P7.22")
+      outcome = found
+      return .finished
+    }
+    page += 1
+    tries = 0
+    return .running
+  }
+
+  public func nextStep(_ machine: borrowing Machine) -> Step {
+    fault?.nextStep(machine)
+      ?? Step(
+        "d5", "hmm_range_fault",
+        page < pages.upperBound
+          ? "read the entry at 0x\(String(page << machine.geometry.pageShift, radix: 16))"
+          : "return")
+  }
+
+  public mutating func interrupt(_ machine: inout Machine) {
+    fault?.interrupt(&machine)
+    fault = nil
+    if outcome == nil {
+      found.refusal = Refusal(.EINTR, "a fatal signal ended it", rule: "P7.22")
+      outcome = found
+    }
   }
 }

@@ -56,7 +56,8 @@ public final class Explorer {
   private let judge: (TaskSet) throws -> String?
 
   public private(set) var report = SearchReport()
-  private var path: [UInt8] = []
+  /// The steps from the beginning to the current state, by their tasks.
+  public private(set) var path: [UInt8] = []
   private var endStateIndex: [Int: Int] = [:]
   private var verdicts: [UInt64: [String]] = [:]
   private var bestCost: [String: (preemptions: Int, steps: Int)] = [:]
@@ -84,13 +85,18 @@ public final class Explorer {
   /// Searches, and leaves the machine as it was.
   public func run(_ mode: SearchMode) throws -> SearchReport {
     precondition(program.taskCount <= 255)
-    let start = try TaskSet(program)
     cell.machine.beginNoting()
     let base = cell.machine.mark()
     self.base = base
     defer {
       cell.machine.rollBack(to: base)
       cell.machine.endNoting()
+    }
+    let start = try TaskSet(program)
+    for (index, task) in start.tasks.enumerated() {
+      // In every order alike, so there is nothing to search.
+      guard let failure = task.failure else { continue }
+      throw TaskFailure("task \(index + 1) failed: \(failure)")
     }
     switch mode {
     case .exhaustive(let preemptions):

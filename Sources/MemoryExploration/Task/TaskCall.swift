@@ -16,9 +16,11 @@ public struct TaskCall {
 }
 
 /// A task's program came to an error of its own.
-public struct TaskFailure: Error {
+public struct TaskFailure: Error, CustomStringConvertible {
   public let text: String
   public init(_ text: String) { self.text = text }
+
+  public var description: String { text }
 }
 
 /// What several tasks do: which call comes next after what the last one returned.

@@ -52,7 +52,7 @@ public struct TaskSet {
   public internal(set) var tasks: [TaskState]
   private let program: any TaskProgram
   /// The CPU of the first task; each other one has the next.
-  private let firstCPU: Int
+  public var firstCPU: Int
 
   public init(_ program: any TaskProgram, firstCPU: Int = 0) throws {
     self.program = program
@@ -147,15 +147,6 @@ public struct TaskSet {
     }
   }
 
-  /// Forgets the calls, when the machine that they worked on has gone back behind them.
-  public mutating func forget() {
-    for task in tasks.indices {
-      tasks[task].begin(nil)
-      tasks[task].hasBegun = false
-      tasks[task].wait = nil
-    }
-  }
-
   /// Ends every call that is under way, as fatal signals do.
   public mutating func interrupt(_ cell: MachineCell) {
     for task in tasks.indices where tasks[task].hasBegun {
@@ -169,6 +160,8 @@ public struct TaskSet {
       hasher.combine(task.call?.place)
       hasher.combine(task.hasBegun)
       hasher.combine(task.wait)
+      // What a waiting task has seen says whether it may look again.
+      if task.wait != nil { hasher.combine(task.stamp) }
       hasher.combine(task.hasYielded)
       hasher.combine(task.loneRounds)
       for (_, result) in task.results { hasher.combine(result.key) }

@@ -99,7 +99,7 @@ extension MemoryLibrary {
           """
       ) { call throws(LuaFailure) in
         let object = call.object(as: MachineObject.self)
-        open(item.name, object, call.index, call, first: 0)
+        try open(item.name, object, call.index, call, first: 0)
       }
     }
   }
@@ -147,35 +147,42 @@ extension MemoryLibrary {
             throw LuaFailure(
               "bad field 'guest' in '\(item.name)' (the guest runs on another machine)")
           }
-          open(item.name, object, guest.index, call, first: 1)
+          try open(item.name, object, guest.index, call, first: 1)
         }
       }
   }
 
   private static func open(
     _ name: String, _ object: MachineObject, _ space: Int, _ call: borrowing LuaCall, first: Int
-  ) {
+  ) throws(LuaFailure) {
     let guest = object.machine.spaces[space].name
     let words = deviceConstructors.first { $0.name == name }?.words ?? name
     let holder = call.string(first, default: "\(guest)'s \(words)")
-    let id: Int
+    let make: @Sendable (inout Machine) -> Int
     switch name {
     case "vfio":
-      id = object.machine.openDevice(
-        call.integer(first + 1, default: 1) == 0 ? .vfioV1 : .vfioV2, name: holder, space: space,
-        disablesHugePages: call.boolean(first + 2), hasFineSuperpages: call.boolean(first + 3),
-        entryLimit: call.integer(first + 4, default: 65535))
+      let kind: DeviceAttachment.Kind = call.integer(first + 1, default: 1) == 0 ? .vfioV1 : .vfioV2
+      let (isSmall, isFine) = (call.boolean(first + 2), call.boolean(first + 3))
+      let limit = call.integer(first + 4, default: 65535)
+      make = {
+        $0.openDevice(
+          kind, name: holder, space: space, disablesHugePages: isSmall, hasFineSuperpages: isFine,
+          entryLimit: limit)
+      }
     case "rdma":
-      id = object.machine.openDevice(
-        call.boolean(first + 1) ? .odp : .rdma, name: holder, space: space,
-        maximumSegment: call.integer(first + 2, default: 64 << 10))
+      let kind: DeviceAttachment.Kind = call.boolean(first + 1) ? .odp : .rdma
+      let segment = call.integer(first + 2, default: 64 << 10)
+      make = { $0.openDevice(kind, name: holder, space: space, maximumSegment: segment) }
     case "iommufd":
-      id = object.machine.openDevice(
-        .iommufd, name: holder, space: space,
-        account: call.integer(first + 1, default: 0) == 0 ? .user : .locked)
-    case "io_uring": id = object.machine.openDevice(.ioUring, name: holder, space: space)
-    default: id = object.machine.openDevice(.spapr, name: holder, space: space)
+      let isUser = call.integer(first + 1, default: 0) == 0
+      make = {
+        $0.openDevice(.iommufd, name: holder, space: space, account: isUser ? .user : .locked)
+      }
+    case "io_uring": make = { $0.openDevice(.ioUring, name: holder, space: space) }
+    default: make = { $0.openDevice(.spapr, name: holder, space: space) }
     }
+    let step = Step("d0", "open", "open \(holder)")
+    let id = try OperationRunner.once(object, call, "\(guest):\(name)", step, counts: false, make)
     call.returns(LuaHandle("device", object, index: id))
   }
 
@@ -203,10 +210,14 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       if call.isGiven(0) {
         let value = call.value(0)
-        if value.boolean == false {
-          object.machine.setMemlockLimit(call.index, nil)
-        } else {
-          object.machine.setMemlockLimit(call.index, try ByteSize.bytes(value, "limit"))
+        let space = call.index
+        let limit = value.boolean == false ? nil : try ByteSize.bytes(value, "limit")
+        let step = Step("x1", "do_prlimit", "set RLIMIT_MEMLOCK")
+        try OperationRunner.once(
+          object, call, "\(object.machine.spaces[space].name):memlock", step, counts: false
+        ) { machine in
+          machine.setMemlockLimit(space, limit)
+          return 0
         }
       }
       guard let limit = object.machine.spaces[call.index].memlockLimit else {

@@ -266,8 +266,11 @@ extension MemoryLibrary {
     }
     let (unmap, _) = try OperationRunner.call(
       object, call, "\(device.name):unmap", space: device.space
-    ) { DeviceUnmap(attachment: device.id, mappings: mappings) }
-    if closing { object.machine.closeDevice(device.id) }
+    ) {
+      closing
+        ? DeviceUnmap(closing: device.id)
+        : DeviceUnmap(attachment: device.id, mappings: mappings)
+    }
     call.returns(unmapped(unmap.outcome ?? DeviceUnmapOutcome(), shift))
   }
 

@@ -178,9 +178,12 @@ extension MemoryLibrary {
       guard pages.lowerBound >= found.mapping.startPage,
         pages.upperBound <= found.mapping.startPage + found.mapping.pages
       else { throw LuaFailure("access: the range leaves the mapping") }
-      object.machine.beginOperation()
-      let access = object.machine.accessOnDemand(
-        attachment: found.device.id, mapping: found.mapping.id, pages: pages)
+      let (operation, _) = try OperationRunner.call(
+        object, call, "\(found.device.name):access", space: found.device.space
+      ) {
+        OnDemandAccess(attachment: found.device.id, mapping: found.mapping.id, pages: pages)
+      }
+      let access = operation.outcome ?? DeviceAccess()
       if let refusal = access.refusal { return call.refuse(refusal) }
       call.returns(
         LuaTable(fields: [

@@ -76,54 +76,57 @@ extension MemoryLibrary {
       var areaFlags = flags(call.integer(3, default: 3))
       // Mapped again or anew, a file is shared unless the call says otherwise.
       let isShared = call.boolean(4, default: true)
-      object.machine.beginOperation()
-      var made: Int?
-      let backing: MemoryArea.Backing
-      if call.isGiven(5) {
-        backing = try sharedBacking(call, object, space)
-        if isShared { areaFlags.insert(.shared) }
-      } else {
-        let kind = GuestBacking.allCases[call.integer(2, default: 0)]
-        try checkHugetlb(kind, object, "mmap")
-        switch newBacking(kind, pages, object) {
-        case .failure(let refusal): return call.refuse(refusal)
-        case .success(let new): backing = new
+      let name = object.machine.spaces[space].name + ":mmap"
+      let (operation, waited) = try OperationRunner.call(object, call, name, space: space) {
+        () throws(LuaFailure) in
+        let source: AreaRequest.Source
+        if call.isGiven(5) {
+          source = .existing(try sharedBacking(call, object, space))
+          if isShared { areaFlags.insert(.shared) }
+        } else {
+          let kind = GuestBacking.allCases[call.integer(2, default: 0)]
+          try checkHugetlb(kind, object, "mmap")
+          source = newSource(kind, object)
+          if kind == .device {
+            areaFlags.formUnion([.pfnMap, .io, .shared])
+          } else if kind != .anonymous, isShared {
+            areaFlags.insert(.shared)
+          }
         }
-        if case .file(let file, _) = backing { made = file }
-        if kind == .device {
-          areaFlags.formUnion([.pfnMap, .io, .shared])
-        } else if kind != .anonymous, isShared {
-          areaFlags.insert(.shared)
-        }
+        return AreaCall(
+          space: space,
+          .map(
+            AreaRequest(
+              start: start, pages: pages, flags: areaFlags, source: source,
+              populates: call.boolean(7))))
       }
-      let result = object.machine.mapArea(space, start: start, pages: pages, areaFlags, backing)
-      if let made { object.machine.dropUser(made) }
-      switch result {
+      switch result(operation, waited) {
+      case .success(let page): call.returns(page << shift)
       case .failure(let refusal): call.refuse(refusal)
-      case .success(let page):
-        if call.boolean(7) {
-          _ = object.machine.populate(space, page..<page + pages)
-        }
-        call.returns(page << shift)
       }
     }
   }
 
-  private static func newBacking(
-    _ kind: GuestBacking, _ pages: Int, _ object: MachineObject
-  ) -> Result<MemoryArea.Backing, Refusal> {
+  /// What a call came to, or who killed it.
+  private static func result(_ operation: AreaCall, _ waited: String?) -> Result<Int, Refusal> {
+    let killed = Refusal(.EINTR, "killed: \(waited ?? "a fatal signal came")", rule: "P2.13")
+    if waited != nil, case .failure? = operation.outcome { return .failure(killed) }
+    return operation.outcome ?? .failure(killed)
+  }
+
+  private static func newSource(_ kind: GuestBacking, _ object: MachineObject) -> AreaRequest.Source
+  {
     let file: MemoryFile.Kind
     switch kind {
-    case .anonymous: return .success(.anonymous)
+    case .anonymous: return .existing(.anonymous)
     case .device:
-      return .success(.device(firstFrame: ((object.machine.memory.last?.end ?? 0) >> 18 + 1) << 18))
+      let behind = ((object.machine.memory.last?.end ?? 0) >> 18 + 1) << 18
+      return .existing(.device(firstFrame: behind))
     case .shared, .memfd: file = .shmem
     case .hugetlb: file = .hugetlb(order: object.machine.geometry.hugeOrder)
     case .file: file = .regular
     }
-    return object.machine.createFile(
-      file, name: "\(kind.rawValue)-\(object.machine.files.count)", pages: pages
-    ).map { .file($0, offset: 0) }
+    return .file(file, name: kind.rawValue)
   }
 
   private static func sharedBacking(
@@ -324,9 +327,7 @@ extension MemoryLibrary {
         """
     ) { call, object, space, pages throws(LuaFailure) in
       let advice = MemoryAdvice.allCases[call.integer(0)]
-      return try atomic(call, object, space, "madvise", "do_madvise") { machine in
-        machine.advise(space, pages, advice)
-      }
+      return try change(call, object, space, "madvise", .advise(pages, advice))
     }
   }
 
@@ -343,9 +344,7 @@ extension MemoryLibrary {
         """
     ) { call, object, space, pages throws(LuaFailure) in
       let rights = flags(call.integer(0))
-      return try atomic(call, object, space, "mprotect", "do_mprotect_pkey") { machine in
-        machine.protect(space, pages, rights)
-      }
+      return try change(call, object, space, "mprotect", .protect(pages, rights))
     }
   }
 
@@ -359,26 +358,19 @@ extension MemoryLibrary {
         vm.locked_pages --> 256
         """
     ) { call, object, space, pages throws(LuaFailure) in
-      try atomic(call, object, space, "mlock", "do_mlock") { $0.mlock(space, pages) }
+      try change(call, object, space, "mlock", .lock(pages))
     }
   }
 
-  /// A call that is one step for others: all of it is done under mmap_lock for writing.
-  private static func atomic(
+  private static func change(
     _ call: borrowing LuaCall, _ object: MachineObject, _ space: Int, _ name: String,
-    _ function: String, _ work: @escaping @Sendable (inout Machine) -> Result<Void, Refusal>
+    _ change: AreaCall.Change
   ) throws(LuaFailure) -> Result<Void, Refusal> {
-    let step = Step("x1", function, "change the areas of process \(space)")
     let written = object.machine.spaces[space].name + ":" + name
-    let outcome = try OperationRunner.atomic(object, call, written, step, space: space) {
-      machine in
-      switch work(&machine) {
-      case .success: .done(0)
-      case .failure(let refusal): .refused(refusal)
-      }
+    let (operation, waited) = try OperationRunner.call(object, call, written, space: space) {
+      AreaCall(space: space, change)
     }
-    if case .refused(let refusal) = outcome { return .failure(refusal) }
-    return .success(())
+    return result(operation, waited).map { _ in }
   }
 
   private static var munlock: LuaFunction {
@@ -392,7 +384,7 @@ extension MemoryLibrary {
         vm.locked_pages --> 128
         """
     ) { call, object, space, pages throws(LuaFailure) in
-      try atomic(call, object, space, "munlock", "mlock_fixup") { $0.munlock(space, pages) }
+      try change(call, object, space, "munlock", .unlock(pages))
     }
   }
 }

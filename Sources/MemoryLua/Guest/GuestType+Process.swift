@@ -70,16 +70,7 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let space = call.index
       let name = object.machine.spaces[space].name + ":exit"
-      _ = try OperationRunner.call(object, call, name, space: space) {
-        UnmapOperation(space: space, pages: nil)
-      }
-      // Its descriptors are closed last, and with them what they held.
-      for device in object.machine.devices.attachments where device.space == space && device.isOpen
-      {
-        var unmap = DeviceUnmap(attachment: device.id, mappings: device.mappings.map(\.id))
-        _ = OperationRunner.run(&unmap, object, call)
-        object.machine.closeDevice(device.id)
-      }
+      _ = try OperationRunner.call(object, call, name, space: space) { ProcessExit(space: space) }
     }
   }
 }

@@ -90,22 +90,7 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let pfn = try Arguments.pfn(call.value(0), object, function: "free_pages")
       let order = call.isGiven(1) ? call.integer(1) : nil
-      if OperationRunner.isInTask(object, call) {
-        let step = Step("a2", "__free_pages", "free the block at \(pfn)")
-        let outcome = try OperationRunner.atomic(object, call, "free_pages", step) { machine in
-          do throws(MemoryError) {
-            try machine.freePages(pfn, order: order ?? machine.frames.head(pfn).order)
-            return .done(0)
-          } catch {
-            return .refused(Refusal(.EINVAL, error.message, rule: "A3.14"))
-          }
-        }
-        if case .refused(let refusal) = outcome {
-          throw LuaFailure("bad argument #1 'page' to 'free_pages' (\(refusal.message))")
-        }
-        return
-      }
-      try Arguments.free(pfn, order: order, object, function: "free_pages")
+      try Arguments.free(pfn, order: order, object, call, function: "free_pages")
     }
   }
 
@@ -159,11 +144,14 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
       let cpu = call.isGiven(0) ? try Arguments.cpu(call.integer(0), object) : nil
-      object.machine.beginOperation()
-      if let cpu {
-        object.machine.foldStatistics(cpu: cpu)
-      } else {
-        for cpu in 0..<object.machine.cpuCount { object.machine.foldStatistics(cpu: cpu) }
+      let step = Step(
+        "v1", "refresh_cpu_vm_stats",
+        "fold the counters of " + (cpu.map { "CPU \($0)" } ?? "all CPUs"))
+      try OperationRunner.once(object, call, "fold", step) { machine in
+        for cpu in cpu.map({ $0..<$0 + 1 }) ?? 0..<machine.cpuCount {
+          machine.foldStatistics(cpu: cpu)
+        }
+        return 0
       }
     }
   }
@@ -180,13 +168,27 @@ extension MemoryLibrary {
       example: "machine{ ram = \"64M\" }:tick(3)"
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
+      let seconds = call.integer(0, default: 1)
+      if OperationRunner.isInTask(object, call) {
+        let step = Step("v2", "vmstat_update", "let \(seconds) seconds of the statistics worker pass")
+        try OperationRunner.once(object, call, "tick", step) { machine in
+          for _ in 0..<seconds { pass(&machine) }
+          return 0
+        }
+        return
+      }
       object.machine.beginOperation()
-      for second in 0..<call.integer(0, default: 1) {
+      for second in 0..<seconds {
         if second % 256 == 255 && call.shouldStop() { return }
-        for cpu in 0..<object.machine.cpuCount { object.machine.runStatisticsWorker(cpu: cpu) }
-        for node in 0..<object.machine.nodeCount { object.machine.endNap(node: node) }
-        object.machine.runBackground()
+        pass(&object.machine)
       }
     }
+  }
+
+  /// A second of the statistics worker on every CPU.
+  private static func pass(_ machine: inout Machine) {
+    for cpu in 0..<machine.cpuCount { machine.runStatisticsWorker(cpu: cpu) }
+    for node in 0..<machine.nodeCount { machine.endNap(node: node) }
+    machine.runBackground()
   }
 }

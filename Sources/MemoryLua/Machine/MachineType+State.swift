@@ -1,4 +1,5 @@
 internal import LuaBridge
+internal import MemoryExploration
 internal import MemoryGuests
 internal import MemoryModel
 
@@ -6,7 +7,7 @@ extension MemoryLibrary {
   static func stateMethods(_ context: MemoryContext) -> [LuaFunction] {
     [
       fork(context), diff(context), same, saveMachine(context), machineKernel(), sysctl, thp,
-      protection,
+      protection, tasks,
     ]
   }
 
@@ -129,6 +130,19 @@ extension MemoryLibrary {
       let setting = Sysctl.allCases[call.integer(0)]
       if call.isGiven(1) {
         let text = words(call.value(1)) ?? call.display(1)
+        if OperationRunner.isInTask(object, call) {
+          let step = Step("s1", "proc_sys_write", "write \(text) to vm.\(setting.rawValue)")
+          let outcome = try OperationRunner.atomic(object, call, "sysctl", step) { machine in
+            do throws(MemoryError) {
+              try machine.write(setting, text)
+              return .done(0)
+            } catch {
+              return .refused(Refusal(.EINVAL, error.message, rule: "A1.3"))
+            }
+          }
+          if case .refused(let refusal) = outcome { throw LuaFailure("sysctl: \(refusal.message)") }
+          return call.returns(object.machine.read(setting))
+        }
         do throws(MemoryError) {
           try object.machine.write(setting, text)
           object.machine.beginOperation()

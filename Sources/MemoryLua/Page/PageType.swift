@@ -110,7 +110,7 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      try Arguments.free(PFN(call.index), order: nil, object, function: "free")
+      try Arguments.free(PFN(call.index), order: nil, object, call, function: "free")
     }
   }
 }

@@ -134,10 +134,14 @@ extension MemoryLibrary {
         f:write("0", "64K")
         f:sync() --> 16
         """
-    ) { call in
+    ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      object.machine.countOperation()
-      call.returns(object.machine.writeBack(call.index))
+      let file = call.index
+      let step = Step("f2", "filemap_write_and_wait", "write the file's dirty pages")
+      call.returns(
+        try OperationRunner.once(object, call, "file:sync", step) { machine in
+          return machine.writeBack(file)
+        })
     }
   }
 
@@ -174,10 +178,15 @@ extension MemoryLibrary {
         m:drain()
         m.free == before --> true
         """
-    ) { call in
+    ) { call throws(LuaFailure) in
       let object = call.object(as: MachineObject.self)
-      object.machine.countOperation()
-      object.machine.dropUser(call.index)
+      let file = call.index
+      let step = Step("f3", "truncate_inode_pages_final", "let go the pages that are cached")
+      try OperationRunner.once(object, call, "file:unlink", step) { machine in
+        // Another task may have come first.
+        if machine.files[file].isOpen { machine.dropUser(file) }
+        return 0
+      }
     }
   }
 
@@ -233,10 +242,14 @@ extension MemoryLibrary {
             p.pages --> 4096
             p:release()
             """
-        ) { call in
+        ) { call throws(LuaFailure) in
           let object = call.object(as: MachineObject.self)
-          object.machine.countOperation()
-          object.machine.releasePressure(call.index)
+          let id = call.index
+          let step = Step("a2", "__free_pages", "free the memory of pressure #\(id)")
+          try OperationRunner.once(object, call, "pressure:release", step) { machine in
+            machine.releasePressure(id)
+            return 0
+          }
         }
       ],
       display: { handle in

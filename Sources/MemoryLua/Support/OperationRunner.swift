@@ -123,6 +123,25 @@ enum OperationRunner {
     return call.canYield && call.isInside(task.coroutine)
   }
 
+  /// Does at once what has no steps of its own; inside a task it is the task's next step.
+  ///
+  /// - Parameter counts: Whether it is an operation outside of tasks, too.
+  /// - Returns: What `work` does.
+  @discardableResult
+  static func once(
+    _ object: MachineObject, _ call: borrowing LuaCall, _ name: String, _ step: Step,
+    counts: Bool = true, _ work: @escaping @Sendable (inout Machine) -> Int
+  ) throws(LuaFailure) -> Int {
+    guard isInTask(object, call) else {
+      if counts { object.machine.beginOperation() }
+      return work(&object.machine)
+    }
+    guard case .done(let value) = try atomic(object, call, name, step, { .done(work(&$0)) }) else {
+      return 0
+    }
+    return value
+  }
+
   /// Counts one operation, and runs `body` on a CPU of the process's home node; then the threads run
   /// that it woke.
   static func perform<Result>(

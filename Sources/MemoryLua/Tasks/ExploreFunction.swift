@@ -17,7 +17,8 @@ final class ExplorationObject {
   var text: String {
     var lines = [
       "\(report.covered) order\(report.covered == 1 ? "" : "s") of steps, \(what): "
-        + "\(report.schedules) run, \(report.memoryStates.count) states of memory"
+        + "\(report.schedules) run, \(report.memoryStates.count) "
+        + "state\(report.memoryStates.count == 1 ? "" : "s") of memory"
         + (wasStopped ? ", stopped before the end" : report.isComplete ? "" : ", up to the limit")
     ]
     for state in report.endStates { lines.append("  \(state.text)  (\(shown(state.schedule)))") }
@@ -141,8 +142,17 @@ extension MemoryLibrary {
         if options.object.machine.isNoting {
           throw LuaFailure("explore: this machine is being explored; one search at a time")
         }
-        let program = LuaTaskProgram(
-          options.functions, options.arguments, options.object, session, scope)
+        let program: LuaTaskProgram
+        do {
+          program = try LuaTaskProgram(
+            options.functions, options.arguments, options.object, session, scope)
+        } catch {
+          throw LuaFailure("explore: \(error)")
+        }
+        // The machine is left as it was: nothing for undo to note.
+        let hook = options.object.beforeChange
+        options.object.beforeChange = nil
+        defer { options.object.beforeChange = hook }
         let clock = ContinuousClock()
         let start = clock.now
         var told = start
@@ -161,6 +171,7 @@ extension MemoryLibrary {
             wasStopped = scope.shouldStop || budget.map { now - start > $0 } ?? false
             return wasStopped
           })
+        program.path = { [unowned explorer] in explorer.path }
         do {
           return try explorer.run(mode)
         } catch let failure as LuaFailure {

@@ -10,9 +10,11 @@ internal import MemoryModel
 public final class TaskSession: @unchecked Sendable {
   /// The task whose Lua code runs.
   var current: LuaTask?
-  /// Handles of `step` so far: each is a task on the next CPU.
+  /// Handles of `step` so far.
   var handles = 0
   private var made: [WeakStepper] = []
+  /// Those in the middle of a call: a machine must not lose them, or what they hold stays held.
+  private var underWay: [StepObject] = []
 
   private struct WeakStepper { weak var stepper: StepObject? }
 
@@ -24,7 +26,34 @@ public final class TaskSession: @unchecked Sendable {
   func add(_ stepper: StepObject) {
     made.removeAll { $0.stepper == nil }
     made.append(WeakStepper(stepper: stepper))
+    keep(stepper)
   }
+
+  /// Notes whether a handle is in the middle of a call.
+  func keep(_ stepper: StepObject) {
+    let isKept = underWay.contains { $0 === stepper }
+    if stepper.isUnderWay, !isKept {
+      underWay.append(stepper)
+      underWay.sort { $0.number < $1.number }
+    } else if !stepper.isUnderWay, isKept {
+      underWay.removeAll { $0 === stepper }
+    }
+  }
+
+  /// The handles in the middle of a call of a machine, by their numbers.
+  func underWay(on object: MachineObject) -> [StepObject] {
+    underWay.filter { $0.object === object }
+  }
+
+  /// The CPU for a new handle: the next one in turn, unless a task in the middle of a call has it.
+  func freeCPU(on object: MachineObject, from first: Int) -> Int {
+    let count = object.machine.cpuCount
+    let taken = Set(underWay(on: object).compactMap(\.cpu))
+    return (0..<count).lazy.map { (first + $0) % count }.first { !taken.contains($0) } ?? first
+  }
+
+  /// Lets all handles go: they hold the Lua state, which holds this.
+  func forgetAll() { underWay.removeAll() }
 }
 
 /// A call of a machine that a task waits in until somebody has taken its steps.

@@ -8,14 +8,11 @@ internal import MemoryModel
 /// Lua functions as the tasks of a search.
 ///
 /// A search goes back and forth between states, which a coroutine cannot. So the calls are kept as a
-/// tree, and where it ends, a fresh coroutine is given the results again that lead there.
+/// tree, and where it ends, a fresh coroutine makes the same calls again on a copy of the machine that
+/// takes the same steps: it may look only at what it could see then.
 final class LuaTaskProgram: TaskProgram {
   private struct Node {
     let call: TaskCall
-    let task: Int
-    let parent: Int?
-    /// The finished call that led here from the parent.
-    let via: (any ExplorableOperation)?
     var children: [Int: Child] = [:]
     /// A coroutine that waits in this call.
     var parked: LuaTask?
@@ -32,18 +29,23 @@ final class LuaTaskProgram: TaskProgram {
   private let object: MachineObject
   private let session: TaskSession
   private let scope: LuaScope
+  /// The machine as it was when the search began.
+  private let base: MachineCell
+  /// The steps of the search from there to its current state.
+  var path: () -> [UInt8] = { [] }
   private var nodes: [Node] = []
   private var roots: [Child?]
 
   init(
     _ functions: [LuaReference], _ arguments: [LuaValue], _ object: MachineObject,
     _ session: TaskSession, _ scope: LuaScope
-  ) {
+  ) throws {
     self.functions = functions
     self.arguments = arguments
     self.object = object
     self.session = session
     self.scope = scope
+    base = MachineCell(try object.machine.fork())
     roots = Array(repeating: nil, count: functions.count)
   }
 
@@ -52,7 +54,7 @@ final class LuaTaskProgram: TaskProgram {
   func firstCall(of task: Int) throws -> TaskCall? {
     if roots[task] == nil {
       let live = try start(task)
-      roots[task] = try child(live, task: task, parent: nil, via: nil)
+      roots[task] = try child(live, task: task)
     }
     return try call(roots[task])
   }
@@ -61,18 +63,13 @@ final class LuaTaskProgram: TaskProgram {
     let key = CallResult(of: call.operation).key
     let place = call.place
     if nodes[place].children[key] == nil {
-      let live: LuaTask
-      if let parked = nodes[place].parked {
-        nodes[place].parked = nil
-        live = parked
-      } else {
-        live = try replay(to: place)
-      }
+      let live = try nodes[place].parked ?? replay(task, to: place)
+      nodes[place].parked = nil
       live.pending?.operation = call.operation
       let found: Child
       do throws(TaskFailure) {
         try resume(live)
-        found = try child(live, task: task, parent: place, via: call.operation)
+        found = try child(live, task: task)
       } catch {
         found = .failure(error.text)
       }
@@ -109,9 +106,7 @@ final class LuaTaskProgram: TaskProgram {
     }
   }
 
-  private func child(
-    _ live: LuaTask, task: Int, parent: Int?, via: (any ExplorableOperation)?
-  ) throws(TaskFailure) -> Child {
+  private func child(_ live: LuaTask, task: Int) throws(TaskFailure) -> Child {
     guard let pending = live.pending else { return .end }
     guard pending.object === object else {
       throw TaskFailure("\(pending.name) works on another machine than the one explored")
@@ -119,30 +114,62 @@ final class LuaTaskProgram: TaskProgram {
     let place = nodes.count
     nodes.append(
       Node(
-        call: TaskCall(pending.operation, name: pending.name, place: place), task: task,
-        parent: parent, via: via, parked: live))
+        call: TaskCall(pending.operation, name: pending.name, place: place), parked: live))
     return .call(place)
   }
 
-  /// A coroutine that waits in a call, after the results that lead there.
-  private func replay(to place: Int) throws -> LuaTask {
-    var path: [Int] = []
-    var node: Int? = place
-    while let current = node {
-      path.append(current)
-      node = nodes[current].parent
+  /// A coroutine that waits in a call, after the steps that lead to the call's end.
+  private func replay(_ task: Int, to place: Int) throws -> LuaTask {
+    let copy = MachineCell(try base.machine.fork())
+    let hook = object.beforeChange
+    object.beforeChange = nil
+    object.exchange(with: copy)
+    defer {
+      object.exchange(with: copy)
+      object.beforeChange = hook
     }
-    let live = try start(nodes[place].task)
-    for step in path.reversed().dropFirst() {
-      guard let via = nodes[step].via else { continue }
-      live.pending?.operation = via
-      try resume(live)
-    }
+    let again = Again(self, task)
+    var tasks = try TaskSet(again)
+    // The last step ends the call, and Lua goes on where the search is.
+    for step in path().dropLast() { try tasks.step(Int(step), object) }
+    guard let live = again.live else { throw TaskFailure("a task could not be run again") }
     return live
+  }
+
+  /// The same tasks once more, of which one runs in Lua and the others do what they did.
+  private final class Again: TaskProgram {
+    private let program: LuaTaskProgram
+    private let task: Int
+    private(set) var live: LuaTask?
+
+    init(_ program: LuaTaskProgram, _ task: Int) {
+      self.program = program
+      self.task = task
+    }
+
+    var taskCount: Int { program.taskCount }
+
+    func firstCall(of task: Int) throws -> TaskCall? {
+      guard task == self.task else { return try program.firstCall(of: task) }
+      let started = try LuaTask(program.functions[task], program.scope)
+      try started.resume(program.scope, program.session, program.arguments)
+      live = started
+      return try program.firstCall(of: task)
+    }
+
+    func call(of task: Int, after call: TaskCall) throws -> TaskCall? {
+      if task == self.task, let live {
+        live.pending?.operation = call.operation
+        try live.resume(program.scope, program.session)
+      }
+      return try program.call(of: task, after: call)
+    }
   }
 }
 
 /// Lua functions as tasks that run once, on the machine itself.
+///
+/// A call may be taken back and taken again, Lua that has run on cannot: behind such a call the task ends.
 final class LuaLiveProgram: TaskProgram {
   private let functions: [LuaReference]
   private let arguments: [LuaValue]
@@ -150,7 +177,9 @@ final class LuaLiveProgram: TaskProgram {
   private let object: MachineObject?
   /// Only while a call from Lua lets them go on.
   var scope: LuaScope?
-  private(set) var live: [LuaTask?]
+  private var live: [LuaTask?]
+  /// The machines of the calls that each task has made so far; the last is the one that Lua waits in.
+  private var calls: [[MachineObject]]
 
   init(
     _ functions: [LuaReference], _ arguments: [LuaValue], _ object: MachineObject?,
@@ -161,9 +190,18 @@ final class LuaLiveProgram: TaskProgram {
     self.session = session
     self.object = object
     live = Array(repeating: nil, count: functions.count)
+    calls = Array(repeating: [], count: functions.count)
   }
 
   var taskCount: Int { functions.count }
+
+  /// The machine that a call works on.
+  func machine(of task: Int, _ call: TaskCall) -> MachineObject { calls[task][call.place] }
+
+  /// Whether Lua waits in this very call.
+  func isWaiting(_ task: Int, in call: TaskCall) -> Bool {
+    live[task]?.isFinished == false && call.place == calls[task].count - 1
+  }
 
   func firstCall(of task: Int) throws -> TaskCall? {
     guard let scope else { return nil }
@@ -174,7 +212,7 @@ final class LuaLiveProgram: TaskProgram {
   }
 
   func call(of task: Int, after call: TaskCall) throws -> TaskCall? {
-    guard let scope, let running = live[task] else { return nil }
+    guard let scope, let running = live[task], isWaiting(task, in: call) else { return nil }
     running.pending?.operation = call.operation
     try running.resume(scope, session)
     return try pending(task)
@@ -185,6 +223,7 @@ final class LuaLiveProgram: TaskProgram {
     if let object, pending.object !== object {
       throw TaskFailure("\(pending.name) works on another machine than the one explored")
     }
-    return TaskCall(pending.operation, name: pending.name)
+    calls[task].append(pending.object)
+    return TaskCall(pending.operation, name: pending.name, place: calls[task].count - 1)
   }
 }

@@ -107,15 +107,13 @@ extension MemoryLibrary {
   ) throws(LuaFailure) -> [StepObject] {
     var handles: [StepObject] = []
     for (index, function) in options.functions.enumerated() {
-      let program = LuaLiveProgram([function], options.arguments, options.object, session)
-      program.scope = scope
-      defer { program.scope = nil }
       do {
-        let tasks = try TaskSet(program, firstCPU: index)
-        if let failure = tasks.tasks[0].failure {
+        let made = try StepObject(
+          function, options.arguments, options.object, session, number: index + 1, cpu: index, scope)
+        if let failure = made.state.failure {
           throw LuaFailure("task \(index + 1) failed: \(failure)")
         }
-        handles.append(StepObject(program, tasks, number: index + 1))
+        handles.append(made)
       } catch let failure as LuaFailure {
         throw failure
       } catch {
@@ -144,6 +142,8 @@ extension MemoryLibrary {
     _ schedule: Schedule, _ program: LuaLiveProgram, _ object: MachineObject,
     _ watch: LuaReference?, limit: Int?, _ scope: LuaScope
   ) throws -> TaskSet {
+    let cpu = object.machine.currentCPU
+    defer { object.machine.run(onCPU: cpu) }
     var run = try ScheduleRun(schedule, object, program)
     var steps = 0
     while steps < limit ?? 1_000_000, !scope.shouldStop {

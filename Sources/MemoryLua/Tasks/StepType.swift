@@ -4,22 +4,43 @@ internal import MemoryModel
 
 /// A Lua function whose calls of a machine are taken step by step, by hand.
 final class StepObject {
-  let program: LuaLiveProgram
-  var tasks: TaskSet
-  /// The machine of the last call, nil before the first one.
-  var object: MachineObject?
+  private let program: LuaLiveProgram
+  private var tasks: TaskSet
+  /// As it was made, in front of its first step.
+  private let beginning: TaskSet
+  /// The machine of its call, or of the last one; nil when there was none.
+  private(set) var object: MachineObject?
   let number: Int
+  private let session: TaskSession
 
-  init(_ program: LuaLiveProgram, _ tasks: TaskSet, number: Int) {
+  /// - Parameter cpu: Its CPU; nil for the next one that is free.
+  init(
+    _ function: LuaReference, _ arguments: [LuaValue], _ machine: MachineObject?,
+    _ session: TaskSession, number: Int, cpu: Int?, _ scope: LuaScope
+  ) throws {
+    let program = LuaLiveProgram([function], arguments, machine, session)
+    program.scope = scope
+    defer { program.scope = nil }
+    var tasks = try TaskSet(program, firstCPU: cpu ?? 0)
+    let object = tasks.tasks[0].call.map { program.machine(of: 0, $0) } ?? machine
+    if cpu == nil, let object {
+      tasks.firstCPU = session.freeCPU(on: object, from: number - 1)
+    }
     self.program = program
+    self.object = object
     self.tasks = tasks
+    beginning = tasks
     self.number = number
-    find()
+    self.session = session
   }
 
-  private func find() { if let pending = program.live[0]?.pending { object = pending.object } }
+  private func findMachine() {
+    if let call = state.call { object = program.machine(of: 0, call) }
+  }
 
   var state: TaskState { tasks.tasks[0] }
+
+  var cpu: Int? { object.map { tasks.cpu(0, $0.machine) } }
 
   /// What comes next; nil at the end.
   var next: Step? {
@@ -27,22 +48,22 @@ final class StepObject {
     return call.operation.nextStep(object.machine)
   }
 
-  /// Undo went back behind the call that it is in.
-  private(set) var isLost = false
+  /// Whether undo went back behind what its function did: a call can be taken again from any of its steps,
+  /// Lua cannot, so the task ends behind this call.
+  var isBehindLua: Bool { state.call.map { !program.isWaiting(0, in: $0) } ?? false }
 
-  /// Puts it back to where it was, or forward again: exchanges its state with `other`.
+  /// Where it stands, for undo to come back to.
+  var place: TaskSet { tasks }
+
+  /// Puts it back to where it was, or forward again; nil is where it was made.
   ///
-  /// A call can be taken back to any of its steps. Lua that has run on cannot: then it is lost.
-  func exchange(with other: inout TaskSet?) {
-    if let there = other, there.tasks[0].results.count == state.results.count,
-      there.isDone == tasks.isDone
-    {
-      other = tasks
-      tasks = there
-    } else if !state.isDone || other?.isDone == false {
-      tasks.forget()
-      isLost = true
-    }
+  /// - Returns: Where it stood.
+  func exchange(with other: TaskSet?) -> TaskSet {
+    let left = tasks
+    tasks = other ?? beginning
+    findMachine()
+    session.keep(self)
+    return left
   }
 
   /// Whether it stands between two steps of a call.
@@ -53,11 +74,16 @@ final class StepObject {
     return !state.isDone && !tasks.canStep(0, object.machine)
   }
 
-  /// Takes one step.
+  /// Takes one step, on its own CPU; the machine's stays the one that the user chose.
   func step(_ scope: LuaScope) throws(LuaFailure) {
-    guard let object else { return }
+    guard let object, !state.isDone else { return }
     program.scope = scope
-    defer { program.scope = nil }
+    let cpu = object.machine.currentCPU
+    defer {
+      program.scope = nil
+      object.machine.run(onCPU: cpu)
+      session.keep(self)
+    }
     do {
       try tasks.step(0, object)
     } catch let failure as LuaFailure {
@@ -65,26 +91,33 @@ final class StepObject {
     } catch {
       throw LuaFailure("step: \(error)")
     }
-    find()
+    findMachine()
     if let failure = state.failure { throw LuaFailure("the task failed: \(failure)") }
   }
 
   func end() {
     guard let object, !state.isDone else { return }
+    let cpu = object.machine.currentCPU
     tasks.interrupt(object)
+    object.machine.run(onCPU: cpu)
+    session.keep(self)
   }
 
   var text: String {
     var text = "task \(number)"
-    if isLost { return text + ", lost: undo went back behind its call" }
-    if let object { text += " on CPU \(tasks.cpu(0, object.machine))" }
+    if let cpu { text += " on CPU \(cpu)" }
     guard let call = state.call, let step = next else {
       let results = state.results.map { "\($0.name): \($0.result.text)" }
       return text + ", ended" + (results.isEmpty ? "" : " · " + results.joined(separator: " · "))
     }
     text += " in \(call.name)"
-    if isBlocked, let wait = state.wait { return text + " waits for \(wait.description)" }
-    return text + ", next \(step.id) \(step.function): \(step.text)"
+    if isBlocked, let wait = state.wait {
+      text += " waits for \(wait.description)"
+    } else {
+      text += ", next \(step.id) \(step.function): \(step.text)"
+    }
+    if isBehindLua { text += "\n  undo went behind what its function did; it ends with this call" }
+    return text
   }
 }
 
@@ -115,24 +148,21 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       guard let function = call.reference(0) else { throw LuaFailure("step: not enough memory") }
-      session.handles += 1
-      let number = session.handles
       let made = try call.withScope { scope throws(LuaFailure) in
-        let program = LuaLiveProgram([function], [], nil, session)
-        program.scope = scope
-        defer { program.scope = nil }
         do {
-          let tasks = try TaskSet(program, firstCPU: number - 1)
-          if let failure = tasks.tasks[0].failure {
+          let made = try StepObject(
+            function, [], nil, session, number: session.handles + 1, cpu: nil, scope)
+          if let failure = made.state.failure {
             throw LuaFailure("step: the task failed: \(failure)")
           }
-          return StepObject(program, tasks, number: number)
+          return made
         } catch let failure as LuaFailure {
           throw failure
         } catch {
           throw LuaFailure("step: \(error)")
         }
       }
+      session.handles += 1
       session.add(made)
       call.returns(LuaHandle("task", made))
     }
@@ -244,12 +274,12 @@ extension MemoryLibrary {
       example: taskExample + "\nt:where().func --> \"handle_mm_fault\""
     ) { call in
       let task = call.object(as: StepObject.self)
-      guard let object = task.object, let step = task.next, let running = task.state.call else {
+      guard let step = task.next, let running = task.state.call else {
         return call.returnsNil()
       }
       var fields: [(name: String, value: LuaValue)] = [
         ("task", .integer(Int64(task.number))),
-        ("cpu", .integer(Int64(task.tasks.cpu(0, object.machine)))),
+        ("cpu", .integer(Int64(task.cpu ?? 0))),
         ("operation", .string(running.name)), ("id", .string(step.id)),
         ("func", .string(step.function)), ("text", .string(step.text)),
       ]
@@ -267,5 +297,30 @@ extension MemoryLibrary {
       rules: ["P3.20"],
       example: taskExample + "\nt:next()\nt:kill()\nt.done --> true"
     ) { call in call.object(as: StepObject.self).end() }
+  }
+
+  /// Of a machine: the handles of `step` in the middle of a call.
+  static var tasks: LuaFunction {
+    LuaFunction(
+      "tasks", returns: [LuaResult(.table, "task objects, oldest first.")],
+      doc: """
+        The tasks of step() that are in the middle of a call on this machine, whether or not a variable \
+        still names them.
+
+        What they hold stays held until their calls end: run() or kill() them. A fork has what they hold, \
+        and not the tasks.
+        """, rules: ["P10.1"],
+      example: """
+        m = machine{ ram = "64M", cma = "32M" }
+        vm = m:guest{ ram = "64K", thp = "never" }
+        step(function() vm:pin{ length = "4K" } end):next(2)
+        m:tasks()[1]:run()
+        #m:tasks() --> 0
+        """
+    ) { call in
+      let object = call.object(as: MachineObject.self)
+      call.returns(
+        LuaTable(object.tasks.underWay(on: object).map { .object(LuaHandle("task", $0)) }))
+    }
   }
 }

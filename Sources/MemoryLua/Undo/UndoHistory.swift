@@ -19,7 +19,8 @@ public final class UndoHistory {
 
   private struct Stepper {
     let object: StepObject
-    var tasks: TaskSet?
+    /// Nil before it was made.
+    var place: TaskSet?
   }
 
   private struct Statement {
@@ -38,6 +39,8 @@ public final class UndoHistory {
   private var current: Statement?
   /// The handles of `step` as they were when the statement began.
   private var steppers: [Stepper] = []
+  /// What there is to say at the end of the statement.
+  private var notes: [String] = []
 
   public init(budget: Int = 256 << 20) { self.budget = budget }
 
@@ -81,7 +84,7 @@ public final class UndoHistory {
   public func begin(_ text: String) {
     current = Statement(text: text)
     steppers = (machines.lazy.compactMap(\.object).first?.tasks.steppers ?? []).map {
-      Stepper(object: $0, tasks: $0.tasks)
+      Stepper(object: $0, place: $0.place)
     }
     for machine in machines { if let object = machine.object { watch(object) } }
   }
@@ -90,17 +93,25 @@ public final class UndoHistory {
   ///
   /// - Returns: What the user should know: states that were dropped or never kept.
   public func end() -> [String] {
+    keep()
     for machine in machines { machine.object?.beforeChange = nil }
-    guard var statement = current else { return [] }
+    current = nil
+    steppers = []
+    defer { notes = [] }
+    return notes
+  }
+
+  /// Keeps what the statement has changed so far.
+  private func keep() {
+    guard var statement = current else { return }
+    current?.changes = []
+    current?.tooLarge = []
     // A call that was refused may have left all as it was; going back over it would show nothing.
     statement.changes.removeAll { change in
       // Some steps change nothing but where their task stands.
-      change.steppers.allSatisfy { $0.tasks?.tasks[0].steps == $0.object.state.steps }
+      change.steppers.allSatisfy { $0.place?.tasks[0].steps == $0.object.state.steps }
         && (try? change.object.machine.firstDifference(from: change.before.machine)) == .some(nil)
     }
-    current = nil
-    steppers = []
-    var notes: [String] = []
     for number in statement.tooLarge {
       notes.append(
         "machine #\(number) holds more than the \(megabytes(budget)) that undo keeps: this cannot be "
@@ -111,7 +122,7 @@ public final class UndoHistory {
       done.removeAll()
       undone.removeAll()
     }
-    guard !statement.changes.isEmpty, statement.tooLarge.isEmpty else { return notes }
+    guard !statement.changes.isEmpty, statement.tooLarge.isEmpty else { return }
     undone.removeAll()
     done.append(statement)
     var dropped = 0
@@ -124,7 +135,6 @@ public final class UndoHistory {
         "undo keeps \(megabytes(budget)): the oldest \(dropped == 1 ? "state is" : "\(dropped) states are") "
           + "dropped")
     }
-    return notes
   }
 
   private func megabytes(_ bytes: Int) -> String { "\(bytes >> 20) MiB" }
@@ -132,32 +142,36 @@ public final class UndoHistory {
   /// Takes the last statement that changed a machine back.
   ///
   /// - Returns: Its text, or nil when there is none.
-  public func undo() -> String? { move(from: &done, to: &undone) }
+  public func undo() -> String? { move(from: \.done, to: \.undone) }
 
   /// Does again what the last undo took back.
-  public func redo() -> String? { move(from: &undone, to: &done) }
+  public func redo() -> String? { move(from: \.undone, to: \.done) }
 
-  private func move(from: inout [Statement], to: inout [Statement]) -> String? {
-    guard var statement = from.popLast() else { return nil }
+  private func move(
+    from: ReferenceWritableKeyPath<UndoHistory, [Statement]>,
+    to: ReferenceWritableKeyPath<UndoHistory, [Statement]>
+  ) -> String? {
+    // What the statement did before it called undo is a change of its own.
+    keep()
+    guard var statement = self[keyPath: from].popLast() else { return nil }
     for index in statement.changes.indices {
       let object = statement.changes[index].object
       object.beforeChange = nil
       object.exchange(with: statement.changes[index].before)
-      // Handles that came later have nothing to go back to.
       for stepper in object.tasks.steppers
       where stepper.object === object
         && !statement.changes[index].steppers.contains(where: { $0.object === stepper })
       {
-        statement.changes[index].steppers.append(Stepper(object: stepper, tasks: nil))
+        statement.changes[index].steppers.append(Stepper(object: stepper, place: nil))
       }
       for place in statement.changes[index].steppers.indices {
-        let stepper = statement.changes[index].steppers[place].object
-        stepper.exchange(with: &statement.changes[index].steppers[place].tasks)
+        let stepper = statement.changes[index].steppers[place]
+        statement.changes[index].steppers[place].place = stepper.object.exchange(with: stepper.place)
       }
     }
-    to.append(statement)
-    // What the statement with the undo itself began to note is of no use.
-    current?.changes.removeAll()
+    self[keyPath: to].append(statement)
+    // And what it does behind it is another one.
+    if let text = current?.text { begin(text) }
     return statement.text
   }
 }

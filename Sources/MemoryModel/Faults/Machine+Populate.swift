@@ -44,15 +44,10 @@ extension Machine {
     defer { drainLRU(cpu: currentCPU) }
     var page = pages.lowerBound
     while page < pages.upperBound {
-      guard let area = spaces[space].area(page) else { return .failure(notMapped(page)) }
-      if !area.flags.isDisjoint(with: [.io, .pfnMap])
-        || !area.flags.contains(access == .write ? .write : .read)
-      {
-        return .failure(
-          Refusal(
-            .EINVAL,
-            "0x\(hex(page << geometry.pageShift)) is device memory, or not open for \(access)s",
-            rule: "P2.13"))
+      let area: MemoryArea
+      switch areaToPopulate(space, page, access) {
+      case .failure(let refusal): return .failure(refusal)
+      case .success(let found): area = found
       }
       let end = min(area.end, pages.upperBound)
       let run = faultRange(space, page..<end, access)
@@ -71,12 +66,43 @@ extension Machine {
     return .success(())
   }
 
+  /// The area at a page, if MADV_POPULATE_READ or MADV_POPULATE_WRITE may fault it in.
+  ///
+  /// Kernel: `faultin_page_range()`, `check_vma_flags()`.
+  package func areaToPopulate(
+    _ space: Int, _ page: Int, _ access: FaultAccess
+  ) -> Result<MemoryArea, Refusal> {
+    guard let area = spaces[space].area(page) else { return .failure(notMapped(page)) }
+    if !area.flags.isDisjoint(with: [.io, .pfnMap])
+      || !area.flags.contains(access == .write ? .write : .read)
+    {
+      return .failure(
+        Refusal(
+          .EINVAL,
+          "0x\(hex(page << geometry.pageShift)) is device memory, or not open for \(access)s",
+          rule: "P2.13"))
+    }
+    return .success(area)
+  }
+
   // MARK: mlock
 
   /// Locks a range and populates it.
   ///
   /// Kernel: `do_mlock()`.
   package mutating func mlock(_ space: Int, _ pages: Range<Int>) -> Result<Void, Refusal> {
+    if case .failure(let refusal) = lockAreas(space, pages) { return .failure(refusal) }
+    let run = populate(space, pages)
+    if let refusal = run.refusal {
+      return .failure(Refusal(.ENOMEM, refusal.message, rule: refusal.rule))
+    }
+    return .success(())
+  }
+
+  /// Marks the areas of a range as locked; what is missing of them is for ``mlock(_:_:)`` to populate.
+  ///
+  /// Kernel: `apply_vma_lock_flags()`.
+  package mutating func lockAreas(_ space: Int, _ pages: Range<Int>) -> Result<Void, Refusal> {
     if let limit = spaces[space].memlockLimit,
       (spaces[space].lockedPages + pages.count) << geometry.pageShift > limit
     {
@@ -86,10 +112,6 @@ extension Machine {
     let hole = firstHole(space, pages)
     setLocked(space, pages.lowerBound..<(hole ?? pages.upperBound), true)
     if let hole { return .failure(notMapped(hole)) }
-    let run = populate(space, pages)
-    if let refusal = run.refusal {
-      return .failure(Refusal(.ENOMEM, refusal.message, rule: refusal.rule))
-    }
     return .success(())
   }
 

@@ -2,7 +2,7 @@
 ///
 /// Kernel: `struct address_space`.
 public struct MemoryFile: Sendable, Equatable, Codable {
-  public enum Kind: Sendable, Equatable, Codable {
+  public enum Kind: Sendable, Hashable, Codable {
     /// memfd, tmpfs, and shared anonymous memory.
     case shmem
     /// Its pages have this order, 9 or 18.
