@@ -209,6 +209,8 @@ extension Machine {
     for held in temporaryReferences where !held.isIsolation {
       if let folio = folio(of: held.page) { counts.references[folio.head.index] += 1 }
     }
+    // Before read pins made copies of their own (rule P3.14) they took pages that others share, too.
+    let sharesReadPins = kernel.pinning.unsharing == .none
     // A call under way has not written all of its words.
     for pin in pins where pin.pages > 0 {
       var word = pin.words.lowerBound
@@ -232,7 +234,7 @@ extension Machine {
             counts.references[folio.head.index] += 1
           } else {
             counts.pins[folio.head.index] += 1
-            counts.pinned[index] = true
+            if pin.isWrite || !sharesReadPins { counts.pinned[index] = true }
           }
         }
       }
