@@ -119,7 +119,6 @@ public struct Pin: ExplorableOperation {
     return nil
   }
 
-  /// What it holds between two steps, for ``MemoryModel/Machine/checkMemory(_:)``.
   public func holdings(_ machine: borrowing Machine) -> Holdings {
     var held = Holdings()
     guard outcome == nil, pin != 0 else { return held }
