@@ -70,13 +70,13 @@ extension Machine {
     }
   }
 
-  /// A use in words: "a page table of vm0", "pressure #1".
+  /// A use in words: "vm0's page tables", "pressure #1".
   public func describe(_ use: KernelUse) -> String {
     switch use {
-    case .pageTable(let space): "a page table of \(spaces[space].name)"
-    case .topTable(let space): "the top page table of \(spaces[space].name)"
+    case .pageTable(let space): "\(spaces[space].name)'s page tables"
+    case .topTable(let space): "\(spaces[space].name)'s top page table"
     case .pressure(let id): "pressure #\(id)"
-    case .hashTable(let space): "the hash page table of \(spaces[space].name)"
+    case .hashTable(let space): "\(spaces[space].name)'s hash page table"
     case .reverseMap(let space): "the reverse map of \(spaces[space].name)'s hash page table"
     case .cmaBuffer(let id):
       if let buffer = cmaBuffers.first(where: { $0.id == id }) {

@@ -71,7 +71,7 @@ public struct Holdings: Sendable {
   }
 
   /// The folios of a fault: one that nobody sees yet, or that it shows, and the source of a copy.
-  package mutating func add(_ fault: PageFault.Phase) {
+  package mutating func add(_ machine: borrowing Machine, _ fault: PageFault.Phase) {
     switch fault {
     case .install(let folio, _, _, let source, _):
       add(folio)
@@ -80,7 +80,9 @@ public struct Holdings: Sendable {
       add(folio)
       if let source { add(source) }
     case .swapIn(let folio, _, _, _): add(folio)
-    case .show, .showHuge, .queue, .start, .done: break
+    case .show(let pfn, _): if let folio = machine.folio(of: pfn) { add(folio) }
+    case .showHuge(let folio, _): add(folio)
+    case .queue, .start, .done: break
     }
   }
 }

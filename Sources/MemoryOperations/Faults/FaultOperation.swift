@@ -14,7 +14,7 @@ public struct FaultOperation: ExplorableOperation {
 
   public func holdings(_ machine: borrowing Machine) -> Holdings {
     var held = Holdings()
-    if outcome == nil { held.add(fault.phase) }
+    if outcome == nil { held.add(machine, fault.phase) }
     return held
   }
 

@@ -126,7 +126,7 @@ public struct Pin: ExplorableOperation {
     held.add(machine, words, flags)
     if let check { held.add(machine, check.held, flags) }
     if let grab { held.add(machine, grab, flags) }
-    if let fault { held.add(fault.state) }
+    if let fault { held.add(machine, fault.state) }
     return held
   }
 
