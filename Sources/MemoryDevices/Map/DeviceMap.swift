@@ -70,6 +70,10 @@ public struct DeviceMap: ExplorableOperation {
   /// Rounds of pin and migrate, and calls, of what is being pinned.
   public var progress: OperationCosts { pin?.costs ?? costs }
 
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
+    pin?.holdings(machine) ?? Holdings()
+  }
+
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
     guard let device = machine.devices.attachment(attachment) else { return .finished }
     switch phase {

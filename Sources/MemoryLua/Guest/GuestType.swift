@@ -28,7 +28,7 @@ extension MemoryLibrary {
     let resident = guest.anonymousPages + guest.filePages + guest.shmemPages
     parts.append("\(resident) pages resident")
     if guest.swapEntries > 0 { parts.append("\(guest.swapEntries) swapped out") }
-    let pins = object.machine.pins.filter { $0.space == space }
+    let pins = object.machine.heldPins.filter { $0.space == space }
     if !pins.isEmpty {
       parts.append(
         "\(pins.reduce(0) { $0 + $1.pages }) pinned by \(pins.count) "
@@ -142,7 +142,7 @@ extension MemoryLibrary {
         let space = call.index
         call.returns(
           LuaTable(
-            object.machine.pins.filter { $0.space == space }
+            object.machine.heldPins.filter { $0.space == space }
               .map { .object(LuaHandle("pin", object, index: $0.id)) }))
       },
     ]

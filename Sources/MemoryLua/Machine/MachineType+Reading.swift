@@ -273,7 +273,7 @@ extension MemoryLibrary {
     ) { call in
       let object = call.object(as: MachineObject.self)
       if let broken = object.machine.violations.first ?? object.machine.check()
-        ?? object.machine.checkMemory()
+        ?? object.machine.checkMemory(object.holdings)
       {
         call.refuse(errno: "EINVAL", message: broken)
       } else {

@@ -20,6 +20,8 @@ public struct Blocker: Sendable, Equatable {
     case isolated
     /// A page of the kernel; its class as in ``FrameState/owner``.
     case kernel(UInt8)
+    /// A page of the kernel of which a record says what it is for.
+    case kernelUse(KernelUse)
     /// A page that `cma_alloc()` has handed out already.
     case cmaBuffer
     /// A CMA pageblock, which only `cma_alloc()` may isolate (rule P6.1).
@@ -40,7 +42,7 @@ public struct Blocker: Sendable, Equatable {
       case .reference: "reference"
       case .lruBatch: "lru_batch"
       case .isolated: "isolated"
-      case .kernel: "kernel"
+      case .kernel, .kernelUse: "kernel"
       case .cmaBuffer: "cma_buffer"
       case .cmaPageblock: "cma_pageblock"
       case .gigantic: "gigantic"
@@ -100,6 +102,8 @@ extension Machine {
       }
     }
     let held = pinnedFolios(in: range)
+    // Searched when the first page of the kernel is met.
+    var uses: [PFN: KernelUse]?
     var at = max(range.start, 0)
     let end = min(range.end, frames.count)
     while at < end {
@@ -117,7 +121,12 @@ extension Machine {
       let folio = Folio(block.start, order: block.state.order)
       at = block.start.index + folio.pages
       for (holder, references) in holders(folio, block.state, mode, held[block.start] ?? []) {
-        add(holder, folio.head, folio.pages, references)
+        guard case .kernel = holder else {
+          add(holder, folio.head, folio.pages, references)
+          continue
+        }
+        if uses == nil { uses = kernelUses(in: range) }
+        add(uses?[folio.head].map { .kernelUse($0) } ?? holder, folio.head, folio.pages, references)
       }
       if block.start.index < range.start, block.state.kind == .allocated, block.state.isLRU,
         mode != .memoryOffline
@@ -249,6 +258,7 @@ extension Machine {
     case .lruBatch(let kind): return "the LRU batch \(kind.name)"
     case .isolated: return "somebody who has isolated it"
     case .kernel(let owner): return Self.kernelPage(owner)
+    case .kernelUse(let use): return describe(use)
     case .cmaBuffer: return "a buffer of cma_alloc"
     case .cmaPageblock: return "a CMA area, whose pageblocks only cma_alloc may isolate"
     case .gigantic: return "hugetlbfs, with a gigantic page"
@@ -262,6 +272,7 @@ extension Machine {
     switch holder {
     case .pin(let id): pin(id)?.operation
     case .temporaryReference(let id): temporaryReference(id)?.operation
+    case .kernelUse(.pressure(let id)): pressures.first { $0.id == id }?.operation
     default: nil
     }
   }

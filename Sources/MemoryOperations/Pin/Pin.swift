@@ -119,7 +119,6 @@ public struct Pin: ExplorableOperation {
     return nil
   }
 
-  /// What it holds between two steps, for ``MemoryModel/Machine/checkMemory(_:)``.
   public func holdings(_ machine: borrowing Machine) -> Holdings {
     var held = Holdings()
     guard outcome == nil, pin != 0 else { return held }
@@ -127,7 +126,7 @@ public struct Pin: ExplorableOperation {
     held.add(machine, words, flags)
     if let check { held.add(machine, check.held, flags) }
     if let grab { held.add(machine, grab, flags) }
-    if let fault { held.add(fault.state) }
+    if let fault { held.add(machine, fault.state) }
     return held
   }
 
