@@ -102,7 +102,7 @@ let package = Package(
     .testTarget(
       name: "MemoryLuaTests",
       dependencies: ["MemoryLua", "MemoryModel", "Recordings", "LuaBridge", "GoldenTesting"],
-      exclude: ["Fixtures", "Goldens"]),
+      exclude: ["Fixtures", "Goldens", "Programs"]),
     .testTarget(
       name: "ConsoleTests", dependencies: ["Console", "TerminalTesting", "console-fixture"]),
     .testTarget(name: "PinLabTests", dependencies: ["PinLab"]),

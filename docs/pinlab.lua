@@ -449,6 +449,7 @@ function machine:tasks() end
 ---@field id integer Its number.
 ---@field zones table Its zones with memory, lowest first.
 ---@field cpus table The numbers of its CPUs.
+---@field isolated integer NR_ISOLATED_ANON and NR_ISOLATED_FILE. Linux 4.9 of powerpc lowers them below 0, which /proc/vmstat prints as 0 (rule P3.56).
 ---@field zonelist table The zones that a request from here tries, in order (rule A1.13).
 local node = {}
 
@@ -707,6 +708,21 @@ function guest:pin(fields) end
 ---@param fields? guest.memfd_pin.fields
 ---@return pin? # The folios, each pinned once.
 function guest:memfd_pin(fields) end
+
+---@class guest.guest_memfd.fields
+---@field size integer|number|string Its size, whole pages.
+---@field name? string How messages name it.
+
+---Memory that the guest reaches through KVM and no process can map, as for confidential guests.
+---
+---Its pages come from blocks for memory that does not move, so never from CMA or ZONE_MOVABLE; they cannot be pinned, reclaimed or migrated. It is closed when the guest exits.
+---@param fields guest.guest_memfd.fields
+---@return guest_memfd? # 
+function guest:guest_memfd(fields) end
+
+---The guest's open guest_memfds; that of a fork of the machine has its own.
+---@return table # guest_memfd objects, oldest first.
+function guest:guest_memfds() end
 
 ---Reads or sets how much the process may lock.
 ---
@@ -1064,6 +1080,7 @@ local hpt = {}
 ---@field mig_mode "classic10"|"batch3plus7" How migrate_pages goes over its list. Rule P4.1.
 ---@field mig_split_retry_longterm boolean Whether a split that found a reference is tried again. Rule P4.9.
 ---@field vfio_batch integer Pages that VFIO pins in one call. Rule P7.3.
+---@field vfio_skip_tails boolean VFIO pins no page behind the first of a compound page, and maps the frames that follow; never merged. Rule P7.9.
 ---@field spapr_pin "plain"|"rfc2015"|"pageByPage"|"helper"|"longTerm" What powerpc does before it keeps a guest's pages. Rule P3.56.
 ---@field lru_batch_size integer Folios in an LRU batch. Rule P1.20.
 ---@field lru_clear_flag_on_queue boolean A folio that waits in a batch loses its LRU flag. Rule P1.26.
@@ -1083,6 +1100,7 @@ local hpt = {}
 ---@field alloc_limits_high_atomic_strictly boolean HighAtomic reserves stay below a hundredth of the zone. Rule A3.29.
 ---@field alloc_atomic_bit boolean __GFP_ATOMIC exists. Rule A9.8.
 ---@field log_busy_ranges boolean A contiguous allocation that fails says which range is busy. Rule P5.16.
+---@field kvm_guest_memfd boolean KVM has guest_memfd. Rule P2.2.
 ---@field madv_nomovable boolean madvise knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN; never merged. Rule P9.20.
 ---@field madv_might_pin integer Of a hundred pages with MADV_MIGHT_PIN, those for which the hint is followed. Rule P9.22.
 ---@field cma_disable_borrow boolean Nobody borrows pages of CMA; never merged. Rule P9.24.
@@ -1153,6 +1171,7 @@ function device:close() end
 ---@field bytes integer Bytes of these records.
 ---@field charged integer Pages counted against a limit.
 ---@field corrupted integer Pages that RFC2015 took off a list without their flag (I4).
+---@field foreign integer Pages for which the device got another frame than the guest shows (vfio_skip_tails, I7).
 ---@field users integer Users of a registered region.
 ---@field repins integer Pages that were unpinned, and pinned again at once.
 ---@field frame_lookups integer Looks for frames of device memory, which no pin holds.
@@ -1278,6 +1297,46 @@ local exploration = {}
 ---@field holders table Processes, pins and references: + new, - gone.
 local difference = {}
 
+---Memory that a guest reaches and its process does not.
+---@class guest_memfd
+---@field name string Its name.
+---@field size integer Bytes.
+---@field allocated integer Pages that it has.
+local guest_memfd = {}
+
+---Allocates a range ahead (fallocate).
+---@param from? integer|number|string An offset into the file.
+---@param length? integer|number|string How much.
+---@return integer? # Pages that are there now.
+function guest_memfd:allocate(from, length) end
+
+---The guest reaches for a range: KVM looks its pages up, and allocates those that are missing.
+---
+---Its tables hold no reference afterwards; a hole takes them away first.
+---@param from? integer|number|string An offset into the file.
+---@param length? integer|number|string How much.
+---@return integer? # Pages that the guest reached.
+function guest_memfd:access(from, length) end
+
+---Frees a range, after the guest's tables have lost it (FALLOC_FL_PUNCH_HOLE).
+---@param from? integer|number|string An offset into the file.
+---@param length? integer|number|string How much.
+---@return integer? # Pages that were freed.
+function guest_memfd:punch_hole(from, length) end
+
+---What a process gets that tries to map it: nothing, so no pin can name its pages.
+---@param guest guest Whose process asks.
+---@return integer? # Never: it is refused.
+function guest_memfd:mmap(guest) end
+
+---The page at an offset.
+---@param from integer|number|string An offset.
+---@return page # nil where nothing is allocated.
+function guest_memfd:page(from) end
+
+---Closes it; its pages are freed. The object is stale afterwards.
+function guest_memfd:close() end
+
 ---@class machine.fields
 ---@field ram? integer|number|string Memory of a machine with one node.
 ---@field nodes? table Memory of each node, for example { "2G", "2G" }.
@@ -1341,6 +1400,7 @@ function kernels() end
 ---@field mig_mode? "classic10"|"batch3plus7" How migrate_pages goes over its list. Rule P4.1.
 ---@field mig_split_retry_longterm? boolean Whether a split that found a reference is tried again. Rule P4.9.
 ---@field vfio_batch? integer Pages that VFIO pins in one call. Rule P7.3.
+---@field vfio_skip_tails? boolean VFIO pins no page behind the first of a compound page, and maps the frames that follow; never merged. Rule P7.9.
 ---@field spapr_pin? "plain"|"rfc2015"|"pageByPage"|"helper"|"longTerm" What powerpc does before it keeps a guest's pages. Rule P3.56.
 ---@field lru_batch_size? integer Folios in an LRU batch. Rule P1.20.
 ---@field lru_clear_flag_on_queue? boolean A folio that waits in a batch loses its LRU flag. Rule P1.26.
@@ -1360,6 +1420,7 @@ function kernels() end
 ---@field alloc_limits_high_atomic_strictly? boolean HighAtomic reserves stay below a hundredth of the zone. Rule A3.29.
 ---@field alloc_atomic_bit? boolean __GFP_ATOMIC exists. Rule A9.8.
 ---@field log_busy_ranges? boolean A contiguous allocation that fails says which range is busy. Rule P5.16.
+---@field kvm_guest_memfd? boolean KVM has guest_memfd. Rule P2.2.
 ---@field madv_nomovable? boolean madvise knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN; never merged. Rule P9.20.
 ---@field madv_might_pin? integer Of a hundred pages with MADV_MIGHT_PIN, those for which the hint is followed. Rule P9.22.
 ---@field cma_disable_borrow? boolean Nobody borrows pages of CMA; never merged. Rule P9.24.

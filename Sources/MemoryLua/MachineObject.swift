@@ -1,3 +1,4 @@
+internal import MemoryExploration
 public import MemoryModel
 
 /// The machine behind a Lua object.
@@ -9,6 +10,8 @@ public final class MachineObject: MachineCell {
   /// The kernel that a script chose; nil for the one of boot.
   var kernel: KernelObject?
   let tasks: TaskSession
+  /// What the calls hold that a Lua function watches between their steps.
+  var watched = Holdings()
 
   public convenience init(_ machine: consuming Machine, number: Int) {
     self.init(machine, number: number, TaskSession())
@@ -18,6 +21,17 @@ public final class MachineObject: MachineCell {
     self.number = number
     self.tasks = tasks
     super.init(machine)
+  }
+}
+
+extension MachineObject {
+  /// What calls hold that stand between two steps.
+  var holdings: Holdings {
+    var held = watched
+    for task in tasks.steppers where task.object === self && task.isUnderWay {
+      if let call = task.state.call { held.add(call.operation.holdings(machine)) }
+    }
+    return held
   }
 }
 

@@ -12,7 +12,7 @@ public enum MemoryLibrary {
         isolationType(), explanationType(), lruType(), listingType(),
         areaType(), bufferType(), fileType(), pressureType(), hashTableType(), kernelType(),
         deviceType(), mappingType(), comparisonType(context), taskType(), explorationType(),
-        differenceType(),
+        differenceType(), guestMemoryType(),
       ],
       functions: [
         machineFunction(context), kernelsFunction(), kernelFunction(context),

@@ -1,6 +1,8 @@
 -- S0.2 · one call instead of one a page
 -- The old code takes a region page by page. What does one call for all of it read less?
--- Thread: linuxppc-dev, 2018, "get_user_pages_cma_migrate".
+-- Thread: linux-mm, September 2018, "[RFC PATCH V2 4/4] powerpc/mm/iommu: Allow migration of cma
+-- allocated pages during mm_iommu_get". Aneesh Kumar K.V, 6 September: "It does one get_user_pages
+-- with right count, instead of doing one get_user_pages per page".
 -- Rules: P3.55, P3.56, P8.2 (D1g, D2).
 
 local m = machine{ ram = "512M", thp = "never" }

@@ -1,7 +1,9 @@
 -- S0.5 · pinned memory under pressure
 -- 256 MiB of a guest are pinned, and another process wants more memory than there is. What can the kernel
 -- take away, and does it matter that the pins are out of CMA?
--- Thread: linux-mm, 2018, "mm: Get a page reference and migrate pages out of CMA" (Michal Hocko).
+-- Thread: linux-mm, September 2018, "[RFC PATCH V2 4/4] powerpc/mm/iommu: Allow migration of cma
+-- allocated pages during mm_iommu_get". Michal Hocko, 6 September: "Pinned pages are not reclaimable
+-- as well so there is a risk of OOMs".
 -- Rules: P9.1, A7.37.
 
 -- A guest, half of it pinned, and a second guest that fills all memory and more.

@@ -1,7 +1,9 @@
 -- S0.6 · taking pins back
 -- Instead of moving pages before they are pinned, the kernel could ask their holders to let go. Which of
 -- them can?
--- Thread: linux-mm, 2018, "mm: Get a page reference and migrate pages out of CMA" (Michal Hocko).
+-- Thread: linux-mm, September 2018, "[RFC PATCH V2 4/4] powerpc/mm/iommu: Allow migration of cma
+-- allocated pages during mm_iommu_get". Michal Hocko, 6 September: "approaches that would allow to
+-- force pin invalidation/revocation".
 -- Rules: P9.10, P9.11, P9.12.
 
 local m = machine{ ram = "2G", cma = "1200M", thp = "never" }
@@ -48,4 +50,24 @@ expect("the area is empty", b:guest("vm0"):resident().cma, 0)
 expect("all pages moved", b:vmstat{ since = m, table = true }.pgmigrate_success, 256)
 expect("pages asked for, and let go", b:guest("vm0").devices[1].revoked.complied, 256)
 expect("the device faults them in anew", map:access{}.refaults, 256)
-expect("the state is sound", a:check() and b:check(), true)
+
+print("-- the same when a memory block of ZONE_MOVABLE goes offline")
+m = machine{ ram = "4G", movablecore = "1G", thp = "never" }
+m:kernel(kernel{ base = "4.2", revoke = "forced" })
+vm = m:guest{ name = "vm0", ram = "1M" }
+vm:populate()
+m:drain_lru()
+local block = vm:page(0).pfn // m:memory_blocks()[1].pages
+local held = m:fork()
+local container = held:guest("vm0"):vfio()
+container:map{}
+none, err = held:offline(block, 3)
+print(none, err)
+expect("vfio: offline", err.errno, "EINTR")
+expect("vfio: pages that were refused", container.revoked.refused, 256)
+map = vm:rdma{ odp = true }:map{}
+map:access{}
+expect("on demand: offline", m:offline(block), true)
+expect("on demand: pages that were let go", vm.devices[1].revoked.complied, 256)
+expect("on demand: the device faults them in anew, elsewhere", map:access{}.refaults, 256)
+expect("the state is sound", a:check() and b:check() and m:check() and held:check(), true)

@@ -1,7 +1,9 @@
 -- S0.8 · pins that do not fit into the kernel's zones
 -- Most of a machine's memory is ZONE_MOVABLE, and a guest there is larger than what is left beside it. What
 -- does moving its pages before they are pinned cost?
--- Thread: linux-mm, 2018, "mm: Get a page reference and migrate pages out of CMA" (Michal Hocko).
+-- Thread: linux-mm, September 2018, "[RFC PATCH V2 4/4] powerpc/mm/iommu: Allow migration of cma
+-- allocated pages during mm_iommu_get". Michal Hocko, 7 September: "I suspect this will lead to other
+-- issues (OOM in kernel zones)".
 -- Rules: P9.2, P4.10, A7.40, P6.6.
 
 -- 360 MiB for the kernel, 970 MiB movable; somebody small beside the guest that will be pinned.

@@ -1,6 +1,7 @@
 -- S1.11 · the same mistake with huge pages
 -- Patch 5 skips pages of the pool whose pageblock is movable. Which are left?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Joonsoo Kim, 4 December (#13): "Patch #5 also has this problem".
 -- Rules: P3.53, P2.36.
 
 local m = machine{ ram = "1G", hugepages = 8 }

@@ -1,7 +1,9 @@
 -- S1.13 · what an IOMMU unmaps
 -- Can a part of an earlier, larger mapping be unmapped? VFIO pinned page by page because the IOMMU
 -- API did not promise it.
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Daniel Jordan, 4 December (#17): "the iommu API didn't promise to unmap subpages of previous
+-- mappings".
 -- Rules: P7.6.
 
 local m = machine{ ram = "512M" }

@@ -1,6 +1,8 @@
 -- S1.15 · does pinning one page break a huge page?
 -- Page 100 of a huge page in CMA is pinned. Does the huge page move as one, or is it broken up?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Pasha Tatashin, 4 December (#18): "pinning a small page at a time and migrating a small page at a
+-- time can break-up the huge pages".
 -- Rules: P3.41, P4.8, P4.9.
 
 -- What changed since `before`, by counter.

@@ -1,6 +1,7 @@
 -- S1.16 · no list of pages
 -- Must VFIO keep a list of the pages that it pinned, to unpin them later?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Daniel Jordan, 8 December (#22): "the iommu page tables are used to find the pfns when unpinning".
 -- Rules: P7.7, P7.52, P8.5.
 
 -- 518 pages in runs of 5, 1 and 512 neighbouring frames.

@@ -1,6 +1,8 @@
 -- S1.17 · a few megabytes
 -- "The scatter list for 300 GB is a few meg." And a list of page pointers?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Daniel Jordan, 8 December (#22): "only a few meg, not bad at all", and Jason Gunthorpe (#23): "Yes,
+-- but 0 is still better".
 -- Rules: P7.50 to P7.52.
 
 -- A sample of 1 GiB in 2 MiB pages, one segment each; 300 GiB are 300 times as much.

@@ -1,6 +1,8 @@
 -- S1.18 · one walk for a huge page
 -- What does it save to take a huge page at once instead of page by page?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 4 December (#19): "gup fast does this already, look at record_subpages() gup slow
+-- needs it too".
 -- Rules: P3.21, P3.80, P8.1, P8.2.
 
 local m = machine{ ram = "1G" }

@@ -1,6 +1,8 @@
 -- S1.19 · touched before, or faulted in by the pin
 -- Does it matter whether the guest touched its memory before the device driver pins it?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Daniel Jordan, 8 December (#21): "The usual situation on my side is that the pages are faulted in
+-- during pinning".
 -- Rules: P2.33, P3.22, P3.42.
 
 -- What changed since `before`, by counter.

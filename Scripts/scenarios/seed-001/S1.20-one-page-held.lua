@@ -1,7 +1,8 @@
 -- S1.20 · one page that cannot move
 -- 64 pages in CMA are pinned, and somebody holds page 3. Is it pinned where it is, or is the pin
 -- refused?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Pasha Tatashin, 2 December (the patch): migrate_allow is false after a failure.
 -- Rules: P3.42, P3.50, P4.6.
 
 -- What changed since `before`, by counter.

@@ -1,6 +1,8 @@
 -- S1.22 · the test the wrong way round
 -- For twelve stable releases a page that could be isolated was thought to have failed. Who noticed?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE" (the loop over isolation).
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 4 December (#15): "once again try to isolate the LRU. ie it loops"; 6.1 had the
+-- test of that loop wrong.
 -- Rules: P3.46.
 
 local m = machine{ ram = "1G", cma = "640M", thp = "never" }

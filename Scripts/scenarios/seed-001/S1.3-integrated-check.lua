@@ -1,6 +1,8 @@
 -- S1.3 · a walker that tests what it finds
 -- One page of 512 lies in CMA. Must all of them be pinned, looked at, unpinned and pinned again?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 2 December (#1): "Scanning the output of gup just to do the is_migrate_movable()
+-- test is kind of nonsense and slow".
 -- Rules: P3.40, P3.60, P8.2.
 
 local m = machine{ ram = "1G", cma = "640M", thp = "never" }

@@ -1,8 +1,10 @@
 -- S1.5 · how VFIO asks for pages
 -- VFIO maps runs of neighbouring frames. How often does it pin, when it pins one page a call, and
 -- when it pins 512?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE" (VFIO calls pin for one page
--- at a time, RDMA in chunks; larger IOMMU pages were allowed later, the pins stayed single).
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Pasha Tatashin, 3 December (#4): "1 -> pin only one pages at a time", and Daniel Jordan, 4 December
+-- (#17): "166fd7d94afd allowed the iommu to use larger pages in vfio, but vfio kept pinning pages at a
+-- time".
 -- Rules: P7.1, P7.2, P7.3, P7.8, P7.20.
 
 -- 1024 pages: the frames of the first 600 are neighbours, and so are those of the other 424.

@@ -1,15 +1,19 @@
 -- S1.7 · two pins isolate the same page
 -- Two processes share a page in CMA, and both pin it for long at the same time. Can both put it on
 -- their list ("is this list_add racy?")? What may come out?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 3 December (#6): "They will both race list_add_tail and other list ops. That is not
+-- OK", and what came of it (#11 to #15).
 -- Rules: P1.30, P3.43, P3.50, P3.51, P10 R1, I1, I4.
 
 local function booted(kernel, holder)
-  local m = machine{ ram = "64M", cma = "32M", cpus = 2, kernel = kernel }
+  local m = machine{ ram = "64M", cma = "32M", cpus = 2 }
   local vm = m:guest{ name = "vm", ram = "4K", backing = "memfd" }
   vm:populate()
   local twin = vm:fork("twin")
   twin:populate()
+  expect(kernel .. ": the page lies in", vm:page(0).pageblock.type, "CMA")
+  m:kernel(kernel)
   if holder then m:temp_ref(vm:page(0), "a third party") end
   return m, { function() vm:pin{ longterm = true } end, function() twin:pin{ longterm = true } end }
 end
@@ -44,13 +48,16 @@ expect("5.10 ends in", ends, "1 page | 1 page; 1 page | 1 page · 2 pinned in CM
 expect("5.10 breaks", e.broken[1].text:sub(1, 2), "I1")
 
 -- The list itself is safe in every kernel, because the LRU flag is tested and cleared in one step …
-for _, kernel in ipairs{ "5.10", "5.13", "6.9", "6.14", "6.12" } do
-  e = explored(kernel)
+for _, preset in ipairs(kernels()) do
+  local kernel = preset.name
+  e, ends = explored(kernel)
+  print(kernel, ends)
   local linked = 0
   for _, broken in ipairs(e.broken) do
     if broken.text:sub(1, 3) == "I4:" then linked = linked + 1 end
   end
-  expect(kernel .. " links the page twice", linked, 0)
+  -- In 6.1.0 to 6.1.12 the one that could not isolate it puts it on its list (S1.22).
+  expect(kernel .. " links the page twice", linked > 0, kernel == "6.1.0")
 end
 
 -- … and without that step it is not.

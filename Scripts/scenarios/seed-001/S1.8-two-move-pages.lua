@@ -1,7 +1,9 @@
 -- S1.8 · two callers of move_pages
 -- The thread asks whether move_pages has the same race. Two callers move one page to node 1: what do
 -- they tell, and is anything linked twice?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Pasha Tatashin, 3 December (#8): "this race is also exposable as a syscall instead of via driver:
+-- two move_pages() run simultaneously".
 -- Rules: P1.30, P10.3, P10 R2, I4.
 
 local function booted()

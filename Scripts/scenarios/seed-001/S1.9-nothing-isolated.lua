@@ -1,7 +1,9 @@
 -- S1.9 · success with a page in CMA
 -- A page in CMA is off its list, because compaction holds it. Nothing can be isolated: is all well
 -- then?
--- Thread: linux-mm, December 2020, "prohibit pinning pages in ZONE_MOVABLE".
+-- Thread: linux-mm, December 2020, "[PATCH 6/6] mm/gup: migrate pinned pages out of movable zone".
+-- Jason Gunthorpe, 4 December (#15): "If it gets to a point where all the CMA pages fail to isolate
+-- then it simply exits with success".
 -- Rules: P3.43, P3.47, P3.50, P3.51.
 
 local m = machine{ ram = "1G", cma = "640M", thp = "never" }
@@ -43,4 +45,7 @@ for _, kernel in ipairs{ "5.1", "5.10", "5.12.5", "5.13", "6.9", "6.14", "6.12" 
   expect(kernel .. ": every order was looked at", e.complete, true)
   expect(kernel .. ": pins in CMA", inCMA,
     kernel == "5.1" or kernel == "5.10" or kernel == "6.14")
+  for _, state in ipairs(e.end_states) do
+    expect(kernel .. ": the pin ends with", state.text:match("^[^|·]*[^|·%s]"), "1 page")
+  end
 end

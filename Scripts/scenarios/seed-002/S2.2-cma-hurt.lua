@@ -1,6 +1,8 @@
 -- S2.2 · a kernel page in CMA
 -- The shared list hands a huge page of CMA to a request of the kernel. What becomes of cma_alloc?
--- Thread: linux-mm, June 2024, "mm/page_alloc: Separate THP PCP into movable and non-movable".
+-- Thread: linux-mm, June 2024, "mm/page_alloc: Separate THP PCP into movable and non-movable
+-- categories". yangge, 19 June: "CMA's memory is occupied by non-movable pages, meaning we can't
+-- relocate them".
 -- Rules: P4.40, P4.41, P5.12.
 
 local m = machine{ ram = "1G", cma = "640M" }

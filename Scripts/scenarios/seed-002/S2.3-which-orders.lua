@@ -1,7 +1,9 @@
 -- S2.3 · which orders a CPU keeps
 -- The fix has two lists for huge pages. Do mTHPs of other orders have lists, and with whom does a
 -- RECLAIMABLE huge page share?
--- Thread: linux-mm, June 2024, "mm/page_alloc: Separate THP PCP into movable and non-movable".
+-- Thread: linux-mm, June 2024, "mm/page_alloc: Separate THP PCP into movable and non-movable
+-- categories". Mel Gorman's answer: "Maybe one day GFP_RECLAIMABLE will also be added to the list",
+-- and multiple THP sizes.
 -- Rules: P2.35, P4.42.
 
 local m = machine{ ram = "1G", cpus = 1 }

@@ -1,7 +1,8 @@
 -- S3.1 · [1f3800, 1f78c4) PFNs busy
 -- A pinned page at pfn 1f4000 is in the way of a hash page table of 1 GiB. Why does the log of 2015 show
 -- ranges that all begin at 1f3800, and where does the table end up?
--- Thread: linux-mm, August 2015, "mm: Migrate pages out of CMA before pinning them".
+-- Thread: linux-mm, August 2015, "[RFC PATCH kernel vfio] mm: vfio: Move pages out of CMA before
+-- pinning". Alexey Kardashevskiy, 5 August: "alloc_contig_range: [1f3800, 1f78c4) PFNs busy".
 -- Rules: P5.2, P5.16, P5.25.
 
 local m = machine{

@@ -1,6 +1,7 @@
 -- S3.2 · the patch of 2015
 -- Ten pages in CMA leave their list, an empty list is migrated, and the pages are taken again. What moved?
--- Thread: linuxppc-dev, August 2015, "Move pages from CMA before pinning".
+-- Thread: linux-mm, August 2015, "[RFC PATCH kernel vfio] mm: vfio: Move pages out of CMA before
+-- pinning". Alexey Kardashevskiy, 5 August (the patch).
 -- Rules: P3.10.
 
 local m = machine{ ram = "1G", cma = "640M", thp = "never" }

@@ -1,6 +1,7 @@
 -- S3.3 · the device is unplugged
 -- 1000 pages were moved out of CMA for a pin. When the device goes, do they move back?
--- Thread: linux-mm, August 2015, "mm: Migrate pages out of CMA before pinning them".
+-- Thread: linux-mm, August 2015, "[RFC PATCH kernel vfio] mm: vfio: Move pages out of CMA before
+-- pinning". Alexey Kardashevskiy, 5 August: VFIO can be plugged into a running guest, and unplugged.
 -- Rules: P2.31, P3.42, P4.8.
 
 local m = machine{ ram = "2G", cma = "1200M", thp = "never" }

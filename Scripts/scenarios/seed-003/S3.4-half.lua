@@ -1,7 +1,9 @@
 -- S3.4 · why QEMU's memory is in CMA
 -- 1000 pages are free. With 501 of them in CMA, and with 500, where does the next movable page come
 -- from?
--- Thread: linux-mm, August 2015, "mm: Migrate pages out of CMA before pinning them".
+-- Thread: linux-mm, August 2015, "[RFC PATCH kernel vfio] mm: vfio: Move pages out of CMA before
+-- pinning". Alexey Kardashevskiy, 17 August: "It just happens sometime that the kernel allocates
+-- movable pages from there".
 -- Rules: P2.31, A3.5.
 
 -- A machine with exactly so many free pages, and none on the CPU's lists.

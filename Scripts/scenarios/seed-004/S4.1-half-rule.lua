@@ -1,6 +1,8 @@
 -- S4.1 · where the memory of a guest comes from
 -- A machine with half of its memory in CMA populates a guest's memfd. How much of it lands in CMA?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". Baolin
+-- Wang, 17 October: "the host can fallback to allocate some CMA pages for the guest when over half of
+-- the zone's free memory is in the CMA area".
 -- Rules: P2.31, P1.23.
 
 local m = machine{ ram = "2G", cma = "1200M", thp = "never" }

@@ -1,7 +1,9 @@
 -- S4.2 · a reference that comes and goes
 -- One reference for a moment, of whoever walks over all pages, makes a pin fail: is it tried
 -- again?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". Baolin
+-- Wang, 17 October: "The reason of migration failure may be temporary reference count or memory
+-- allocation failure".
 -- Rules: P4.2, P4.6, P3.42.
 
 -- What changed since `before`, by counter.

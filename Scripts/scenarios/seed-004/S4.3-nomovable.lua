@@ -1,7 +1,9 @@
 -- S4.3 · MADV_NOMOVABLE
 -- A proposed advice keeps faults of an area out of CMA and ZONE_MOVABLE. When does it spare the pin any
 -- moves?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". Baolin
+-- Wang, 17 October (the patch), and David Hildenbrand: "it will gets et after all memory already was
+-- allocated".
 -- Rules: P9.20, P9.21, P9.23.
 
 local proposed = kernel{ base = "6.12", madv_nomovable = true }
@@ -23,15 +25,15 @@ print("-- 6.12 as it is does not know the advice")
 local plain = machine{ ram = "64M" }:guest{ ram = "1M" }
 local ok, err = plain:madvise("nomovable")
 print(ok, err)
-expect("madvise", err.errno, "EINVAL")
+expect("6.12 as it is: madvise", err.errno, "EINVAL")
 
 print("-- (a) MAP_POPULATE, then the advice: too late")
 local m = fresh()
 local vm = m:guest{ ram = "4K" }
 local at = vm:mmap{ length = size, populate = true }
-expect("madvise", vm:madvise("nomovable", at, size), true)
-expect("pages in CMA", vm:resident(at, size).cma, 256)
-expect("moved by the pin", moved_by_pin(m, vm, at), 256)
+expect("(a) madvise", vm:madvise("nomovable", at, size), true)
+expect("(a) pages in CMA", vm:resident(at, size).cma, 256)
+expect("(a) moved by the pin", moved_by_pin(m, vm, at), 256)
 
 print("-- (b) the advice, then MADV_POPULATE_WRITE: nothing moves")
 m = fresh()
@@ -40,8 +42,8 @@ at = vm:mmap{ length = size }
 vm:madvise("nomovable", at, size)
 vm:madvise("populate_write", at, size)
 local advised = m:fork()
-expect("pages in CMA", vm:resident(at, size).cma, 0)
-expect("moved by the pin", moved_by_pin(m, vm, at), 0)
+expect("(b) pages in CMA", vm:resident(at, size).cma, 0)
+expect("(b) moved by the pin", moved_by_pin(m, vm, at), 0)
 
 print("-- (c) a memfd that another mapping filled")
 m = fresh()
@@ -50,8 +52,8 @@ at = vm:mmap{ length = size, of = 0 }
 vm:madvise("nomovable", at, size)
 vm:touch(0, size)
 vm:madvise("populate_write", at, size)
-expect("pages in CMA", vm:resident(at, size).cma, 256)
-expect("moved by the pin", moved_by_pin(m, vm, at), 256)
+expect("(c) pages in CMA", vm:resident(at, size).cma, 256)
+expect("(c) moved by the pin", moved_by_pin(m, vm, at), 256)
 
 print("-- (d) as b, but compaction moves five pages meanwhile, and knows nothing of the advice")
 m = advised
@@ -59,7 +61,7 @@ vm = m:guests()[1]
 at = vm:vmas()[2].address
 m:drain()
 m:drain_lru()
-expect("pages that compaction moved", vm:migrate(at, 5 * 4096).moved, 5)
-expect("pages in CMA", vm:resident(at, size).cma, 5)
-expect("moved by the pin", moved_by_pin(m, vm, at), 5)
+expect("(d) pages that compaction moved", vm:migrate(at, 5 * 4096).moved, 5)
+expect("(d) pages in CMA", vm:resident(at, size).cma, 5)
+expect("(d) moved by the pin", moved_by_pin(m, vm, at), 5)
 expect("the state is sound", m:check(), true)

@@ -1,7 +1,8 @@
 -- S4.4 · MADV_MIGHT_PIN
 -- A hint that the kernel may follow or not: the more often it does, the fewer pages have to move. Does it
 -- change what the pin returns?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". David
+-- Hildenbrand, 17 October: "that could only be a pure optimization".
 -- Rules: P9.22.
 
 local pages = 4096

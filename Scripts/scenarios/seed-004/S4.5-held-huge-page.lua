@@ -1,7 +1,9 @@
 -- S4.5 · a held huge page
 -- thp_migration_fail 1 and thp_split_page_failed 1 was reported: what does 6.12 count when a huge
 -- page in CMA is held and there is no free block of 2 MiB?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". Baolin
+-- Wang, 17 October: "the 'thp_migration_fail' count is 1 and the 'thp_split_page_failed' count is also
+-- 1".
 -- Rules: P4.8 to P4.11, P4.20.
 
 -- What changed since `before`, by counter.

@@ -1,7 +1,9 @@
 -- S4.7 · a parameter that disables borrowing from CMA
 -- If nobody may borrow CMA pages, no pin ever has to move one. What does that cost, and what does it
 -- leave unsolved?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". David
+-- Hildenbrand, 17 October: "a kernel parameter that would disable allocating from CMA areas
+-- completely".
 -- Rules: P9.24.
 
 local m = machine{
@@ -41,5 +43,5 @@ vm:populate()
 m:drain_lru()
 before = m:fork()
 vm:pin{ longterm = true }
-expect("moved by the pin", m:vmstat{ since = before, table = true }.pgmigrate_success, 256)
+expect("moved by the pin out of ZONE_MOVABLE", m:vmstat{ since = before, table = true }.pgmigrate_success, 256)
 expect("the state is sound", m:check() and big:check(), true)

@@ -1,6 +1,8 @@
 -- S4.8 · how often is a page tried?
 -- A reference is let go after attempt t. Up to which t does the pin succeed?
--- Thread: linux-mm, October 2022, "mm: Introduce new MADV_NOMOVABLE behavior".
+-- Thread: linux-mm, October 2022, "[RFC PATCH] mm: Introduce new MADV_NOMOVABLE behavior". David
+-- Hildenbrand, 17 October: "a hack to work around a kernel implementation detail (how often we retry
+-- to migrate pages)".
 -- Rules: P4.2, P4.6.
 
 local m = machine{ ram = "2G", cma = "1200M", thp = "never" }

@@ -54,9 +54,9 @@ extension DeviceMap {
     mapping.isCoalesced = mayFold && order > 0
     if mapping.isCoalesced {
       for part in folios where part.pages > 1 {
-        machine.dropPins(of: part.folio, part.pages - 1)
+        machine.dropPins(of: part.folio, part.pages - 1, held)
       }
-      machine.keepOnePinAFolio(held.id)
+      machine.keepOnePinAFolio(held.id, folios.map { ($0.first, $0.pages) })
     }
     var runs = 0
     machine.forEachFrameRun(mapping) { _, _, _ in runs += 1 }

@@ -75,12 +75,35 @@ extension DeviceMap {
     if let held { for pfn in runs.repinned { countRepin(&machine, PFN(pfn), held) } }
     costs.calls += runs.frameLookups
     mapping.iommuMaps = device.disablesHugePages ? pages : runs.count
+    if machine.kernel.pinning.vfioSkipsTails { findForeign(&machine, device, &mapping) }
     mapping.repins = runs.repinned.count
     mapping.frameLookups = runs.frameLookups
     mapping.charged = runs.accountable
     countRuns(machine, &mapping)
     machine.charge(attachment, runs.accountable)
     return nil
+  }
+
+  /// Pages whose frames were guessed, and guessed wrongly: the device reaches memory that the process does
+  /// not show (rules P2.24, P7.9).
+  private func findForeign(
+    _ machine: inout Machine, _ device: DeviceAttachment, _ mapping: inout DeviceMapping
+  ) {
+    var found: (offset: Int, frame: Int)?
+    var foreign = 0
+    machine.forEachFrameRun(mapping) { offset, frame, pages in
+      for index in 0..<pages
+      where machine.frame(device.space, page: startPage + offset + index)?.index != frame + index {
+        if found == nil { found = (offset + index, frame + index) }
+        foreign += 1
+      }
+    }
+    mapping.foreign = foreign
+    guard let found else { return }
+    let shown = machine.frame(device.space, page: startPage + found.offset)
+    machine.noteViolation(
+      "I7: \(device.name) maps pfn 0x\(String(found.frame, radix: 16)) where its process shows "
+        + (shown.map { "\($0)" } ?? "nothing") + " (rule P7.9)")
   }
 
   private func countRuns(_ machine: borrowing Machine, _ mapping: inout DeviceMapping) {

@@ -70,6 +70,10 @@ public struct DeviceMap: ExplorableOperation {
   /// Rounds of pin and migrate, and calls, of what is being pinned.
   public var progress: OperationCosts { pin?.costs ?? costs }
 
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
+    pin?.holdings(machine) ?? Holdings()
+  }
+
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
     guard let device = machine.devices.attachment(attachment) else { return .finished }
     switch phase {
@@ -152,6 +156,7 @@ public struct DeviceMap: ExplorableOperation {
     case .vfioV1, .vfioV2:
       request.entryPoint = .remote
       request.callPages = device.batch(machine)
+      request.skipsTails = machine.kernel.pinning.vfioSkipsTails
       request.passesDeviceMemory = true
       // The call that meets the limit has pinned its pages before they are counted (rule P7.5); pages of
       // zeros, which a read pin may find, count for nobody.
@@ -314,6 +319,7 @@ extension DeviceAttachment {
   ///
   /// Kernel: `vfio_batch_init()`.
   func batch(_ machine: borrowing Machine) -> Int {
-    disablesHugePages ? 1 : machine.kernel.pinning.vfioBatch
+    disablesHugePages || machine.kernel.pinning.vfioSkipsTails
+      ? 1 : machine.kernel.pinning.vfioBatch
   }
 }

@@ -56,7 +56,14 @@ public struct MachineDifference: Sendable {
         before.spaces[index].name == space.name
       else { continue }
       for area in space.areas {
-        for page in area.start..<area.end {
+        var page = area.start
+        while page < area.end {
+          let alike = now.alikeEnd(index, page..<area.end, as: before)
+          if alike > page {
+            page = alike
+            continue
+          }
+          defer { page += 1 }
           let here = now.frame(index, page: page)
           let there = before.frame(index, page: page)
           if here == there { continue }

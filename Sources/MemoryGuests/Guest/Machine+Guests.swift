@@ -73,9 +73,11 @@ extension Machine {
   }
 
   /// The processes that live, guests and others, oldest first.
-  public var guests: [AddressSpace] { spaces.filter(\.isAlive) }
+  ///
+  /// A child that a fork still makes is none: it runs when its tables are whole.
+  public var guests: [AddressSpace] { spaces.filter { $0.isAlive && !$0.isStarting } }
 
-  /// The id of the process of that name.
+  /// The id of the process that has this name, or will have it when its fork is over.
   public func guest(named name: String) -> Int? {
     spaces.last { $0.isAlive && $0.name == name }?.id
   }

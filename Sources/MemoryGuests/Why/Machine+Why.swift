@@ -71,9 +71,17 @@ extension Machine {
       default: "folio of \(folio.pages) pages"
       }
     guard state.flags.contains(.folio) else {
+      switch kernelUse(of: folio) {
+      case .pageTable(let space): return "page table of \(spaces[space].name)"
+      case .topTable(let space): return "top page table of \(spaces[space].name)"
+      case .hashTable, .reverseMap, .pressure, .cmaBuffer: return "kernel \(size)"
+      case nil: break
+      }
       switch state.owner {
       case UInt8(ascii: "T"): return "page table"
+      case UInt8(ascii: "S"): return "slab \(size)"
       case UInt8(ascii: "K"): return "kernel \(size)"
+      case FrameState.cmaOwner: return "\(size) that cma_alloc handed out"
       default: return "\(size) of a kernel user"
       }
     }
@@ -83,6 +91,8 @@ extension Machine {
       return switch files[file].kind {
       case .shmem: "shmem \(size) of \(name)"
       case .hugetlb: "hugetlb page of \(name)"
+      case .guestMemory: "guest_memfd \(size) of \(name)"
+      case .secret: "secret \(size) of \(name)"
       default: "page cache \(size) of \(name)"
       }
     }
@@ -90,6 +100,10 @@ extension Machine {
       return state.flags.contains(.hugetlb) ? "anonymous hugetlb page" : "anonymous \(size)"
     }
     return "\(size) that nothing maps"
+  }
+
+  private func kernelUse(of folio: Folio) -> KernelUse? {
+    kernelUses(in: PFNRange(folio.head.index, folio.head.index + 1))[folio.head]
   }
 
   private func places(of folio: Folio, _ pfn: PFN) -> [PageExplanation.Place] {
@@ -161,7 +175,18 @@ extension Machine {
         PageExplanation.Holder(
           kind: .isolation, text: "an operation that isolated it", references: 1))
     }
-    guard frames.head(folio.head).flags.contains(.folio) else { return holders }
+    guard frames.head(folio.head).flags.contains(.folio) else {
+      switch kernelUse(of: folio) {
+      case .pageTable, .topTable, nil: break
+      case .some(let use):
+        var since: Int?
+        if case .pressure(let id) = use { since = pressures.first { $0.id == id }?.operation }
+        holders.append(
+          PageExplanation.Holder(
+            kind: .kernel, text: describe(use), references: 1, operation: since))
+      }
+      return holders
+    }
     let known = holders.reduce(0) { $0 + $1.references }
     let rest = facts.references - facts.expectedReferences - known
     if rest > 0 {
@@ -220,18 +245,37 @@ extension Machine {
     if state.flags.contains(.locked) {
       return no("it is locked", "P4.4", "migrate_folio_unmap")
     }
+    if isInaccessible(folio) {
+      return no("memory of a guest_memfd is never moved", "P4.6", "move_to_new_folio")
+    }
     let held = answer.holders.filter { $0.kind != .batch }
     let extra = held.reduce(0) { $0 + $1.references }
     if let first = held.first {
       let since = first.operation.map { ", since operation \($0)" } ?? ""
       let count = "\(extra) extra reference\(extra == 1 ? "" : "s")"
+      // Only what a page table shows exclusively is refused before it is unmapped (P4.5).
+      let isRefusedEarly =
+        first.kind == .pin && owner(folio).mapping.isAnonymous && mappings(folio) > 0
       return no(
         "\(count), held by \(first.text)\(since)"
           + (held.count > 1 ? ", and by \(held.count - 1) more" : ""),
-        first.kind == .pin ? "P4.5" : "P4.6",
-        first.kind == .pin ? "try_to_migrate_one" : "folio_migrate_mapping")
+        isRefusedEarly ? "P4.5" : state.flags.contains(.hugetlb) ? "P4.15" : "P4.6",
+        isRefusedEarly
+          ? "try_to_migrate_one"
+          : state.flags.contains(.hugetlb)
+            ? "migrate_huge_page_move_mapping" : "folio_migrate_mapping")
     }
     if state.flags.contains(.hugetlb) {
+      if folio.order > geometry.maxOrder {
+        guard hasFreeHugePage(order: folio.order) else {
+          return no(
+            "the pool has no gigantic page to spare, and none is made for a migration", "P4.15",
+            "alloc_migrate_hugetlb_folio")
+        }
+        return PageExplanation.Verdict(
+          isPossible: true, reason: "as a whole, to a free gigantic page of the pool",
+          rule: "P4.15", function: "unmap_and_move_huge_page")
+      }
       return PageExplanation.Verdict(
         isPossible: true, reason: "as a whole, to another huge page", rule: "P4.15",
         function: "unmap_and_move_huge_page")
@@ -248,6 +292,11 @@ extension Machine {
       return no(
         "1 extra reference of \(batch.text), until that drains", "P1.26", "folio_migrate_mapping")
     }
+    if state.flags.contains(.partiallyMapped) {
+      return PageExplanation.Verdict(
+        isPossible: true, reason: "it is split first, and what nobody maps is freed", rule: "P4.11",
+        function: "try_split_folio")
+    }
     return PageExplanation.Verdict(
       isPossible: true,
       reason: folio.order > 0 ? "as a whole, or split if no block of its size is free" : "",
@@ -258,22 +307,41 @@ extension Machine {
     _ folio: Folio, _ answer: PageExplanation
   ) -> PageExplanation.Verdict? {
     guard frames.head(folio.head).flags.contains(.folio) else { return nil }
+    if isInaccessible(folio) {
+      return PageExplanation.Verdict(
+        isPossible: false, reason: "no page table of a process shows it, so no pin can name it",
+        rule: "P2.2", function: "kvm_gmem_create")
+    }
     guard let (reason, rule) = unpinnableReason(folio.head) else {
       return PageExplanation.Verdict(
         isPossible: true, reason: "a long-term pin leaves it where it is", rule: "P3.1",
         function: "folio_is_longterm_pinnable")
     }
-    let isStuck = answer.migration.map { !$0.isPossible } ?? false
+    let rules = kernel.pinning
+    if rules.users != .gup {
+      return PageExplanation.Verdict(
+        isPossible: false,
+        reason: "\(reason); this kernel pins it where it is, for nobody looks", rule: "P3.58",
+        function: "get_user_pages")
+    }
+    // A gigantic target has to be free in the pool already, and outside of what may not be pinned.
+    let isTooLarge =
+      folio.order > geometry.maxOrder && !hasFreeHugePage(order: folio.order, inPinScope: true)
+    let isStuck = isTooLarge || answer.migration.map { !$0.isPossible } ?? false
     let batched =
       answer.holders.contains { $0.kind == .batch }
       && answer.holders.allSatisfy { $0.kind == .batch }
     let consequence =
       if answer.holders.contains(where: { $0.kind == .isolation }) {
-        "a long-term pin repeats until somebody puts it back (P3.43)"
+        rules.onIsolateFail == .retryForever
+          ? "a long-term pin repeats until somebody puts it back (P3.43)"
+          : "a long-term pin of it alone succeeds where it is (P3.50)"
       } else if batched {
         "a long-term pin drains the batches and moves it first"
       } else if isStuck {
-        "a long-term pin gets ENOMEM (P3.42)"
+        rules.onMigrateFail == .pinAnyway
+          ? "a long-term pin fails to move it, and stays on it (P3.50)"
+          : "a long-term pin gets ENOMEM (\(isTooLarge ? "P4.16" : "P3.42"))"
       } else {
         "a long-term pin moves it first"
       }

@@ -71,7 +71,8 @@ extension PageExplanation: CustomStringConvertible {
       if block.start != pfn { parts[0] += " from \(block.start)" }
     }
     if let zone {
-      let type = cmaArea.map { "CMA block of area \($0)" } ?? "\(pageblockType.name) block"
+      let kind = pageblockType == .isolate || cmaArea == nil ? pageblockType.name : "CMA"
+      let type = "\(kind) block" + (cmaArea.map { " of area \($0)" } ?? "")
       parts.append("\(type) in zone \(zone)" + (hasNodes ? " of node \(node)" : ""))
     }
     return parts.joined(separator: ", ")

@@ -35,7 +35,9 @@ public struct PageExplanation: Sendable {
 
   /// Somebody with references that mappings do not account for.
   public struct Holder: Sendable, Equatable {
-    public enum Kind: String, Sendable { case pin, get, reference, isolation, batch, unknown }
+    public enum Kind: String, Sendable {
+      case pin, get, reference, isolation, batch, kernel, unknown
+    }
     public var kind: Kind
     /// In words: "pin #1 of vm0, long-term", "the lru_add batch of CPU 0".
     public var text: String

@@ -95,6 +95,7 @@ extension MemoryLibrary {
         LuaErrno("ENOMEM", "over RLIMIT_MEMLOCK, or a page that may not stay could not move"),
         LuaErrno("EFAULT", "a page is missing or may not be pinned"),
         LuaErrno("EEXIST", "a part of the iova range is mapped already"),
+        LuaErrno("EINVAL", "no bytes, or an address that is no multiple of a page"),
         LuaErrno("ENOSPC", "no more mappings"),
         LuaErrno("EINTR", "it spun, or moved pages for max_rounds rounds: err.livelock"),
       ],
@@ -120,6 +121,13 @@ extension MemoryLibrary {
           Refusal(
             .EINVAL, "0x\(String(odd, radix: 16)) is no multiple of the IOMMU's page size",
             rule: "P7.4"))
+      }
+      if call.isGiven(1), given[1] == 0 {
+        let isRing = device.kind == .ioUring
+        return call.refuse(
+          Refusal(
+            isRing ? .EFAULT : .EINVAL, "the length is 0",
+            rule: isRing ? "P7.30" : device.kind == .rdma ? "P7.20" : "P7.4"))
       }
       let pages = try GuestRange.pages(call, 0, object, device.space, function: "map")
       let iova =
@@ -162,7 +170,7 @@ extension MemoryLibrary {
   /// Why a map that goes round and round is killed.
   private static func livelock(_ map: DeviceMap, _ limit: Int) -> String? {
     let costs = map.progress
-    if costs.rounds > limit + costs.calls {
+    if costs.rounds >= limit + costs.calls {
       return "LIVELOCK: in \(costs.rounds - costs.calls) rounds more than calls it moved "
         + "\(costs.migratedPages) pages, and each time found pages that may not stay (rule P4.41)"
     }

@@ -63,6 +63,10 @@ extension MemoryLibrary {
       integer("corrupted", "Pages that RFC2015 took off a list without their flag (I4).") {
         $0.corrupted
       },
+      integer(
+        "foreign",
+        "Pages for which the device got another frame than the guest shows (vfio_skip_tails, I7)."
+      ) { $0.foreign },
       integer("users", "Users of a registered region.") { $0.users },
       integer("repins", "Pages that were unpinned, and pinned again at once.") { $0.repins },
       integer("frame_lookups", "Looks for frames of device memory, which no pin holds.") {

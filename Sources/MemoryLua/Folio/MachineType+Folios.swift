@@ -218,7 +218,7 @@ extension MemoryLibrary {
     ) { call in
       let object = call.object(as: MachineObject.self)
       call.returns(
-        LuaTable(object.machine.pins.map { .object(LuaHandle("pin", object, index: $0.id)) }))
+        LuaTable(object.machine.heldPins.map { .object(LuaHandle("pin", object, index: $0.id)) }))
     }
   }
 }

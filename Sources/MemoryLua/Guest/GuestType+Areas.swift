@@ -214,6 +214,12 @@ extension MemoryLibrary {
           "there is no node \(call.integer(2)); this machine has 0 to "
             + "\(object.machine.nodeCount - 1)")
       }
+      // One entry a page comes back.
+      guard pages.count <= Self.movedPagesLimit else {
+        throw LuaFailure(
+          "bad argument 'length' to 'move_pages' (\(pages.count) pages; a call moves up to "
+            + "\(Self.movedPagesLimit), so use several)")
+      }
       let name = object.machine.spaces[space].name + ":move_pages"
       let (operation, _) = try OperationRunner.call(object, call, name, space: space) {
         () throws(LuaFailure) in
@@ -233,6 +239,8 @@ extension MemoryLibrary {
       call.returns(operation.outcome?.left ?? 0)
     }
   }
+
+  private static let movedPagesLimit = 1 << 20
 
   private static var migrate: LuaFunction {
     LuaFunction(

@@ -10,7 +10,8 @@ extension MemoryLibrary {
       doc: "A guest: a process whose memory is its RAM. Offsets into the RAM count from 0.",
       properties: guestProperties,
       methods: guestAccessMethods + guestAreaMethods + guestProcessMethods
-        + [guestPin, memfdPin, guestMemlock] + guestDeviceMethods + guestViewMethods(context),
+        + [guestPin, memfdPin, guestMemory, guestMemories, guestMemlock] + guestDeviceMethods
+        + guestViewMethods(context),
       display: { handle in describe(handle.owner(as: MachineObject.self), handle.index) },
       isLive: { handle in
         let object = handle.owner(as: MachineObject.self)
@@ -27,7 +28,7 @@ extension MemoryLibrary {
     let resident = guest.anonymousPages + guest.filePages + guest.shmemPages
     parts.append("\(resident) pages resident")
     if guest.swapEntries > 0 { parts.append("\(guest.swapEntries) swapped out") }
-    let pins = object.machine.pins.filter { $0.space == space }
+    let pins = object.machine.heldPins.filter { $0.space == space }
     if !pins.isEmpty {
       parts.append(
         "\(pins.reduce(0) { $0 + $1.pages }) pinned by \(pins.count) "
@@ -141,7 +142,7 @@ extension MemoryLibrary {
         let space = call.index
         call.returns(
           LuaTable(
-            object.machine.pins.filter { $0.space == space }
+            object.machine.heldPins.filter { $0.space == space }
               .map { .object(LuaHandle("pin", object, index: $0.id)) }))
       },
     ]

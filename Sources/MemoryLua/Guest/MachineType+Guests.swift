@@ -193,7 +193,7 @@ extension MemoryLibrary {
   private static func runningGuest(
     _ name: String, _ object: MachineObject
   ) throws(LuaFailure) -> Int {
-    if let space = object.machine.guest(named: name) { return space }
+    if let space = object.machine.guests.last(where: { $0.name == name }) { return space.id }
     let names = object.machine.guests.map { "\"\($0.name)\"" }
     throw LuaFailure(
       "no guest named \"\(name)\" runs on this machine; "

@@ -201,13 +201,8 @@ extension MemoryLibrary {
   /// A second line, `in the way: 3 pages of pin #1 …; …`, or nothing.
   static func blockersText(_ blockers: [Blocker], _ object: MachineObject) -> String {
     if blockers.isEmpty { return "" }
-    let texts = blockers.prefix(4).map { blocker in
-      let pages = blocker.frames
-      return "\(pages) page\(pages == 1 ? "" : "s") of "
-        + object.machine.describe(blocker.holder)
-    }
-    let more = blockers.count > 4 ? "; and \(blockers.count - 4) more holders" : ""
-    return "\n  in the way: " + texts.joined(separator: "; ") + more
+    return "\n  in the way: "
+      + object.machine.describe(blockers.map { ($0.holder, $0.frames) }, limit: 4)
   }
 
   static func blockersTable(_ blockers: [Blocker], _ object: MachineObject) -> LuaTable {

@@ -182,7 +182,8 @@ extension MemoryLibrary {
     guard call.isGiven(3) || call.isGiven(4) else { return nil }
     let start = call.integer(3, default: 0)
     let pages = call.integer(4, default: all.end)
-    let range = PFNRange(start, start + min(pages, all.end)).intersection(all)
+    let range = PFNRange(min(start, all.end), min(start, all.end) + min(pages, all.end))
+      .intersection(all)
     guard object.machine.memory.pages(in: range) > 0 else {
       throw LuaFailure(
         "map: there is no memory from pfn 0x\(String(start, radix: 16)) on; it ends at "
@@ -272,7 +273,7 @@ extension MemoryLibrary {
     ) { call in
       let object = call.object(as: MachineObject.self)
       if let broken = object.machine.violations.first ?? object.machine.check()
-        ?? object.machine.checkMemory()
+        ?? object.machine.checkMemory(object.holdings)
       {
         call.refuse(errno: "EINVAL", message: broken)
       } else {

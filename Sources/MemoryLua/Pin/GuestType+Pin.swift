@@ -93,7 +93,8 @@ extension MemoryLibrary {
           ? (call.integer(12) - 1) >> object.machine.geometry.pageShift + 1 : nil)
       let limit = call.integer(13, default: 1000)
       let spin: (Pin) -> String? = { pin in
-        if pin.costs.rounds > limit + pin.costs.calls {
+        // A round more than calls has moved what it found, and looks again.
+        if pin.costs.rounds >= limit + pin.costs.calls {
           return "LIVELOCK: in \(limit) rounds it moved \(pin.costs.migratedPages) pages, and each "
             + "time found pages that may not stay (rule P4.41)"
         }
@@ -130,7 +131,7 @@ extension MemoryLibrary {
       call.refuse(
         waited.map { Refusal(.EINTR, "the pin was killed: \($0)", rule: "P3.43") } ?? refusal,
         fields: details(outcome)
-          + (outcome.costs.rounds > limit + outcome.costs.calls
+          + (waited?.hasPrefix("LIVELOCK") == true
             ? [("livelock", .boolean(true))] : []))
     }
   }

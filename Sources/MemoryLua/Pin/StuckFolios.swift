@@ -19,10 +19,6 @@ extension MachineObject {
       }
     }
     if counts.isEmpty { return "" }
-    let texts = counts.prefix(4).map { holder, pages in
-      "\(pages) page\(pages == 1 ? "" : "s") of \(machine.describe(holder))"
-    }
-    let more = counts.count > 4 ? "; and \(counts.count - 4) more holders" : ""
-    return "\n  in the way: " + texts.joined(separator: "; ") + more
+    return "\n  in the way: " + machine.describe(counts, limit: 4)
   }
 }

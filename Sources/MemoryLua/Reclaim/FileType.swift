@@ -34,7 +34,7 @@ extension MemoryLibrary {
       })
   }
 
-  private static func rangeParameters() -> [LuaParameter] {
+  static func fileRangeParameters() -> [LuaParameter] {
     [
       LuaParameter("from", .size(), default: "the start", "An offset into the file."),
       LuaParameter("length", .size(1...Int64.max), default: "up to the end", "How much."),
@@ -51,7 +51,7 @@ extension MemoryLibrary {
   }
 
   /// Runs an access in pieces, so that a script can be stopped between them.
-  private static func access(
+  static func accessFile(
     _ call: borrowing LuaCall, _ name: String, _ function: String,
     _ body: @escaping @Sendable (inout Machine, Range<Int>) -> FaultRun
   ) throws(LuaFailure) {
@@ -86,7 +86,7 @@ extension MemoryLibrary {
 
   private static var fileRead: LuaFunction {
     LuaFunction(
-      "read", .positional, rangeParameters(),
+      "read", .positional, fileRangeParameters(),
       returns: [LuaResult(.integer(), "Pages read.")],
       errors: [LuaErrno("ENOMEM", "no memory for the page cache")],
       doc: "Reads a range: pages that are not cached are, the others were accessed.",
@@ -97,13 +97,14 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let file = call.index
-      try access(call, "read", "filemap_read") { machine, pages in machine.readFile(file, pages) }
+      try accessFile(call, "read", "filemap_read") { machine, pages in machine.readFile(file, pages)
+      }
     }
   }
 
   private static var fileWrite: LuaFunction {
     LuaFunction(
-      "write", .positional, rangeParameters(),
+      "write", .positional, fileRangeParameters(),
       returns: [LuaResult(.integer(), "Pages written.")],
       errors: [LuaErrno("ENOMEM", "no memory for the page cache")],
       doc:
@@ -117,7 +118,7 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       let file = call.index
-      try access(call, "write", "generic_perform_write") { machine, pages in
+      try accessFile(call, "write", "generic_perform_write") { machine, pages in
         machine.fillFile(file, pages)
       }
     }

@@ -50,6 +50,8 @@ enum OperationRunner {
   ) throws(LuaFailure) -> String? {
     while true {
       let step = operation.nextStep(object.machine)
+      object.watched = operation.holdings(object.machine)
+      defer { object.watched = Holdings() }
       let result = call.invoke(
         watcher, [.string(step.id), .string(step.function), .string(step.text)])
       if case .failure(let error) = result {

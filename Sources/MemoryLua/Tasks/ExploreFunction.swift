@@ -125,7 +125,12 @@ extension MemoryLibrary {
         what = "all with at most \(bound) preemption\(bound == 1 ? "" : "s")"
       }
       if call.isGiven(8) { limits.schedules = call.integer(8) }
-      let budget: Duration? = call.isGiven(9) ? .seconds(call.number(9)) : nil
+      let seconds = call.number(9, default: 0)
+      guard seconds >= 0, seconds <= 1e9 else {
+        throw LuaFailure(
+          "bad argument 'budget' to 'explore' (expected seconds from 0 to 1e9, got \(seconds))")
+      }
+      let budget: Duration? = call.isGiven(9) ? .seconds(seconds) : nil
       let (reduces, reports) = (
         call.boolean(10, default: true), call.boolean(11, default: context.history != nil)
       )

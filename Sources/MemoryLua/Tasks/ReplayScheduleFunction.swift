@@ -159,6 +159,12 @@ extension MemoryLibrary {
       guard let task = next else { break }
       if let watch, let call = run.tasks.tasks[task].call {
         let step = call.operation.nextStep(object.machine)
+        var held = Holdings()
+        for running in run.tasks.tasks.compactMap(\.call) {
+          held.add(running.operation.holdings(object.machine))
+        }
+        object.watched = held
+        defer { object.watched = Holdings() }
         let result = scope.invoke(
           watch,
           [

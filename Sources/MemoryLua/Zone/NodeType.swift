@@ -23,6 +23,13 @@ extension MemoryLibrary {
             LuaTable(cpus.indices.filter { cpus[$0] == node }.map { .integer(Int64($0)) }))
         },
         LuaProperty(
+          "isolated", .integer(),
+          "NR_ISOLATED_ANON and NR_ISOLATED_FILE. Linux 4.9 of powerpc lowers them below 0, which "
+            + "/proc/vmstat prints as 0 (rule P3.56)."
+        ) { call in
+          call.returns(call.object(as: MachineObject.self).machine.isolatedPages(node: call.index))
+        },
+        LuaProperty(
           "zonelist", .table, "The zones that a request from here tries, in order (rule A1.13)."
         ) { call in
           let object = call.object(as: MachineObject.self)

@@ -12,7 +12,7 @@ public struct AddressSpace: Sendable, Equatable, Codable {
   /// The OOM killer has sent it SIGKILL.
   public package(set) var isKilled = false
   /// A fork still makes it: it is on no list of processes yet.
-  package var isStarting = false
+  public package(set) var isStarting = false
   /// Operations of its task that have begun and not ended.
   package var operations = 0
   /// A pin was ever taken, so fork looks for pinned pages (rule P2.20).

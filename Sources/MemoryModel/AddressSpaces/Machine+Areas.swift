@@ -94,7 +94,8 @@ extension Machine {
       return Refusal(.EINVAL, "page \(offset) is no offset into a file", rule: "P2.2")
     }
     if files[file].kind == .guestMemory {
-      return Refusal(.EINVAL, "guest_memfd is never mapped", rule: "P2.2")
+      return Refusal(
+        .ENODEV, "guest_memfd is never mapped: its guest alone reaches it", rule: "P2.2")
     }
     let unit = 1 << files[file].hugeOrder
     if pages % unit != 0 || offset % unit != 0 {

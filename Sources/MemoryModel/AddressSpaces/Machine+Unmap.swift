@@ -74,6 +74,10 @@ extension Machine {
       last < spaces[space].areas.count ? spaces[space].areas[last].start : AddressSpace.endPage
     if !removed.isEmpty { drainLRU(cpu: currentCPU) }
     spaces[space].areas.removeSubrange(first..<last)
+    // Before the entries go: `vms_complete_munmap_vmas()`.
+    for area in removed where area.flags.contains(.locked) {
+      spaces[space].lockedPages -= area.pages
+    }
     return .success(
       Unmapping(
         areas: removed, endsProcess: pages == nil,
@@ -141,6 +145,7 @@ extension Machine {
     spaces[space].root = 0
     spaces[space].isAlive = false
     // Its files are closed last, among them that of the VM.
+    closeGuestMemory(of: space)
     freeHashTable(of: space)
   }
 
@@ -196,7 +201,6 @@ extension Machine {
     _ space: Int, _ area: MemoryArea, from page: Int, pages: Int
   ) -> Int? {
     if page == 0 {
-      if area.flags.contains(.locked) { spaces[space].lockedPages -= area.pages }
       guard let file = area.file else { return nil }
       closeHugeArea(area)
       if !spaces[space].areas.contains(where: { $0.file == file }) {

@@ -39,7 +39,9 @@ extension Machine {
       // Those that others hold, too, such as a cache.
       left = left.dropFirst(folios.dropReference(left))
       if left.isEmpty { break }
-      var piece = left.prefix(folios.lastReferencePrefix(of: left))
+      // Somebody else's requests come between two frees.
+      var piece = left.prefix(
+        foreign.isWaiting ? 1 : folios.lastReferencePrefix(of: left))
       if piece.count > 1 { piece = frames.zonePrefix(of: piece) }
       if piece.count > 1 { piece = piece.prefix(frames.samePrefix(of: piece)) }
       let state = frames.head(left.first)
@@ -81,7 +83,9 @@ extension Machine {
   /// - Returns: How many; 0 when the first page needs a single call.
   private mutating func freeWithinPageblock(_ run: PFNRun, areForgotten: Bool = false) -> Int {
     let pfn = run.first
-    guard handlesRuns, pfn.index < frames.count, let zone = frames.zone(of: pfn) else { return 0 }
+    guard handlesRuns, !foreign.isWaiting, pfn.index < frames.count,
+      let zone = frames.zone(of: pfn)
+    else { return 0 }
     let type = frames.migrateType(pfn)
     if type == .isolate { return freeIsolated(zone, run, areForgotten: areForgotten) }
     let local = zone * cpuCount + currentCPU

@@ -27,6 +27,7 @@ extension Machine {
         "\(pages) pages at \(pfn) are not a buffer of area '\(area.name)', which goes from "
           + "0x\(hex(area.base)) to 0x\(hex(area.range.end))")
     }
+    try checkLastBit(area, PFNRange(pfn.index, pfn.index + pages))
     for frame in pfn.index..<pfn.index + pages {
       let state = frames.head(PFN(frame))
       guard state.kind == .allocated, state.order == 0, state.owner == FrameState.cmaOwner else {
@@ -36,6 +37,21 @@ extension Machine {
             + "its own size")
       }
     }
+  }
+
+  /// A bit is cleared with all of its pages or not at all.
+  ///
+  /// The kernel's own file in debugfs refuses to release part of a buffer for this reason
+  /// (`cma_free_mem()`); a driver that did it would leave pages behind that no bit tells of.
+  private func checkLastBit(_ area: CMAArea, _ range: PFNRange) throws(MemoryError) {
+    let size = 1 << area.orderPerBit
+    let rest = range.end..<(range.end + (area.base - range.end) & (size - 1))
+    guard let left = rest.first(where: { frames.head(PFN($0)).owner == FrameState.cmaOwner })
+    else { return }
+    throw MemoryError(
+      .misuse,
+      "a bit of area '\(area.name)' stands for \(size) pages, and \(PFN(left)) shares one with the "
+        + "pages at \(PFN(range.start)); release whole bits, or all of the buffer")
   }
 
   /// Clears the bits of a buffer whose pages are free, counts and reports.

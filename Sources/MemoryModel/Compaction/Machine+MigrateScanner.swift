@@ -237,6 +237,6 @@ extension Machine {
     if mayNotWait, state.flags.contains(.writeback) { return false }
     let isLooked =
       mayNotWait && state.flags.contains(.dirty) || isFile && state.flags.contains(.unevictable)
-    return !(isLooked && state.flags.contains(.locked))
+    return !(isLooked && (state.flags.contains(.locked) || isInaccessible(folio)))
   }
 }

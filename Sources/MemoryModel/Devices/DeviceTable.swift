@@ -139,6 +139,8 @@ public struct DeviceMapping: Sendable, Equatable, Codable {
   public package(set) var isCoalesced = false
   /// Folios that RFC2015 took off their list without their flag (rule P3.10): the list is corrupt.
   public package(set) var corrupted = 0
+  /// Pages for which the device has another frame than the process showed when it was mapped (rule P7.9).
+  public package(set) var foreign = 0
   /// Users of a registered region (rule P7.42).
   public package(set) var users = 1
   /// Of a registered region: the largest IOMMU page that all of it allows (rule P7.41).

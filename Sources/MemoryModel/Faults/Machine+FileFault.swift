@@ -225,8 +225,12 @@ extension Machine {
       }
       count(.thpFileFallback, 1)
     }
-    let isSecret = files[file].kind == .secret
-    let gfp: GFPFlags = isSecret ? [.highUser, .zero, .comp] : .userPage
+    let gfp: GFPFlags =
+      switch files[file].kind {
+      case .secret: [.highUser, .zero, .comp]
+      case .guestMemory: .highUser
+      default: .userPage
+      }
     guard let pfn = allocatePages(order: 0, gfp: gfp, inPinScope: inPinScope).pfn else {
       return .failure(
         Refusal(.ENOMEM, "no memory for page \(page) of \(files[file].name)", rule: "P2.12"))
@@ -250,7 +254,10 @@ extension Machine {
     let isShmem = files[file].kind == .shmem
     var flags: FrameState.Flags = isShmem ? newFolioFlags.union(.swapBacked) : []
     if isActive { flags.formUnion(newFolioFlags) }
-    if files[file].kind == .secret { flags.formUnion([.unevictable]) }
+    if [.secret, .guestMemory].contains(files[file].kind) {
+      flags.insert(.unevictable)
+      count(.unevictableCulled, folio.pages)
+    }
     makeFolio(folio, .none, index: 0, owner: UInt8(ascii: "F"), flags)
     guard addToCache(folio, file, page: page) else {
       putReferences(folio, 1)

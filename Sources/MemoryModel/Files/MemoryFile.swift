@@ -43,6 +43,9 @@ public struct MemoryFile: Sendable, Equatable, Codable {
     case force, deny
   }
 
+  /// The process of the virtual machine whose guest_memfd it is.
+  public package(set) var guest: Int?
+
   /// Huge pages of shared mappings that are promised or were handed out, by index.
   ///
   /// Kernel: `inode_resv_map()`.

@@ -81,6 +81,9 @@ extension Machine {
     return lastPin
   }
 
+  /// The pins of calls that are over: only these can be given back.
+  public var heldPins: [PinRecord] { pins.filter { $0.pages > 0 } }
+
   package func pinIndex(_ id: Int) -> Int? { pins.firstIndex { $0.id == id } }
 
   public func pin(_ id: Int) -> PinRecord? { pinIndex(id).map { pins[$0] } }
@@ -179,11 +182,29 @@ extension Machine {
 
 extension Machine {
   /// Drops pins of a folio beside its record, for one that keeps a pin a folio.
-  package mutating func dropPins(of folio: Folio, _ pages: Int) { drop(folio, pages, .pin) }
+  package mutating func dropPins(of folio: Folio, _ pages: Int, _ record: PinRecord) {
+    drop(folio, pages, record.isGet ? .get : .pin)
+  }
 
-  /// From now on each run of a record stands for one pin.
-  package mutating func keepOnePinAFolio(_ id: Int) {
-    if let index = pinIndex(id) { pins[index].keepsOnePinAFolio = true }
+  /// From now on a record has a run for each folio, and each run stands for one pin.
+  ///
+  /// - Parameter parts: Its pages, joined folio by folio.
+  package mutating func keepOnePinAFolio(_ id: Int, _ parts: [(first: PFN, pages: Int)]) {
+    guard let index = pinIndex(id) else { return }
+    // A part has no more words than the runs that it joins.
+    let words = pins[index].words
+    var position = words.lowerBound
+    for part in parts {
+      if part.pages > 1 {
+        pinWords.words[position] = PinWords.runBit | UInt32(part.pages)
+        position += 1
+      }
+      pinWords.words[position] = part.first.rawValue
+      position += 1
+    }
+    pinWords.release(position..<words.upperBound)
+    pins[index].words = words.lowerBound..<position
+    pins[index].keepsOnePinAFolio = true
   }
 
   /// Pins that were taken and given back at once.

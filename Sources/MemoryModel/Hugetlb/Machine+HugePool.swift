@@ -136,6 +136,17 @@ extension Machine {
     return nil
   }
 
+  /// Whether the pool has a free page that nobody was promised, for a pin scope one that may be pinned
+  /// for long (rule P2.36).
+  public func hasFreeHugePage(order: Int, inPinScope: Bool = false) -> Bool {
+    guard let pool = hugePoolIndex(order: order), hugePools[pool].available > 0 else {
+      return false
+    }
+    return hugePools[pool].nodes.contains { node in
+      frames.blocks(node.list).contains { !inPinScope || mayStayForLongPin($0) }
+    }
+  }
+
   /// Takes a free page out of the pool, from the nearest node that has one; promises are not looked
   /// at.
   ///

@@ -160,11 +160,12 @@ extension Machine {
   ///
   /// An anonymous folio with more references than mappings would not move, so it is left alone,
   /// silently; a file's folio is taken and fails. An unevictable one of a file is locked for a
-  /// moment.
+  /// moment, and left alone when it is of a guest_memfd.
   private func mayCollect(_ folio: Folio, _ state: FrameState) -> Bool {
     let isFile = folios.owner(folio).mapping.isFile
     if !isFile { return folios.references(folio) <= folios.mappings(folio) }
-    return !(state.flags.contains(.unevictable) && state.flags.contains(.locked))
+    guard state.flags.contains(.unevictable) else { return true }
+    return !state.flags.contains(.locked) && !isInaccessible(folio)
   }
 
   private enum HugeVacation {

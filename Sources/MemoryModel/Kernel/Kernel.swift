@@ -58,6 +58,8 @@ public struct Kernel: Sendable, Equatable, Codable {
 
   /// Whether a contiguous allocation whose last test fails says so in the log (up to 5.13, rule P5.16).
   public var logsBusyRanges = false
+  /// Whether KVM has guest_memfd (a7800aa80ea4, 6.8, rule P2.2).
+  public var hasGuestMemory = true
   /// Whether madvise() knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN, which were proposed and
   /// never merged (rules P9.20, P9.22).
   public var hasMovableAdvice = false

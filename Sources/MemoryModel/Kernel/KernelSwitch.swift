@@ -193,6 +193,10 @@ extension KernelSwitch {
       "vfio_batch", \.pinning.vfioBatch, [1, 512], "Pages that VFIO pins in one call.",
       rule: "P7.3", readAt: "DeviceAttachment.batch(_:)"),
     KernelSwitch(
+      "vfio_skip_tails", \.pinning.vfioSkipsTails,
+      "VFIO pins no page behind the first of a compound page, and maps the frames that follow; never "
+        + "merged.", rule: "P7.9", readAt: "DeviceMap.request(_:_:)"),
+    KernelSwitch(
       "spapr_pin", \.pinning.registration, "What powerpc does before it keeps a guest's pages.",
       rule: "P3.56", readAt: "DeviceMap.request(_:_:)"),
     KernelSwitch(
@@ -263,6 +267,9 @@ extension KernelSwitch {
       "log_busy_ranges", \.logsBusyRanges,
       "A contiguous allocation that fails says which range is busy.", rule: "P5.16",
       readAt: "Machine.logBusyRange(_:)"),
+    KernelSwitch(
+      "kvm_guest_memfd", \.hasGuestMemory, "KVM has guest_memfd.", rule: "P2.2",
+      readAt: "Machine.createGuestMemory(_:name:pages:)"),
     KernelSwitch(
       "madv_nomovable", \.hasMovableAdvice,
       "madvise knows MADV_NOMOVABLE, MADV_PINNABLE and MADV_MIGHT_PIN; never merged.",

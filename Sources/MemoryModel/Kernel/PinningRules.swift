@@ -173,6 +173,9 @@ public struct PinningRules: Sendable, Equatable, Codable {
   public var splitRetry = true
   /// Pages that VFIO pins in one call (`vfio.batch`, 4d83de6da265, rules P7.1, P7.3).
   public var vfioBatch = 512
+  /// VFIO calls for the first page of a compound page alone, and takes the frames behind it for the rest:
+  /// Daniel Jordan's experiment of December 2020, never posted (rule P7.9).
+  public var vfioSkipsTails = false
   /// Folios in an LRU batch (`lru.batchSize`, 9cecde80aae0, rule P1.20).
   public var lruBatchSize = 31
   /// Whether a folio that waits in a batch loses its LRU flag (33dfe9204f29, rule P1.26).

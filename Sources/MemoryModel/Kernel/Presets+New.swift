@@ -40,7 +40,7 @@ extension Presets {
       kernel.pinning.lruBatchSize = 15
     }
     add(
-      "5.19-rc1", from: "5.19", 2022, first: nil, ["034e5afad921"], threads: ["001"],
+      "5.19-rc1", from: "5.19", 2022, first: "5.19-rc1", ["034e5afad921"], threads: ["001"],
       "the page of zeros may not stay pinned: a read pin of it never ends"
     ) { $0.pinning.zeroPageUnpinnable = true }
     add(
@@ -103,6 +103,7 @@ extension Presets {
     ) { kernel in
       kernel.perCPULists = .autoTuned
       kernel.limitsHighAtomicStrictly = true
+      kernel.hasGuestMemory = true
       kernel.pinning.lruBatchSize = 31
     }
     add(

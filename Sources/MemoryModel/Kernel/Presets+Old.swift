@@ -21,6 +21,7 @@ extension Presets {
       kernel.highAtomicNeedsHigh = false
       kernel.decaysInBatches = false
       kernel.logsBusyRanges = true
+      kernel.hasGuestMemory = false
       kernel.nonBlockingTakesHighAtomic = false
       kernel.countsFreeHighAtomic = false
       kernel.limitsHighAtomicStrictly = false

@@ -88,6 +88,10 @@ extension Machine {
       }
       let folio = Folio(pfn, order: state.order)
       if state.flags.contains(.unevictable) {
+        if hasUnevictableFile(folio) {
+          move(pfn, .add)
+          continue
+        }
         // It was locked when it was isolated, or its mapping is, which has not been told yet.
         state.flags.remove(.unevictable)
         self.count(.unevictableRescued, folio.pages)
@@ -119,6 +123,9 @@ extension Machine {
         state.flags.remove(.active)
         if !state.flags.contains(.unevictable) { count(.unevictableCulled, folio.pages) }
         state.flags.insert(.unevictable)
+      } else if state.flags.contains(.unevictable) {
+        // Of a file that is never reclaimed; kernel: `mapping_unevictable()`.
+        state.flags.remove(.active)
       }
       state.isLRU = true
       frames.setHead(pfn, state)

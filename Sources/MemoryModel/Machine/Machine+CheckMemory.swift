@@ -11,17 +11,19 @@ extension Machine {
   /// - Returns: The first that fails, in words; nil if all hold.
   public func checkMemory(_ held: Holdings = Holdings()) -> String? {
     var counts = MemoryCounts(frames: frames.count, slots: swap.count)
-    return collectTables(&counts) ?? collectCaches(&counts) ?? checkSwap(&counts)
+    return collectTables(&counts, held) ?? collectCaches(&counts) ?? checkSwap(&counts)
       ?? collectHolders(&counts, held) ?? checkPinnedEntries(counts) ?? checkFolios(counts)
       ?? checkLRU() ?? checkDevices()
   }
 
   // MARK: Tables (I8, I13)
 
-  private func collectTables(_ counts: inout MemoryCounts) -> String? {
+  private func collectTables(_ counts: inout MemoryCounts, _ held: Holdings) -> String? {
     for space in spaces where space.isAlive {
       var swapped = 0
-      if let broken = collect(space.root, .pgd, 0, space, &counts, &swapped) { return broken }
+      if let broken = collect(space.root, .pgd, 0, space, held, &counts, &swapped) {
+        return broken
+      }
       if swapped != space.swapEntries {
         return "\(space.name) counts \(space.swapEntries) pages in swap space, its tables name "
           + "\(swapped)"
@@ -39,7 +41,7 @@ extension Machine {
 
   private func collect(
     _ table: Int, _ level: PageTableLevel, _ start: Int, _ space: AddressSpace,
-    _ counts: inout MemoryCounts, _ swapped: inout Int
+    _ held: Holdings, _ counts: inout MemoryCounts, _ swapped: inout Int
   ) -> String? {
     let frame = pageTables.frames[table]
     if frame != 0, let broken = counts.claim(table: PFN(frame), self) { return broken }
@@ -49,13 +51,15 @@ extension Machine {
       if entry.isNone { continue }
       let page = start + index << level.order
       if entry.isTable, let below = PageTableLevel(rawValue: level.rawValue - 1) {
-        if let broken = collect(entry.table, below, page, space, &counts, &swapped) {
+        if let broken = collect(entry.table, below, page, space, held, &counts, &swapped) {
           return broken
         }
         continue
       }
       let place = "0x\(hex(page << geometry.pageShift)) of \(space.name)"
-      guard let area = space.area(page), area.end >= page + 1 << level.order else {
+      guard let area = space.area(page) ?? held.leavingArea(space.id, page),
+        area.end >= page + 1 << level.order
+      else {
         return "an entry without an area at \(place)"
       }
       if entry.isSwap {
@@ -209,6 +213,8 @@ extension Machine {
     for held in temporaryReferences where !held.isIsolation {
       if let folio = folio(of: held.page) { counts.references[folio.head.index] += 1 }
     }
+    // Before read pins made copies of their own (rule P3.14) they took pages that others share, too.
+    let sharesReadPins = kernel.pinning.unsharing == .none
     // A call under way has not written all of its words.
     for pin in pins where pin.pages > 0 {
       var word = pin.words.lowerBound
@@ -232,7 +238,7 @@ extension Machine {
             counts.references[folio.head.index] += 1
           } else {
             counts.pins[folio.head.index] += 1
-            counts.pinned[index] = true
+            if pin.isWrite || !sharesReadPins { counts.pinned[index] = true }
           }
         }
       }

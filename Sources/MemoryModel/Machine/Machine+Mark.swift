@@ -52,6 +52,7 @@ extension Machine {
     var deferredSplits: [PFN]
     var lastTaken: MigrateType
     var violations: [String]
+    var lostIsolations: [PFN]
     var pageTables: TableExtent
     var pageCache: TableExtent
     var swap: SwapSpace.Extent
@@ -79,7 +80,7 @@ extension Machine {
         killOrder: killOrder,
         lastPin: lastPin, lastTemporaryReference: lastTemporaryReference, zeroPage: zeroPage,
         hugeZeroPage: hugeZeroPage, deferredSplits: deferredSplits, lastTaken: lastTaken,
-        violations: violations,
+        violations: violations, lostIsolations: lostIsolations,
         pageTables: pageTables.extent, pageCache: pageCache.extent,
         swap: swap.extent, pinWords: pinWords.extent, trace: trace.extent)
     }
@@ -130,6 +131,7 @@ extension Machine {
       deferredSplits = newValue.deferredSplits
       lastTaken = newValue.lastTaken
       violations = newValue.violations
+      lostIsolations = newValue.lostIsolations
       pageTables.extent = newValue.pageTables
       pageCache.extent = newValue.pageCache
       swap.restore(newValue.swap)
@@ -230,6 +232,7 @@ extension Machine {
     }
     for reference in temporaryReferences { hasher.combine(reference.id) }
     for head in deferredSplits { hasher.combine(head) }
+    for head in lostIsolations { hasher.combine(head) }
     for pressure in pressures {
       hasher.combine(pressure.id)
       hasher.combine(pressure.pages.count)

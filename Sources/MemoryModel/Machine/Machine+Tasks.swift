@@ -5,12 +5,13 @@ extension Machine {
   public var isHoldingCMAMutex: Bool { isCMAMutexHeld }
 
   /// NR_ISOLATED_ANON and NR_ISOLATED_FILE of all nodes.
-  public var isolatedPages: Int {
-    (0..<nodeCount).reduce(0) { sum, node in
-      let first = node * VMStatNames.nodeItems.count
-      return sum + nodeItems[first + NodeItem.isolatedAnon.rawValue]
-        + nodeItems[first + NodeItem.isolatedFile.rawValue]
-    }
+  public var isolatedPages: Int { (0..<nodeCount).reduce(0) { $0 + isolatedPages(node: $1) } }
+
+  /// The same of one node; below 0 where a kernel lowers what it never raised (rule P3.56).
+  public func isolatedPages(node: Int) -> Int {
+    let first = node * VMStatNames.nodeItems.count
+    return nodeItems[first + NodeItem.isolatedAnon.rawValue]
+      + nodeItems[first + NodeItem.isolatedFile.rawValue]
   }
 
   /// Numbers the next operation of a user; holders say since which one they hold.

@@ -134,6 +134,8 @@ public struct Machine: ~Copyable {
   var foreign = ForeignRequests()
   /// What a kernel without one of its protections has broken, in words that begin with the invariant.
   public internal(set) var violations: [String] = []
+  /// Folios that the inverted test of 6.1.0 has isolated, and put on no list (rule P3.46).
+  package var lostIsolations: [PFN] = []
   /// Where writes are noted while a search may take them back.
   var journal: Journal?
 

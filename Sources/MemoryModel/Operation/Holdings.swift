@@ -4,6 +4,8 @@ public struct Holdings: Sendable {
   package private(set) var references: [PFN: Int] = [:]
   /// Frames that it has pinned, once for each pin.
   package private(set) var pins: [PFN] = []
+  /// Areas that are out of their process while their entries still go, by its number.
+  private var leaving: [Int: [MemoryArea]] = [:]
 
   public init() {}
 
@@ -11,12 +13,38 @@ public struct Holdings: Sendable {
     references[folio.head, default: 0] += count
   }
 
+  /// What another operation holds besides.
+  package mutating func add(_ other: Holdings) {
+    references.merge(other.references, uniquingKeysWith: +)
+    pins += other.pins
+    leaving.merge(other.leaving, uniquingKeysWith: +)
+  }
+
+  /// Areas that are being unmapped, and pages out of the tables that nobody let go yet.
+  package mutating func add(_ unmapping: Unmapping) {
+    leaving[unmapping.gather.space, default: []] += unmapping.areas
+    for entry in unmapping.gather.entries where entry.order >= 0 {
+      for offset in 0..<entry.run.count {
+        add(Folio(entry.run[offset], order: Int(entry.order)), Int(entry.references))
+      }
+    }
+  }
+
+  /// The area around a page that is being unmapped.
+  func leavingArea(_ space: Int, _ page: Int) -> MemoryArea? {
+    leaving[space]?.first { $0.start <= page && page < $0.end }
+  }
+
   /// The pages that words name.
-  package mutating func add(_ machine: borrowing Machine, _ words: Range<Int>, _ flags: GUPFlags) {
+  ///
+  /// - Parameter perFolio: Each run stands for one pin.
+  package mutating func add(
+    _ machine: borrowing Machine, _ words: Range<Int>, _ flags: GUPFlags, perFolio: Bool = false
+  ) {
     var position = words.lowerBound
     while position < words.upperBound {
       let run = machine.pinnedRun(at: position)
-      for pfn in run.first.index..<run.first.index + run.pages {
+      for pfn in run.first.index..<run.first.index + (perFolio ? 1 : run.pages) {
         if flags.contains(.pin) {
           pins.append(PFN(pfn))
         } else if let folio = machine.folio(of: PFN(pfn)) {
@@ -43,7 +71,7 @@ public struct Holdings: Sendable {
   }
 
   /// The folios of a fault: one that nobody sees yet, or that it shows, and the source of a copy.
-  package mutating func add(_ fault: PageFault.Phase) {
+  package mutating func add(_ machine: borrowing Machine, _ fault: PageFault.Phase) {
     switch fault {
     case .install(let folio, _, _, let source, _):
       add(folio)
@@ -52,7 +80,9 @@ public struct Holdings: Sendable {
       add(folio)
       if let source { add(source) }
     case .swapIn(let folio, _, _, _): add(folio)
-    case .show, .showHuge, .queue, .start, .done: break
+    case .show(let pfn, _): if let folio = machine.folio(of: pfn) { add(folio) }
+    case .showHuge(let folio, _): add(folio)
+    case .queue, .start, .done: break
     }
   }
 }

@@ -16,6 +16,9 @@ public protocol Operation {
   /// What the next step is about to do.
   func nextStep(_ machine: borrowing Machine) -> Step
 
+  /// What it holds between two steps and no table tells, for ``Machine/checkMemory(_:)``.
+  func holdings(_ machine: borrowing Machine) -> Holdings
+
   /// Ends it as a fatal signal would: it takes back what it holds and finishes with an error.
   mutating func interrupt(_ machine: inout Machine)
 }
@@ -89,6 +92,8 @@ extension ExplorableOperation {
 }
 
 extension Operation {
+  public func holdings(_ machine: borrowing Machine) -> Holdings { Holdings() }
+
   /// Runs to the end.
   ///
   /// - Returns: Nil when it waits for something that no other task will do.

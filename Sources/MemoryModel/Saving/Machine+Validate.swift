@@ -176,7 +176,7 @@ extension Machine {
       (0...1 << 48).contains(failAllocation)
     else { return "counters" }
     guard zeroPage.map({ isFrame($0) }) ?? true, hugeZeroPage.map({ isFrame($0) }) ?? true,
-      deferredSplits.allSatisfy({ isFrame($0) })
+      deferredSplits.allSatisfy({ isFrame($0) }), lostIsolations.allSatisfy({ isFrame($0) })
     else { return "zero pages and deferred splits" }
     let tables = 1...pageTables.frames.count
     guard tables.contains(pageTables.extent.used),
@@ -272,7 +272,8 @@ extension Machine {
       guard file.spaces.allSatisfy({ processes.contains($0) }), isCount(file.cachedPages),
         isCount(file.swappedPages),
         isCount(file.pages), file.pages >= 0, file.chunks.count == (file.pages + 511) / 512,
-        isCount(file.users), (0...31).contains(file.hugeOrder)
+        isCount(file.users), (0...31).contains(file.hugeOrder),
+        file.guest.map({ spaces.indices.contains($0) }) ?? true
       else { return "file '\(file.name)'" }
     }
     return nil
@@ -384,7 +385,8 @@ extension Machine {
       else { return "device '\(device.name)'" }
       for mapping in device.mappings {
         guard isCount(mapping.iova), isCount(mapping.startPage), isCount(mapping.pages),
-          isCount(mapping.charged), isCount(mapping.users), mapping.pages >= 0,
+          isCount(mapping.charged), isCount(mapping.users), isCount(mapping.foreign),
+          mapping.pages >= 0,
           mapping.seen.values.allSatisfy({ isFrame($0) })
         else { return "mapping #\(mapping.id) of device '\(device.name)'" }
       }

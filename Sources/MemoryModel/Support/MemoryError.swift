@@ -47,7 +47,9 @@ public enum Errno: Int, Sendable, Codable {
   case EFAULT = 14
   case EBUSY = 16
   case EEXIST = 17
+  case ENODEV = 19
   case EINVAL = 22
+  case ENOTTY = 25
   case ENOSPC = 28
   case EMLINK = 31
   case EOPNOTSUPP = 95

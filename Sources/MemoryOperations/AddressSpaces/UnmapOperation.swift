@@ -46,6 +46,12 @@ public struct UnmapOperation: ExplorableOperation {
     return .finished
   }
 
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
+    var held = Holdings()
+    if !isDone, let unmapping { held.add(unmapping) }
+    return held
+  }
+
   public func nextStep(_ machine: borrowing Machine) -> Step {
     guard let unmapping else {
       return Step("e1", "do_vmi_align_munmap", "cut the areas and empty this CPU's LRU batches")

@@ -20,6 +20,8 @@ public struct Blocker: Sendable, Equatable {
     case isolated
     /// A page of the kernel; its class as in ``FrameState/owner``.
     case kernel(UInt8)
+    /// A page of the kernel of which a record says what it is for.
+    case kernelUse(KernelUse)
     /// A page that `cma_alloc()` has handed out already.
     case cmaBuffer
     /// A CMA pageblock, which only `cma_alloc()` may isolate (rule P6.1).
@@ -40,7 +42,7 @@ public struct Blocker: Sendable, Equatable {
       case .reference: "reference"
       case .lruBatch: "lru_batch"
       case .isolated: "isolated"
-      case .kernel: "kernel"
+      case .kernel, .kernelUse: "kernel"
       case .cmaBuffer: "cma_buffer"
       case .cmaPageblock: "cma_pageblock"
       case .gigantic: "gigantic"
@@ -100,6 +102,8 @@ extension Machine {
       }
     }
     let held = pinnedFolios(in: range)
+    // Searched when the first page of the kernel is met.
+    var uses: [PFN: KernelUse]?
     var at = max(range.start, 0)
     let end = min(range.end, frames.count)
     while at < end {
@@ -117,7 +121,12 @@ extension Machine {
       let folio = Folio(block.start, order: block.state.order)
       at = block.start.index + folio.pages
       for (holder, references) in holders(folio, block.state, mode, held[block.start] ?? []) {
-        add(holder, folio.head, folio.pages, references)
+        guard case .kernel = holder else {
+          add(holder, folio.head, folio.pages, references)
+          continue
+        }
+        if uses == nil { uses = kernelUses(in: range) }
+        add(uses?[folio.head].map { .kernelUse($0) } ?? holder, folio.head, folio.pages, references)
       }
       if block.start.index < range.start, block.state.kind == .allocated, block.state.isLRU,
         mode != .memoryOffline
@@ -192,17 +201,51 @@ extension Machine {
     return found
   }
 
+  /// What several holders keep, in words: those of one name together, the first `limit` names.
+  ///
+  /// - Parameter pages: Pages of each holder.
+  /// - Returns: Such as "3 pages of vm0's VFIO container, since operations 5 to 7; 1 page of …".
+  public func describe(_ pages: [(holder: Blocker.Holder, pages: Int)], limit: Int) -> String {
+    var groups: [(name: String, alone: String, pages: Int, operations: [Int])] = []
+    for (holder, count) in pages {
+      let name = name(holder)
+      let operation = operation(of: holder)
+      if let at = groups.firstIndex(where: { $0.name == name }), operation != nil {
+        groups[at].pages += count
+        groups[at].operations += operation.map { [$0] } ?? []
+      } else {
+        groups.append((name, describe(holder), count, operation.map { [$0] } ?? []))
+      }
+    }
+    let texts = groups.prefix(limit).map { group in
+      let first = group.operations.min()
+      let last = group.operations.max()
+      let words =
+        if let first, let last, first < last {
+          "\(group.name), since operations \(first) to \(last)"
+        } else { group.alone }
+      return "\(group.pages) page\(group.pages == 1 ? "" : "s") of " + words
+    }
+    let more = groups.count > limit ? "; and \(groups.count - limit) more holders" : ""
+    return texts.joined(separator: "; ") + more
+  }
+
+  /// A holder without the operation since which it holds.
+  private func name(_ holder: Blocker.Holder) -> String {
+    guard case .pin(let id) = holder, let record = pin(id) else { return describe(holder) }
+    let owner = spaces[record.space].name
+    let name =
+      record.holder.hasPrefix("\(owner)'s ") ? record.holder : "\(record.holder) of \(owner)"
+    let refused = (deviceMapping(ofPin: id)?.device.revocation.refused ?? 0) > 0
+    return name + (refused ? ", which refused to let go" : "")
+  }
+
   /// A holder in words, with the number of the operation that made a pin.
   public func describe(_ holder: Blocker.Holder) -> String {
     switch holder {
     case .pin(let id):
       guard let record = pin(id) else { return "a pin that is gone" }
-      let owner = spaces[record.space].name
-      let name =
-        record.holder.hasPrefix("\(owner)'s ") ? record.holder : "\(record.holder) of \(owner)"
-      let refused = (deviceMapping(ofPin: id)?.device.revocation.refused ?? 0) > 0
-      return name + (refused ? ", which refused to let go" : "")
-        + ", since operation \(record.operation)"
+      return name(holder) + ", since operation \(record.operation)"
     case .temporaryReference(let id):
       guard let taken = temporaryReferences.first(where: { $0.id == id }) else {
         return "a temporary reference that is gone"
@@ -215,6 +258,7 @@ extension Machine {
     case .lruBatch(let kind): return "the LRU batch \(kind.name)"
     case .isolated: return "somebody who has isolated it"
     case .kernel(let owner): return Self.kernelPage(owner)
+    case .kernelUse(let use): return describe(use)
     case .cmaBuffer: return "a buffer of cma_alloc"
     case .cmaPageblock: return "a CMA area, whose pageblocks only cma_alloc may isolate"
     case .gigantic: return "hugetlbfs, with a gigantic page"
@@ -228,6 +272,7 @@ extension Machine {
     switch holder {
     case .pin(let id): pin(id)?.operation
     case .temporaryReference(let id): temporaryReference(id)?.operation
+    case .kernelUse(.pressure(let id)): pressures.first { $0.id == id }?.operation
     default: nil
     }
   }

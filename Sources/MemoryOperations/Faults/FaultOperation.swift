@@ -12,10 +12,9 @@ public struct FaultOperation: ExplorableOperation {
   /// Where it stands, with what it holds there.
   package var state: PageFault.Phase { fault.phase }
 
-  /// What it holds between two steps, for ``MemoryModel/Machine/checkMemory(_:)``.
-  public func holdings() -> Holdings {
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
     var held = Holdings()
-    if outcome == nil { held.add(fault.phase) }
+    if outcome == nil { held.add(machine, fault.phase) }
     return held
   }
 

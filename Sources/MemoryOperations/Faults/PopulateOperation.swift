@@ -76,6 +76,10 @@ public struct PopulateOperation: ExplorableOperation {
     return .running
   }
 
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
+    fault?.holdings(machine) ?? Holdings()
+  }
+
   private mutating func finish(
     _ machine: inout Machine, _ result: Result<Int, Refusal>
   ) -> Progress {

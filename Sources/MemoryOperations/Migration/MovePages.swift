@@ -35,6 +35,8 @@ public struct MovePages: ExplorableOperation {
   private var left = 0
   private var start = 0
   private var next = 0
+  /// Pages of the range that are looked at: an interrupt ends the call where it is.
+  private var count: Int
   private var list: [PFN] = []
   private var migration: Migration?
 
@@ -43,6 +45,7 @@ public struct MovePages: ExplorableOperation {
     self.pages = pages
     self.node = node
     self.movesShared = movesShared
+    count = pages.count
   }
 
   public var summary: CallSummary? {
@@ -69,7 +72,7 @@ public struct MovePages: ExplorableOperation {
     case .putBack: settle(&machine)
     case .finish:
       machine.enableLRUBatches()
-      outcome = Outcome(status: status, left: left)
+      outcome = Outcome(status: status, left: max(left, pages.count - next))
       phase = .done
     case .done: break
     }
@@ -79,7 +82,7 @@ public struct MovePages: ExplorableOperation {
   /// Looks at the next page: what is isolated waits, anything else is answered, and lets those move that
   /// wait.
   private mutating func queue(_ machine: inout Machine) {
-    guard next < pages.count else { return migrateList() }
+    guard next < count else { return migrateList() }
     let found = isolate(pages.lowerBound + next, &machine)
     if let found {
       status[next] = found
@@ -92,7 +95,7 @@ public struct MovePages: ExplorableOperation {
 
   private mutating func migrateList() {
     if list.isEmpty {
-      phase = next >= pages.count ? .finish : .queue
+      phase = next >= count ? .finish : .queue
       return
     }
     migration = Migration(
@@ -131,7 +134,7 @@ public struct MovePages: ExplorableOperation {
     if remaining.isEmpty {
       for index in start..<pages.count where index < start + asked { status[index] = .node(node) }
       start = next
-      phase = next >= pages.count ? .finish : .queue
+      phase = next >= count ? .finish : .queue
     } else {
       // The call ends here (`move_pages_and_store_status()`).
       left = remaining.count + pages.count - next
@@ -139,12 +142,14 @@ public struct MovePages: ExplorableOperation {
     }
   }
 
-  /// Looks at no signal: it runs to its end.
+  /// Moves what is isolated and looks at no further pages, where the kernel, which looks at no signal,
+  /// would go on.
   public mutating func interrupt(_ machine: inout Machine) {
     if phase == .begin {
       outcome = Outcome(status: Array(repeating: .none, count: pages.count), left: pages.count)
       phase = .done
     }
+    count = next
     while outcome == nil { _ = advance(&machine, .slice) }
   }
 

@@ -241,13 +241,33 @@ struct LongTermCheck: Hashable, Sendable {
     let succeeded = machine.isolateLRU(folio)
     if succeeded { machine.countIsolated(folio, 1) }
     if machine.kernel.pinning.isolateInverted {
-      // Rule P3.46: the test was the wrong way round.
-      if !succeeded { list.append(folio.head) }
+      listInverted(&machine, folio, succeeded)
       return
     }
     if succeeded {
       list.append(folio.head)
       isolated += 1
+    }
+  }
+
+  /// The test was the wrong way round: what was isolated is lost, and what could not be isolated is listed,
+  /// whoever has it (rule P3.46).
+  private mutating func listInverted(
+    _ machine: inout Machine, _ folio: Folio, _ succeeded: Bool
+  ) {
+    if succeeded {
+      machine.lostIsolations.append(folio.head)
+    } else if let lost = machine.lostIsolations.firstIndex(of: folio.head) {
+      machine.lostIsolations.remove(at: lost)
+      list.append(folio.head)
+    } else if machine.frames.head(folio.head).flags.contains(.isolated) {
+      machine.noteViolation(
+        "I4: the folio at \(folio.head) is linked into a second isolation list (rule P3.46)")
+      // What another pin has listed moves once in the model; the kernel's lists are corrupt by now.
+      let isHeld = machine.temporaryReferences.contains {
+        $0.isIsolation && folio.contains($0.page)
+      }
+      if isHeld { list.append(folio.head) }
     }
   }
 

@@ -106,6 +106,14 @@ public struct MemfdPin: ExplorableOperation {
     return .running
   }
 
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
+    var held = Holdings()
+    guard outcome == nil, pin != 0 else { return held }
+    held.add(machine, cursor.start..<(check?.firstWord ?? cursor.position), flags, perFolio: true)
+    if let check { held.add(machine, check.held, flags, perFolio: true) }
+    return held
+  }
+
   private mutating func begin(_ machine: inout Machine) {
     costs.calls = 1
     if let refusal = refusal(machine) {

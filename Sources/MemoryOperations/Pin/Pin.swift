@@ -119,7 +119,6 @@ public struct Pin: ExplorableOperation {
     return nil
   }
 
-  /// What it holds between two steps, for ``MemoryModel/Machine/checkMemory(_:)``.
   public func holdings(_ machine: borrowing Machine) -> Holdings {
     var held = Holdings()
     guard outcome == nil, pin != 0 else { return held }
@@ -127,7 +126,7 @@ public struct Pin: ExplorableOperation {
     held.add(machine, words, flags)
     if let check { held.add(machine, check.held, flags) }
     if let grab { held.add(machine, grab, flags) }
-    if let fault { held.add(fault.state) }
+    if let fault { held.add(machine, fault.state) }
     return held
   }
 
@@ -237,7 +236,8 @@ public struct Pin: ExplorableOperation {
   ///
   /// - Returns: False when the next call needs its steps.
   private mutating func takePlainCalls(_ machine: inout Machine, isFast: Bool) -> Bool {
-    guard let callPages = request.callPages, callPages <= Self.slicePages / 2,
+    guard !request.skipsTails, let callPages = request.callPages,
+      callPages <= Self.slicePages / 2,
       let area = machine.spaces[request.space].area(page),
       Self.refusal(area, page, flags, machine) == nil,
       isFast || machine.spaces[request.space].mmapLock >= 0
@@ -391,6 +391,7 @@ public struct Pin: ExplorableOperation {
           .ENOMEM, "the reference count of the page at 0x\(hexAddress) is used up",
           rule: "P3.23"))
     case .grabRefused:
+      machine.warnOnce("mm/gup.c", "__get_user_pages")
       endWalk(
         Refusal(
           .EFAULT,
@@ -629,10 +630,26 @@ public struct Pin: ExplorableOperation {
     phase = .walk
   }
 
+  /// Takes the frames behind the page of a compound page that the call has brought for the next pages.
+  private mutating func takeTails(_ machine: inout Machine) {
+    guard cursor.pages == callCursor.pages + 1 else { return }
+    let first = machine.pinnedRun(at: callCursor.position).first
+    guard let folio = machine.folio(of: first), folio.order > 0 else { return }
+    let behind = folio.head.index + folio.pages - first.index - 1
+    let pages = min(behind, requestEnd - page)
+    guard pages > 0, machine.grab(folio, pages, flags) else { return }
+    machine.write(folio, first + 1, pages, &cursor)
+    costs.pinAtomics += flags.contains(.pin) ? 2 : 1
+    page += pages
+    callEnd = page
+  }
+
   // MARK: Ending
 
   private mutating func finish(_ machine: inout Machine, _ refusal: Refusal?) {
     if refusal == nil, lost == nil, page == callEnd, page < requestEnd, !isFull {
+      if request.skipsTails { takeTails(&machine) }
+      if page == requestEnd { return finish(&machine, nil) }
       phase = .call
       return
     }

@@ -37,6 +37,9 @@ public struct PinRequest: Sendable, Hashable {
   /// Device memory (VM_PFNMAP) is passed over: its frames are looked up, and no pin holds them (rule
   /// P7.8).
   public var passesDeviceMemory = false
+  /// Behind a page of a compound page the frames that follow are taken for the next pages, without a look
+  /// at the page table (rule P7.9).
+  public var skipsTails = false
   /// Pages are looked at in every kernel, as the helper of 2018 did for its own caller.
   public var checksAlways = false
 

@@ -89,12 +89,21 @@ private struct ScenarioOutcomes {
         id = known.id
         label = String(label.dropFirst(id.count + 2))
       }
-      guard let found = try run(id).first(where: { $0.label == label }) else {
+      guard let value = Self.value(label, of: try run(id)) else {
         throw FileFailure(path: id, reason: "it has no expectation '\(label)'")
       }
-      parts.append("\(label): \(found.value)")
+      parts.append("\(label): \(value)")
     }
     return parts.joined(separator: "; ").split(separator: "|").joined(separator: "\\|")
+  }
+
+  /// The value of the first expectation of a name. Names and values may hold colons both.
+  private static func value(
+    _ label: String, of found: [(label: String, value: String)]
+  ) -> String? {
+    if let exact = found.first(where: { $0.label == label }) { return exact.value }
+    return found.lazy.map { "\($0.label): \($0.value)" }.first { $0.hasPrefix(label + ": ") }
+      .map { String($0.dropFirst(label.count + 2)) }
   }
 
   private mutating func run(
