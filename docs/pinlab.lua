@@ -438,6 +438,12 @@ function machine:thp(mode) end
 ---@return boolean # Whether it has it now.
 function machine:protection(name, on) end
 
+---The tasks of step() that are in the middle of a call on this machine, whether or not a variable still names them.
+---
+---What they hold stays held until their calls end: run() or kill() them. A fork has what they hold, and not the tasks.
+---@return table # task objects, oldest first.
+function machine:tasks() end
+
 ---One NUMA node.
 ---@class node
 ---@field id integer Its number.
@@ -1245,7 +1251,7 @@ function comparison:json() end
 ---@field results table What its calls came to, as texts, in their order.
 local task = {}
 
----Takes the next step. A task that waits stays where it is.
+---Takes the next step. A task that waits stays where it is, one that spins tries again.
 ---@param count? integer Steps.
 ---@return task # Itself, at the next step.
 function task:next(count) end

@@ -44,12 +44,19 @@ expect("one holds the page while the other migrates", results[1][1] .. ", " .. r
 m, vm, twin = booted("5.10")
 e = explore{ machine = m, tasks = { pin(vm), pin(twin) }, preemptions = 2 }
 print(e)
+expect("5.10 ends in", ends(e), "1 page | 1 page; 1 page | 1 page · 2 pinned in CMA or ZONE_MOVABLE")
 expect("5.10 pins in CMA", e.broken[1].text:sub(1, 2), "I1")
+local bug = e.broken[1].schedule
+replay_schedule(bug, { machine = m, tasks = { pin(vm), pin(twin) } })
+expect("its order leaves both pins in CMA", m:pins()[1]:page(1).migratetype, "CMA")
 
 -- The regression of early 2025 does so again.
 m, vm, twin = booted("6.14")
 e = explore{ machine = m, tasks = { pin(vm), pin(twin) }, preemptions = 2 }
 print(e)
+expect("6.14 ends in", ends(e), "1 page | 1 page; 1 page | ENOMEM; "
+  .. "1 page | ENOMEM · 1 pinned in CMA or ZONE_MOVABLE; ENOMEM | 1 page; "
+  .. "ENOMEM | 1 page · 1 pinned in CMA or ZONE_MOVABLE")
 expect("6.14 pins in CMA", e.broken[1].text:sub(1, 2), "I1")
 
 -- Without the atomic test-and-clear of the LRU flag both link the page.

@@ -8,6 +8,15 @@ public enum Terminal {
   /// Whether a person types the input.
   public static var isInputInteractive: Bool { isatty(STDIN_FILENO) == 1 }
 
+  /// Whether the locale has more than ASCII: one that is not set, or says UTF-8.
+  public static var showsUnicode: Bool {
+    for name in ["LC_ALL", "LC_CTYPE", "LANG"] {
+      guard let locale = environment(name)?.lowercased(), !locale.isEmpty else { continue }
+      return locale.contains("utf-8") || locale.contains("utf8")
+    }
+    return true
+  }
+
   /// Whether the output is seen by a person rather than by a program.
   public static var isOutputInteractive: Bool { isatty(STDOUT_FILENO) == 1 }
 

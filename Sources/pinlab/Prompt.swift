@@ -179,14 +179,8 @@ extension Prompt {
       _ name: String, _ doc: String, _ nothing: String, _ verb: String,
       _ body: @escaping @Sendable () -> String?
     ) -> LuaFunction {
-      LuaFunction(name, returns: [LuaResult(.boolean, "Whether there was one.")], doc: doc) {
-        call in
-        guard let text = body() else {
-          call.write(nothing + "\n")
-          return call.returns(false)
-        }
-        call.write("\(verb): \(text)\n")
-        call.returns(true)
+      LuaFunction(name, doc: doc) { call in
+        call.write((body().map { "\(verb): \($0)" } ?? nothing) + "\n")
       }
     }
     return LuaLibrary(

@@ -103,6 +103,8 @@ struct RunCommand: ParsableCommand {
     let useColor = color.allowsColor(isTerminal: Terminal.isOutputInteractive)
     let context = MemoryContext(
       columns: { Terminal.isOutputInteractive ? Terminal.columns : 80 }, color: useColor,
+      // What goes into a file is the same everywhere.
+      unicode: !Terminal.isOutputInteractive || Terminal.showsUnicode,
       kernel: Kernel.named(kernel) ?? .v6_12)
     context.writing = unsafe ? .anywhere : .beneath(".")
     let session = PinLabSession(

@@ -330,6 +330,31 @@ import Testing
     }
   }
 
+  @Test func mapsAreASCIIWhereTheLocaleIs() throws {
+    for (variables, isASCII) in [
+      (["LC_ALL": "C"], true), (["LANG": "en_GB.ISO-8859-1"], true), (["LANG": "C.UTF-8"], false),
+      (["LC_ALL": "C", "LANG": "C.UTF-8"], true), ([:], false),
+    ] as [([String: String], Bool)] {
+      let home = try TemporaryFolder()
+      let terminal = try PseudoTerminal(
+        builtProgram("pinlab"), ["--color", "never"],
+        environment: variables.merging(["HOME": home.path]) { given, _ in given })
+      try terminal.wait(for: "> ")
+      terminal.enter("machine{ ram = \"64M\" }:map()")
+      try terminal.wait(for: "mixed\n")
+      let cells = isASCII ? "........" : "░░░░░░░░"
+      #expect(terminal.screen.lines.contains { $0.contains(cells) }, "\(variables)")
+    }
+  }
+
+  @Test func helpFitsTheTerminal() throws {
+    let ended = try pinlab(
+      "-e", "help() help(machine) help(\"machine\") help(kernel) help(explore)")
+    for line in ended.output.split(separator: "\n") where !line.hasPrefix("    ") {
+      #expect(line.count <= 80, "\(line)")
+    }
+  }
+
   /// Whether there is a sequence `ESC [ … m`; readline sends others that set no colour.
   private func isColoured(_ bytes: [UInt8]) -> Bool {
     var rest = bytes[...]

@@ -1,5 +1,12 @@
 import LuaBridge
+import MemoryModel
 import Testing
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
 
 /// Going on once only from a state that several orders lead to loses nothing: on small cases the
 /// reduced search finds what the unreduced one finds.
@@ -91,5 +98,99 @@ import Testing
         """
     ).failure
     #expect(failure == nil, "\(race[0]): \(failure?.message ?? "")")
+  }
+
+  /// Programs of two or three tasks, one or two calls each, drawn from all that a task can do.
+  @Test(arguments: DrawnProgram.seeds) func losesNothingOfDrawnPrograms(_ seed: UInt64) {
+    let session = Session()
+    let program = DrawnProgram(seed: seed)
+    let failure = session.lua.run(
+      DrawnProgram.setup + """
+
+        before = m:fork()
+        local function search(reduce)
+          local e = explore{ machine = m, tasks = { \(program.tasks) },
+            preemptions = \(program.preemptions), reduce = reduce, schedules = 1000 }
+          local ends = {}
+          for _, state in ipairs(e.end_states) do ends[#ends + 1] = state.text end
+          for _, broken in ipairs(e.broken) do
+            assert(not broken.text:find("^I4") and not broken.text:find("AI.", 1, true), broken.text)
+            ends[#ends + 1] = broken.text:match("^[^:]*")
+          end
+          table.sort(ends)
+          local same, what = m:same(before)
+          assert(same, what)
+          return e.complete, table.concat(ends, "; "), e.covered, e.memory_states
+        end
+        local complete, all, every, allStates = search(false)
+        if not complete then return end
+        local _, ends, covered, states = search(true)
+        assert(ends == all, ends .. " instead of " .. all)
+        assert(covered == every, covered .. " orders instead of " .. every)
+        assert(states == allStates, states .. " states instead of " .. allStates)
+        """
+    ).failure
+    #expect(failure == nil, "seed \(seed): \(program.tasks): \(failure?.message ?? "")")
+  }
+}
+
+/// A small program, the same for the same seed.
+struct DrawnProgram {
+  static let setup = """
+    m = machine{ ram = "64M", cma = "32M", cpus = 3, swap = "1M" }
+    vm = m:guest{ name = "vm", ram = "16K", backing = "memfd" }
+    vm:populate()
+    twin = vm:fork("twin")
+    twin:populate()
+    an = m:guest{ name = "an", ram = "16K", thp = "never" }
+    an:populate()
+    x = vm:page(0) y = an:page(0)
+    held = m:alloc_pages(0)
+    buffer = m:cma_alloc(4)
+    f = m:file{ name = "f", size = "8K" } f:read()
+    d = vm:vfio() mp = d:map{ from = "8K", length = "4K" }
+    mo = an:rdma{ odp = true }:map{}
+    p = vm:pin{ from = "12K", length = "4K" }
+    t = m:temp_ref(vm:page("12K"))
+    i = m:isolate(an:page("12K"))
+    """
+
+  static let calls = [
+    "vm:pin{ length = '4K', longterm = true }", "an:pin{ length = '4K', fast = true }",
+    "twin:pin{ length = '4K', longterm = true, fast = true }",
+    "an:pin{ length = '8K', longterm = true }", "vm:memfd_pin{ length = '4K' }",
+    "vm:migrate(0, '4K')", "an:move_pages{ node = 0, length = '4K' }", "an:munmap(0, '4K')",
+    "an:mmap{ length = '4K', populate = true }", "an:mprotect('r', 0, '4K')",
+    "an:madvise('dontneed', 0, '4K')", "an:madvise('populate_write', 0, '4K')",
+    "an:mlock(0, '4K')", "an:fork()", "an:exit()", "twin:exit()", "an:write(0, '4K')",
+    "vm:read(0, '4K')", "m:alloc_pages(0)", "held:free()", "m:drain()", "m:fold()", "m:tick()",
+    "m:cma_alloc(8)", "buffer:release()", "m:drop_caches(1)", "f:read()", "f:write()", "f:sync()",
+    "f:unlink()", "d:map{ from = '4K', length = '4K', iova = '1M' }", "mp:unmap()", "d:close()",
+    "mo:access{ length = '4K' }", "vm:rdma():map{ length = '4K' }", "p:unpin()", "t:release()",
+    "i:put_back()", "m:temp_ref(x)", "m:isolate(y)", "m:drain_lru()", "m:pressure('8K')",
+    "m:compact()", "m:reclaim{ bytes = '8K' }", "m:hugepages{ count = 1 }",
+    "m:sysctl('min_free_kbytes', 1024)",
+  ]
+
+  static var seeds: [UInt64] {
+    if let own = unsafe getenv("PINLAB_SEED"), let seed = UInt64(unsafe String(cString: own)) {
+      return [seed]
+    }
+    return Array(1...40)
+  }
+
+  let tasks: String
+  let preemptions: Int
+
+  init(seed: UInt64) {
+    var random = SplitMix64(seed: seed)
+    let count = Int.random(in: 2...3, using: &random)
+    tasks = (0..<count).map { _ in
+      let calls = (0..<Int.random(in: 1...(count == 2 ? 2 : 1), using: &random)).map { _ in
+        Self.calls[Int.random(in: Self.calls.indices, using: &random)]
+      }
+      return "function() \(calls.joined(separator: " ")) end"
+    }.joined(separator: ", ")
+    preemptions = count == 2 ? Int.random(in: 1...2, using: &random) : 1
   }
 }

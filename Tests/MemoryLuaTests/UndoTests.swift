@@ -197,7 +197,8 @@ import Testing
     #expect(text?.contains("undo went behind what its function did") == true)
     #expect(lua.run("return #m:tasks()").values?.first?.integer == 1)
     #expect(enter("t:run()") == nil)
-    #expect(lua.run("return t.done and #m:pins() == 1 and m:check()").values?.first?.boolean == true)
+    #expect(
+      lua.run("return t.done and #m:pins() == 1 and m:check()").values?.first?.boolean == true)
     #expect(history.undo() != nil)
     #expect(place() == last)
     #expect(history.redo() != nil)
@@ -233,7 +234,8 @@ import Testing
     #expect(lua.run("return m:tasks()[1]:where().id").values?.first?.string == "m6")
     // It has a CPU to itself.
     #expect(enter("u = step(function() vm:read() end)") == nil)
-    #expect(lua.run("return u:where().cpu ~= m:tasks()[1]:where().cpu").values?.first?.boolean == true)
+    #expect(
+      lua.run("return u:where().cpu ~= m:tasks()[1]:where().cpu").values?.first?.boolean == true)
     #expect(enter("m:tasks()[1]:run()") == nil)
     #expect(lua.run("return #m:tasks() == 0 and p.pages == 1").values?.first?.boolean == true)
     #expect(lua.run("return m:check()").values?.first?.boolean == true)

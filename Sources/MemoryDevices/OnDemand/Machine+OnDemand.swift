@@ -56,7 +56,8 @@ public struct OnDemandAccess: ExplorableOperation {
   public var summary: CallSummary? {
     outcome.map { access in
       access.refusal.map { CallSummary($0) }
-        ?? CallSummary("\(access.hits) hits, \(access.faults + access.refaults) faults", key: access)
+        ?? CallSummary(
+          "\(access.hits) hits, \(access.faults + access.refaults) faults", key: access)
     }
   }
   private let attachment: Int

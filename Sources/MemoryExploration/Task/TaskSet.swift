@@ -147,6 +147,12 @@ public struct TaskSet {
     }
   }
 
+  /// Lets a task that went round in vain try again: somebody outside of the set may have done something.
+  public mutating func lookAgain(_ task: Int) {
+    tasks[task].hasYielded = false
+    tasks[task].loneRounds = 0
+  }
+
   /// Ends every call that is under way, as fatal signals do.
   public mutating func interrupt(_ cell: MachineCell) {
     for task in tasks.indices where tasks[task].hasBegun {

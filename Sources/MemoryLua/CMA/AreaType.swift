@@ -119,12 +119,16 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let pfn = try Arguments.pfn(call.value(0), object, function: "release")
       let area = call.index
-      _ = try OperationRunner.call(object, call, "cma_area:release") { () throws(LuaFailure) in
+      let (released, _) = try OperationRunner.call(object, call, "cma_area:release") {
+        () throws(LuaFailure) in
         do throws(MemoryError) {
           return try object.machine.beginCMARelease(area: area, pfn, pages: call.integer(1))
         } catch {
           throw LuaFailure("bad argument #1 'page' to 'release' (\(error.message))")
         }
+      }
+      if released.outcome == 0 {
+        throw LuaFailure("bad argument #1 'page' to 'release' (the pages were released already)")
       }
     }
   }

@@ -27,7 +27,7 @@ public final class CMABufferObject {
   }
 
   func release(_ call: borrowing LuaCall) throws(LuaFailure) {
-    _ = try OperationRunner.call(owner, call, "cma_buffer:release") {
+    let (released, _) = try OperationRunner.call(owner, call, "cma_buffer:release") {
       () throws(LuaFailure) in
       guard !isReleased else {
         throw LuaFailure("this buffer was released already; a buffer is released once")
@@ -37,6 +37,9 @@ public final class CMABufferObject {
       } catch {
         throw LuaFailure("release: \(error.message)")
       }
+    }
+    if released.outcome == 0 {
+      throw LuaFailure("this buffer was released already; a buffer is released once")
     }
   }
 }

@@ -170,7 +170,8 @@ extension MemoryLibrary {
       let object = call.object(as: MachineObject.self)
       let seconds = call.integer(0, default: 1)
       if OperationRunner.isInTask(object, call) {
-        let step = Step("v2", "vmstat_update", "let \(seconds) seconds of the statistics worker pass")
+        let step = Step(
+          "v2", "vmstat_update", "let \(seconds) seconds of the statistics worker pass")
         try OperationRunner.once(object, call, "tick", step) { machine in
           for _ in 0..<seconds { pass(&machine) }
           return 0

@@ -140,7 +140,7 @@ extension MemoryLibrary {
       let step = Step("f2", "filemap_write_and_wait", "write the file's dirty pages")
       call.returns(
         try OperationRunner.once(object, call, "file:sync", step) { machine in
-          return machine.writeBack(file)
+          machine.writeBack(file)
         })
     }
   }

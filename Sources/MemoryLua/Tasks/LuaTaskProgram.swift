@@ -63,15 +63,15 @@ final class LuaTaskProgram: TaskProgram {
     let key = CallResult(of: call.operation).key
     let place = call.place
     if nodes[place].children[key] == nil {
-      let live = try nodes[place].parked ?? replay(task, to: place)
-      nodes[place].parked = nil
-      live.pending?.operation = call.operation
       let found: Child
-      do throws(TaskFailure) {
+      do {
+        let live = try nodes[place].parked ?? replay(task, to: place)
+        nodes[place].parked = nil
+        live.pending?.operation = call.operation
         try resume(live)
         found = try child(live, task: task)
-      } catch {
-        found = .failure(error.text)
+      } catch let failure as TaskFailure {
+        found = .failure(failure.text)
       }
       nodes[place].children[key] = found
     }
@@ -132,6 +132,8 @@ final class LuaTaskProgram: TaskProgram {
     var tasks = try TaskSet(again)
     // The last step ends the call, and Lua goes on where the search is.
     for step in path().dropLast() { try tasks.step(Int(step), object) }
+    // In this order Lua itself fails, on an object that another task has ended.
+    if let failure = tasks.tasks[task].failure { throw TaskFailure(failure) }
     guard let live = again.live else { throw TaskFailure("a task could not be run again") }
     return live
   }

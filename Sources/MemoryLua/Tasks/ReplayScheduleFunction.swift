@@ -109,7 +109,8 @@ extension MemoryLibrary {
     for (index, function) in options.functions.enumerated() {
       do {
         let made = try StepObject(
-          function, options.arguments, options.object, session, number: index + 1, cpu: index, scope)
+          function, options.arguments, options.object, session, number: index + 1, cpu: index, scope
+        )
         if let failure = made.state.failure {
           throw LuaFailure("task \(index + 1) failed: \(failure)")
         }
@@ -125,6 +126,7 @@ extension MemoryLibrary {
     for run in schedule.runs {
       for step in 0..<run.steps where left > 0 && !scope.shouldStop {
         let handle = handles[run.task]
+        handle.lookAgain()
         guard !handle.state.isDone, !handle.isBlocked else {
           throw LuaFailure(
             "replay_schedule: the schedule does not fit: step \(step + 1) of its part "

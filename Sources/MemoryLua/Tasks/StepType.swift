@@ -74,6 +74,9 @@ final class StepObject {
     return !state.isDone && !tasks.canStep(0, object.machine)
   }
 
+  /// Somebody asks it to go on: if it spun, what it spins for may have come meanwhile.
+  func lookAgain() { tasks.lookAgain(0) }
+
   /// Takes one step, on its own CPU; the machine's stays the one that the user chose.
   func step(_ scope: LuaScope) throws(LuaFailure) {
     guard let object, !state.isDone else { return }
@@ -204,11 +207,12 @@ extension MemoryLibrary {
     LuaFunction(
       "next", .positional, [LuaParameter("count", .integer(1...1_000_000), default: "1", "Steps.")],
       returns: [LuaResult(.object("task"), "Itself, at the next step.")],
-      doc: "Takes the next step. A task that waits stays where it is.",
+      doc: "Takes the next step. A task that waits stays where it is, one that spins tries again.",
       rules: ["P10.1"],
       example: taskExample + "\nt:next():where().id --> \"t2\""
     ) { call throws(LuaFailure) in
       let task = call.object(as: StepObject.self)
+      task.lookAgain()
       try call.withScope { scope throws(LuaFailure) in
         for _ in 0..<call.integer(0, default: 1) where !scope.shouldStop {
           if task.state.isDone || task.isBlocked { break }
@@ -234,6 +238,7 @@ extension MemoryLibrary {
     ) { call throws(LuaFailure) in
       let task = call.object(as: StepObject.self)
       let name = call.string(0)
+      task.lookAgain()
       try call.withScope { scope throws(LuaFailure) in
         var isFirst = true
         while !task.state.isDone, !task.isBlocked, !scope.shouldStop {
@@ -254,6 +259,7 @@ extension MemoryLibrary {
       example: taskExample + "\nt:run().done --> true"
     ) { call throws(LuaFailure) in
       let task = call.object(as: StepObject.self)
+      task.lookAgain()
       try call.withScope { scope throws(LuaFailure) in
         while !task.state.isDone, !task.isBlocked, !scope.shouldStop { try task.step(scope) }
       }

@@ -166,7 +166,8 @@ public final class UndoHistory {
       }
       for place in statement.changes[index].steppers.indices {
         let stepper = statement.changes[index].steppers[place]
-        statement.changes[index].steppers[place].place = stepper.object.exchange(with: stepper.place)
+        statement.changes[index].steppers[place].place = stepper.object.exchange(
+          with: stepper.place)
       }
     }
     self[keyPath: to].append(statement)

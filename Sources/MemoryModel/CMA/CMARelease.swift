@@ -2,8 +2,15 @@
 
 /// One call of `cma_release()`: pages are freed one by one, ascending (rule P5.6).
 public struct CMARelease: ExplorableOperation {
-  /// Pages freed.
+  /// Pages freed; 0 when somebody else has released them before its first step.
   public private(set) var outcome: Int?
+  public var summary: CallSummary? {
+    outcome.map {
+      $0 > 0
+        ? CallSummary("ok", key: 0)
+        : CallSummary(Refusal(.EINVAL, "the pages were released already", rule: "P5.6"))
+    }
+  }
   public let area: Int
   public let pfn: PFN
   public let pages: Int
@@ -21,7 +28,14 @@ public struct CMARelease: ExplorableOperation {
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
     if outcome != nil { return .finished }
-    if freed == 0 { machine.operationsInProgress += 1 }
+    if freed == 0 {
+      // Two who release the same pages are told apart here; the kernel would corrupt its lists.
+      guard (try? machine.checkCMARelease(area: area, pfn, pages: pages)) != nil else {
+        outcome = 0
+        return .finished
+      }
+      machine.operationsInProgress += 1
+    }
     if freed < pages {
       let count = min(pages - freed, pace == .step ? 1 : Self.slicePages)
       let first = pfn.index + freed
