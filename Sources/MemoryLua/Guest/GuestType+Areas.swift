@@ -90,6 +90,7 @@ extension MemoryLibrary {
         case .success(let new): backing = new
         }
         if case .file(let file, _) = backing { made = file }
+        if kind == .secret { areaFlags.insert(.locked) }
         if kind == .device {
           areaFlags.formUnion([.pfnMap, .io, .shared])
         } else if kind != .anonymous, isShared {
@@ -120,6 +121,8 @@ extension MemoryLibrary {
     case .shared, .memfd: file = .shmem
     case .hugetlb: file = .hugetlb(order: object.machine.geometry.hugeOrder)
     case .file: file = .regular
+    case .dax: file = .fsdax
+    case .secret: file = .secret
     }
     return object.machine.createFile(
       file, name: "\(kind.rawValue)-\(object.machine.files.count)", pages: pages
