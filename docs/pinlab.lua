@@ -114,7 +114,7 @@ function machine:online(block, target) end
 ---@param pfn integer First frame.
 ---@param pages? integer 
 ---@param caller? "cma_alloc"|"offline"|"alloc_contig" Who would empty the range; each call meets obstacles of its own.
----@return table # One entry a holder, with by (in words), kind ("pin", "temp_ref", "drop_caches", "reference", "lru_batch", "isolated", "kernel", "cma_buffer", "cma_pageblock", "gigantic", "reserved", "across_start"), pin or reference (an id) and since (an operation) where somebody has signed for it, count (folios), pages (their frames), and pfns (the first frames of at most 100 folios).
+---@return table # One entry a holder, with by (in words), kind ("pin", "temp_ref", "drop_caches", "reference", "lru_batch", "isolated", "kernel", "cma_buffer", "cma_pageblock", "huge_pool", "gigantic", "reserved", "across_start"), pin or reference (an id) and since (an operation) where somebody has signed for it, count (folios), pages (their frames), and pfns (the first frames of at most 100 folios).
 function machine:why_busy(pfn, pages, caller) end
 
 ---@class machine.compact.fields
@@ -175,7 +175,7 @@ function machine:oom_scores() end
 ---@class machine.guest.fields
 ---@field name? string How messages and why name it.
 ---@field ram? integer|number|string Its RAM, mapped from 0x7f0000000000 on.
----@field backing? "anon"|"shared"|"memfd"|"hugetlb"|"file"|"device" What the RAM is: private anonymous memory, shared anonymous memory, a memfd, hugetlb pages, a file of a disk, or memory of a device.
+---@field backing? "anon"|"shared"|"memfd"|"hugetlb"|"file"|"device"|"dax"|"secret" What the RAM is: private anonymous memory, shared anonymous memory, a memfd, hugetlb pages, a file of a disk, memory of a device, a file of a DAX filesystem, or secret memory.
 ---@field thp? "always"|"madvise"|"never" Where huge pages may be used: wherever the machine's setting allows, with MADV_HUGEPAGE, or with MADV_NOHUGEPAGE.
 ---@field shmem_thp? "never"|"always"|"within_size"|"advise"|"force"|"deny" huge= of the shmem behind `shared` and `memfd`.
 ---@field hugepages? integer|number|string The size of the hugetlb pages: 2M or 1G.
@@ -587,7 +587,7 @@ function guest:resident(from, length) end
 ---@class guest.mmap.fields
 ---@field length integer|number|string How much, rounded up to whole pages.
 ---@field address? integer Where (MAP_FIXED_NOREPLACE).
----@field backing? "anon"|"shared"|"memfd"|"hugetlb"|"file"|"device" As for a guest's RAM; hugetlb takes the architecture's huge page.
+---@field backing? "anon"|"shared"|"memfd"|"hugetlb"|"file"|"device"|"dax"|"secret" As for a guest's RAM; hugetlb takes the architecture's huge page.
 ---@field prot? "none"|"r"|"w"|"rw" Rights.
 ---@field shared? boolean Map a file shared; false gives private copies on writes.
 ---@field of? any An address or offset in this guest, or in `guest`, whose file is mapped again.

@@ -14,6 +14,10 @@ public enum GuestBacking: String, Sendable, CaseIterable {
   case file
   /// Frames of a device, which are no memory: pins refuse them (rule P3.12).
   case device
+  /// A file of a DAX filesystem, mapped shared: no long-term pins (rule P3.12).
+  case dax
+  /// memfd_secret, locked in memory: no pins at all (rule P3.12).
+  case secret
 }
 
 /// How a guest's RAM asks for transparent huge pages.

@@ -49,6 +49,8 @@ extension Machine {
         file = made
         backing = .file(made, offset: 0)
         flags.insert(.shared)
+        // Kernel: `secretmem_mmap()`.
+        if kind == .secret { flags.insert(.locked) }
       }
     }
     switch configuration.hugePages {
@@ -69,6 +71,8 @@ extension Machine {
     case .shared, .memfd: .shmem
     case .hugetlb: .hugetlb(order: configuration.hugetlbOrder ?? geometry.hugeOrder)
     case .file: .regular
+    case .dax: .fsdax
+    case .secret: .secret
     }
   }
 

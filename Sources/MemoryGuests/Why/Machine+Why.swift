@@ -176,6 +176,13 @@ extension Machine {
           kind: .isolation, text: "an operation that isolated it", references: 1))
     }
     guard frames.head(folio.head).flags.contains(.folio) else {
+      if folio.head == zeroPage || folio.head == hugeZeroPage {
+        holders.append(
+          PageExplanation.Holder(
+            kind: .kernel, text: "the kernel, for all who read empty memory",
+            references: facts.references - facts.expectedReferences))
+        return holders
+      }
       switch kernelUse(of: folio) {
       case .pageTable, .topTable, nil: break
       case .some(let use):
@@ -241,6 +248,9 @@ extension Machine {
     }
     if let isolation = answer.holders.first(where: { $0.kind == .isolation }) {
       return no("it is off the LRU lists, held by \(isolation.text)", "P1.30", "folio_isolate_lru")
+    }
+    if isSecret(folio) {
+      return no("secret memory stays where it is", "P3.12", "secretmem_migrate_folio")
     }
     if state.flags.contains(.locked) {
       return no("it is locked", "P4.4", "migrate_folio_unmap")

@@ -87,6 +87,7 @@ extension MemoryLibrary {
           let kind = GuestBacking.allCases[call.integer(2, default: 0)]
           try checkHugetlb(kind, object, "mmap")
           source = newSource(kind, object)
+          if kind == .secret { areaFlags.insert(.locked) }
           if kind == .device {
             areaFlags.formUnion([.pfnMap, .io, .shared])
           } else if kind != .anonymous, isShared {
@@ -125,6 +126,8 @@ extension MemoryLibrary {
     case .shared, .memfd: file = .shmem
     case .hugetlb: file = .hugetlb(order: object.machine.geometry.hugeOrder)
     case .file: file = .regular
+    case .dax: file = .fsdax
+    case .secret: file = .secret
     }
     return .file(file, name: kind.rawValue)
   }

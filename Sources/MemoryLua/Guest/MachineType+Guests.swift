@@ -17,7 +17,8 @@ extension MemoryLibrary {
         LuaParameter(
           "backing", .choice(GuestBacking.allCases.map(\.rawValue)), default: "anon",
           "What the RAM is: private anonymous memory, shared anonymous memory, a memfd, hugetlb "
-            + "pages, a file of a disk, or memory of a device."),
+            + "pages, a file of a disk, memory of a device, a file of a DAX filesystem, or secret memory."
+        ),
         LuaParameter(
           "thp", .choice(GuestHugePages.allCases.map(\.rawValue)), default: "always",
           "Where huge pages may be used: wherever the machine's setting allows, with MADV_HUGEPAGE, "

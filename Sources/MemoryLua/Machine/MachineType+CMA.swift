@@ -105,7 +105,7 @@ extension MemoryLibrary {
         var blockers: [Blocker] = []
         if let last = outcome.last {
           blockers = object.machine.blockers(in: last)
-        } else {
+        } else if pages <= object.machine.cmaAreas[index].pages {
           // No candidate: of whose pages only those matter that have bits set.
           let all = object.machine.blockers(in: object.machine.cmaAreas[index].range)
           blockers = all.filter { $0.holder == .cmaBuffer }

@@ -1,4 +1,11 @@
 extension Machine {
+  /// Whether a folio is memfd_secret's, which nobody moves.
+  ///
+  /// Kernel: `secretmem_migrate_folio()`, which answers EBUSY.
+  public func isSecret(_ folio: Folio) -> Bool {
+    folios.owner(folio).mapping.fileIndex.map { files[$0].kind == .secret } ?? false
+  }
+
   /// A new file; its creator holds it until ``dropUser(_:)``.
   ///
   /// - Parameter pages: Its size in pages.

@@ -234,12 +234,13 @@ extension Machine {
   ) -> Bool {
     if mapping.isAnonymous { return true }
     guard let file = mapping.fileIndex else { return false }
+    // `secretmem_mapping()`; a long-term pin stops at the devmap entries of DAX.
+    if files[file].kind == .secret { return false }
+    if files[file].kind == .fsdax, flags.contains(.longTerm) { return false }
     if !flags.contains(.write) {
       // A long-term read of a page-cache page may need a copy, which only the area tells.
-      return
-        (!unshares(anonymous: false) || !flags.isSuperset(of: [.longTerm, .pin])
-        || entry.flags.contains(.write))
-        && files[file].kind != .secret
+      return !unshares(anonymous: false) || !flags.isSuperset(of: [.longTerm, .pin])
+        || entry.flags.contains(.write)
     }
     return !flags.contains(.longTerm) || files[file].isMemory
       || mayWriteForLong(files[file].kind)

@@ -136,6 +136,14 @@ extension Machine {
     return nil
   }
 
+  /// The free page of the pool that a migration on a node takes next, isolated or not.
+  ///
+  /// Kernel: `dequeue_hugetlb_folio_node_exact()`.
+  public func nextHugePage(order: Int, node: Int) -> PFN? {
+    guard let pool = hugePoolIndex(order: order), hugePools[pool].available > 0 else { return nil }
+    return frames.first(hugePools[pool].nodes[node].list)
+  }
+
   /// Whether the pool has a free page that nobody was promised, for a pin scope one that may be pinned
   /// for long (rule P2.36).
   public func hasFreeHugePage(order: Int, inPinScope: Bool = false) -> Bool {

@@ -159,10 +159,10 @@ extension Machine {
   /// Whether the scan takes a folio of an LRU list (rule P5.12).
   ///
   /// An anonymous folio with more references than mappings would not move, so it is left alone,
-  /// silently; a file's folio is taken and fails. An unevictable one of a file is locked for a
-  /// moment, and left alone when it is of a guest_memfd.
+  /// silently; a folio of a file, or of the swap cache, is taken and fails. An unevictable one of a
+  /// file is locked for a moment, and left alone when it is of a guest_memfd.
   private func mayCollect(_ folio: Folio, _ state: FrameState) -> Bool {
-    let isFile = folios.owner(folio).mapping.isFile
+    let isFile = folios.owner(folio).mapping.isFile || swapSlot(of: folio) != nil
     if !isFile { return folios.references(folio) <= folios.mappings(folio) }
     guard state.flags.contains(.unevictable) else { return true }
     return !state.flags.contains(.locked) && !isInaccessible(folio)

@@ -126,7 +126,7 @@ extension FolioMove {
     guard let destination else { return .refused }
     switch stage {
     case .compare:
-      if machine.isNeverMoved(source) { return .refused }
+      if machine.isNeverMoved(source) || machine.isSecret(source) { return .refused }
       guard machine.isReadyToMove(source) else { return .again }
       stage = .copy
     case .copy:

@@ -26,6 +26,8 @@ public struct Blocker: Sendable, Equatable {
     case cmaBuffer
     /// A CMA pageblock, which only `cma_alloc()` may isolate (rule P6.1).
     case cmaPageblock
+    /// Huge pages in use, whose next target is a free one of the same range (rule P6.2).
+    case hugePool
     /// A huge page larger than the largest free block (rule P5.13).
     case gigantic
     /// Reserved since boot, or a hole.
@@ -45,6 +47,7 @@ public struct Blocker: Sendable, Equatable {
       case .kernel, .kernelUse: "kernel"
       case .cmaBuffer: "cma_buffer"
       case .cmaPageblock: "cma_pageblock"
+      case .hugePool: "huge_pool"
       case .gigantic: "gigantic"
       case .reserved: "reserved"
       case .acrossStart: "across_start"
@@ -54,7 +57,7 @@ public struct Blocker: Sendable, Equatable {
     public static let kinds = [
       "pin", "temp_ref", "drop_caches", "reference", "lru_batch", "isolated", "kernel",
       "cma_buffer",
-      "cma_pageblock", "gigantic", "reserved", "across_start",
+      "cma_pageblock", "huge_pool", "gigantic", "reserved", "across_start",
     ]
   }
 
@@ -120,6 +123,12 @@ extension Machine {
       }
       let folio = Folio(block.start, order: block.state.order)
       at = block.start.index + folio.pages
+      if mode == .memoryOffline, block.state.kind == .allocated,
+        block.state.flags.contains(.hugetlb),
+        nextHugePage(order: folio.order, node: node(of: folio.head)).map(range.contains) ?? false
+      {
+        add(.hugePool, folio.head, folio.pages)
+      }
       for (holder, references) in holders(folio, block.state, mode, held[block.start] ?? []) {
         guard case .kernel = holder else {
           add(holder, folio.head, folio.pages, references)
@@ -261,6 +270,8 @@ extension Machine {
     case .kernelUse(let use): return describe(use)
     case .cmaBuffer: return "a buffer of cma_alloc"
     case .cmaPageblock: return "a CMA area, whose pageblocks only cma_alloc may isolate"
+    case .hugePool:
+      return "the pool of huge pages: those in use move to free ones of the same block, for ever"
     case .gigantic: return "hugetlbfs, with a gigantic page"
     case .reserved: return "nobody: reserved since boot, or a hole"
     case .acrossStart: return "a folio that begins before the range"

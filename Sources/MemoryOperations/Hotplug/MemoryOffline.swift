@@ -114,7 +114,7 @@ public struct MemoryOffline: ExplorableOperation {
       result.rounds += 1
       phase = .scan
       if hasSignal {
-        result.refusal = Self.interrupted
+        result.refusal = interrupted
         phase = .restore(range.start)
       }
     case .scan:
@@ -158,7 +158,15 @@ public struct MemoryOffline: ExplorableOperation {
     }
   }
 
-  private static let interrupted = Refusal(.EINTR, "a signal ended the attempt", rule: "P6.2")
+  private var interrupted: Refusal {
+    func pages(_ count: Int) -> String { "\(count) page\(count == 1 ? "" : "s")" }
+    var text = "a signal ended the attempt after \(result.rounds - 1) round"
+    text += (result.rounds == 2 ? ", " : "s, ") + pages(result.migratedPages) + " moved"
+    if migrationResult == -Errno.ENOMEM.rawValue {
+      text += "; for more there is no memory elsewhere"
+    }
+    return Refusal(.EINTR, text, rule: "P6.2")
+  }
 
   private mutating func go(toMiddle at: Int, _ size: Int) {
     if result.refusal != nil {
@@ -242,7 +250,7 @@ public struct MemoryOffline: ExplorableOperation {
   /// Ends it as a signal would; one that comes too late lets it succeed.
   public mutating func interrupt(_ machine: inout Machine) {
     if phase == .disable {
-      result.refusal = Self.interrupted
+      result.refusal = interrupted
       outcome = result
       phase = .finished
       return

@@ -87,17 +87,17 @@ public enum TraceText {
     let place = event.failed ? page(nil) : page(event.pfn)
     switch event.kind {
     case .pageAlloc:
-      let type = number(UInt8(event.argument1), machine)
+      let type = number(UInt8(truncatingIfNeeded: event.argument1), machine)
       let flags = GFPFlags(rawValue: event.argument0).description
       return "mm_page_alloc: \(place) order=\(event.order) migratetype=\(type) gfp_flags=\(flags)"
     case .pageFree:
       return "mm_page_free: \(place) order=\(event.order)"
     case .pageAllocZoneLocked:
-      let type = number(UInt8(event.argument0), machine)
+      let type = number(UInt8(truncatingIfNeeded: event.argument0), machine)
       return "mm_page_alloc_zone_locked: \(place) order=\(event.order) migratetype=\(type) "
         + "percpu_refill=\(event.argument1)"
     case .pagePcpuDrain:
-      let type = number(UInt8(event.argument0), machine)
+      let type = number(UInt8(truncatingIfNeeded: event.argument0), machine)
       return "mm_page_pcpu_drain: \(place) order=\(event.order) migratetype=\(type)"
     case .pageAllocExtfrag:
       let fallbackOrder = Int(event.argument0)
@@ -146,7 +146,8 @@ public enum TraceText {
     _ event: TraceEvent, _ machine: borrowing Machine
   ) -> String {
     let area = event.kind == .cmaAllocFinish ? event.argument1 >> 8 : event.argument1
-    let name = "name=\(machine.cmaAreas[Int(area)].name)"
+    let areas = machine.cmaAreas
+    let name = "name=\(areas.indices.contains(Int(area)) ? areas[Int(area)].name : "?")"
     let count = "count=\(event.argument0)"
     // As an unsigned long of -1.
     let pfn = event.pfn == TraceEvent.noFrame.rawValue ? "0xffffffffffffffff" : event.pfn.hex

@@ -97,7 +97,9 @@ private struct ScenarioOutcomes {
     return parts.joined(separator: "; ").split(separator: "|").joined(separator: "\\|")
   }
 
-  /// The value of the first expectation of a name. Names and values may hold colons both.
+  /// The value of the first expectation of a name.
+  ///
+  /// Names and values may hold colons both.
   private static func value(
     _ label: String, of found: [(label: String, value: String)]
   ) -> String? {

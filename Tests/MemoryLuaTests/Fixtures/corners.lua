@@ -142,3 +142,47 @@ m:kernel("5.10")
 says(m:why(page), "a long-term pin fails to move it, and stays on it (P3.50)")
 m:kernel("4.2")
 assert(m:why(page).pinnable, "nobody looks")
+
+-- DAX files take no long-term pins and secret memory none at all, by the fast walk neither.
+m = machine{ ram = "64M", swap = "64M", cma = "16M" }
+local dax = m:guest{ name = "dax", ram = "64K", backing = "dax" }
+local secret = m:guest{ name = "secret", ram = "64K", backing = "secret" }
+dax:populate()
+secret:populate()
+assert(secret.locked_pages == 16)
+for _, fast in ipairs{ true, false } do
+  assert(select(2, dax:pin{ longterm = true, fast = fast }).errno == "EOPNOTSUPP")
+  assert(dax:pin{ fast = fast }.pages == 16)
+  for _, write in ipairs{ true, false } do
+    assert(select(2, secret:pin{ fast = fast, write = write }).errno == "EFAULT")
+  end
+end
+assert(secret:migrate().moved == 0 and m:why(secret:page(0)).rule == "P3.12")
+secret:munmap("32K")
+assert(secret.locked_pages == 8 and m:check())
+
+-- A page of the swap cache is in nobody's way: cma_alloc takes it, although it is anonymous memory with
+-- more references than mappings (P5.12).
+vm = m:guest{ ram = "32M", thp = "never" }
+vm:populate()
+local held = {}
+for at = 0, (32 << 20) - 1, 4096 do
+  local found = vm:page(at)
+  if found and found.migratetype == "CMA" and #held < 8 then held[#held + 1] = m:temp_ref(found) end
+end
+m:reclaim{ bytes = "48M" }
+local cached = held[1].page
+for _, reference in ipairs(held) do reference:release() end
+assert(cached.flags:find("swapcache") and m:why(cached).movable)
+assert(m:cma_alloc("16M") and m:check())
+vm:read()
+assert(vm.swapped_pages == 0 and m:check())
+
+-- Huge pages in use that move to free ones of their own block keep it from going offline.
+m = machine{ ram = "1G", movablecore = "512M" }
+m:hugepages{ count = 40 }
+vm = m:guest{ ram = "40M", backing = "hugetlb" }
+vm:populate(0, "20M")
+local done, err = m:offline(4, 20)
+assert(not done and err.errno == "EINTR" and err.blockers[1].kind == "huge_pool", tostring(err))
+says(err, "after 20 rounds")
