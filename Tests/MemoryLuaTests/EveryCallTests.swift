@@ -23,6 +23,7 @@ import Testing
     i = m:isolate(vm:page("3M"))
     s = m:pressure("128K")
     block = 5
+    g = vm:guest_memfd{ size = "64K" } g:allocate(0, "32K")
     """
   static let powerpc = """
     m = machine{ ram = "4G", arch = "ppc64", kvm_cma_resv_ratio = 5 }
@@ -87,6 +88,10 @@ import Testing
     ("machine.trace", "m:trace{ clear = true }"),
     ("machine.dmesg", "m:cma_alloc(\"900M\") m:dmesg{ clear = true }"),
     ("mapping.mark_dirty", "region:mark_dirty(0)"),
+    // What a guest does to its own memory goes through no page table of the host.
+    ("guest.guest_memfd", "an:guest_memfd{ size = \"64K\" }"),
+    ("guest_memfd.allocate", "g:allocate()"), ("guest_memfd.access", "g:access(\"32K\", \"8K\")"),
+    ("guest_memfd.punch_hole", "g:punch_hole(0, \"16K\")"), ("guest_memfd.close", "g:close()"),
   ]
 
   /// What changes no machine.
@@ -98,7 +103,8 @@ import Testing
     "machine.nodes", "machine.node", "machine.page", "machine.pageblock", "machine.map",
     "machine.buddyinfo", "machine.pagetypeinfo", "machine.zoneinfo", "machine.vmstat",
     "machine.check", "machine.fork", "machine.diff", "machine.same", "machine.save",
-    "machine.tasks", "zone.free_list", "zone.pcp", "guest.resident", "guest.map", "guest.page",
+    "machine.tasks", "guest.guest_memfds", "guest_memfd.page", "guest_memfd.mmap", "zone.free_list",
+    "zone.pcp", "guest.resident", "guest.map", "guest.page",
     "guest.pagemap", "guest.vmas", "pin.sizes", "pin.runs", "pin.page", "cma_area.read",
     "file.page", "kernel.switches", "device.iommu", "mapping.frames", "mapping.lookup",
     "comparison.row", "comparison.only", "comparison.csv", "comparison.json",
