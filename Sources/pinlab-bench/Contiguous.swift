@@ -27,13 +27,13 @@ func benchmarkContiguous() throws {
   let timing = run(&work, &guest.machine)
   let moved = guest.machine.event(named: "pgmigrate_success") - before
   guard let outcome = work.outcome, outcome.pfn != nil, moved > 0 else {
-    return row("cma_alloc", "\(String(describing: work.outcome?.result))", "success")
+    return print("cma_alloc failed: \(String(describing: work.outcome?.result))")
   }
   row(
-    "cma_alloc of \(wanted >> 8) MiB in a machine of \(gib) GiB",
-    fixed(Double(moved) / timing.seconds / 1e6, 1) + " M/s", "5 M pages moved a second")
-  row("  of \(wanted) pages it moves", "\(moved)", "(none)")
-  row("  longest slice", fixed(timing.longestSlice * 1000, 1) + " ms", "20 ms")
+    "cma_alloc of \(wanted >> 8) MiB in a machine of \(gib) GiB, pages",
+    Double(moved) / timing.seconds / 1e6, " M/s", .atLeast(5))
+  row("  of \(wanted) pages it moves", Double(moved), "", digits: 0, .none("the more the better"))
+  row("  longest slice", timing.longestSlice * 1000, " ms", .atMost(20))
 }
 
 /// The search for a free range in an area of 512 GiB of which every second page is taken.
@@ -61,7 +61,7 @@ func benchmarkAreaSearch() throws {
       machine.unreserveCMA(area: 0, bit: bit, pages: 1 << 18)
     }
     row(
-      "search for 1 GiB in an area of \(gib) GiB, \(name)", fixed(spent * 1000, 2) + " ms",
-      "10 ms")
+      "search for 1 GiB in an area of \(gib) GiB, \(name)", spent * 1000, " ms", digits: 2,
+      .atMost(10))
   }
 }

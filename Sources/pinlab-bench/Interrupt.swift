@@ -29,39 +29,36 @@ func benchmarkInterrupts(gib: Int) throws {
   print("-- Ctrl-C in a long-term pin of \(gib) GiB that must leave ZONE_MOVABLE")
   let pages = gib << 18
   var random = SplitMix64(seed: 2)
+  let slices = try slicesOfPhases(pages: pages, gib: gib)
   for phase in PinPhase.allCases {
-    let movable = pages + pages / 8 + (1 << 16)
-    var guest = try Guest(
-      pages: pages, configuration(gib: gib * 5 / 2 + 2, movable: movable), hugePages: false)
+    var guest = try movableGuest(pages: pages, gib: gib)
     if phase != .fault { _ = guest.populate() }
     var longestSlice = 0.0
     var longestEnd = 0.0
+    var heard = 0
+    let all = slices[phase, default: 1]
+    // The last slice of a phase has most to give back. What has moved stays, so there is less to move
+    // in the rounds after it.
+    let last = phase == .migrate ? all / 2 : all - 1
     for round in 0..<3 {
-      var work = Pin(
-        PinRequest(
-          space: guest.space, startPage: guest.start, pages: pages, flags: [.write, .longTerm],
-          entryPoint: .locked))
-      // The last slices of a phase have most to give back.
-      let slices = pages >> (phase == .migrate ? 15 : 18)
-      let wanted = round == 0 ? slices - 2 : random.below(max(1, slices))
+      var work = guest.longTermPin
+      let wanted = round == 0 ? last : random.below(max(1, last))
       var seen = 0
-      var step = ""
       while seen <= wanted {
-        step = work.nextStep(guest.machine).id
-        if PinPhase(step: step) == phase {
-          seen += 1
-        } else if seen > 0, phase != .fault {
-          break
-        }
+        if PinPhase(step: work.nextStep(guest.machine).id) == phase { seen += 1 }
         var progress = Progress.finished
         let spent = seconds { progress = work.advance(&guest.machine, .slice) }
         longestSlice = max(longestSlice, spent)
         guard progress == .running else { break }
       }
+      if work.outcome == nil { heard += 1 }
       longestEnd = max(longestEnd, seconds { work.interrupt(&guest.machine) })
+      if let pin = work.outcome?.pin {
+        // It came to its end before.
+        _ = guest.unpin(pin)
+      }
       precondition(
-        guest.machine.pins.isEmpty && work.outcome?.refusal?.errno == .EINTR,
-        "\(phase.rawValue), \(step): \(String(describing: work.outcome))")
+        guest.machine.pins.isEmpty, "\(phase.rawValue): \(String(describing: work.outcome))")
       if phase == .fault {
         _ = guest.unmap()
         let start = try guest.machine.mapArea(
@@ -71,9 +68,48 @@ func benchmarkInterrupts(gib: Int) throws {
       }
     }
     row(
-      "while it \(phase.rawValue): longest slice", fixed(longestSlice * 1000, 1) + " ms", "100 ms")
-    row("  giving back what it had", fixed(longestEnd * 1000, 1) + " ms", "100 ms together")
+      "while it \(phase.rawValue): longest slice and giving back",
+      (longestSlice + longestEnd) * 1000, " ms", .atMost(100),
+      shown: "\(fixed(longestSlice * 1000, 1)) + \(fixed(longestEnd * 1000, 1)) ms",
+      note: heard == 3 ? "" : "\(heard) of 3 signals came in time")
     let broken = guest.machine.check() ?? guest.machine.checkMemory()
     precondition(broken == nil, "\(phase.rawValue): \(broken ?? "")")
+  }
+}
+
+/// How many slices of a pin each phase begins, when nobody interrupts it.
+private func slicesOfPhases(pages: Int, gib: Int) throws -> [PinPhase: Int] {
+  var slices: [PinPhase: Int] = [:]
+  for isPopulated in [false, true] {
+    var guest = try movableGuest(pages: pages, gib: gib)
+    if isPopulated { _ = guest.populate() }
+    var work = guest.longTermPin
+    var progress = Progress.running
+    while progress == .running {
+      let phase = PinPhase(step: work.nextStep(guest.machine).id)
+      // Faults are counted where there are any, all others where the pages lie in ZONE_MOVABLE.
+      if let phase, (phase == .fault) != isPopulated { slices[phase, default: 0] += 1 }
+      progress = work.advance(&guest.machine, .slice)
+      if !isPopulated, phase == .collect { break }
+      // Pages that moved are walked and collected again, and stay.
+      if phase == .migrate, work.nextStep(guest.machine).id == "g2" { break }
+    }
+    work.interrupt(&guest.machine)
+  }
+  return slices
+}
+
+private func movableGuest(pages: Int, gib: Int) throws -> Guest {
+  let movable = pages + pages / 8 + (1 << 16)
+  return try Guest(
+    pages: pages, configuration(gib: gib * 5 / 2 + 2, movable: movable), hugePages: false)
+}
+
+extension Guest {
+  fileprivate var longTermPin: Pin {
+    Pin(
+      PinRequest(
+        space: space, startPage: start, pages: pages, flags: [.write, .longTerm],
+        entryPoint: .locked))
   }
 }

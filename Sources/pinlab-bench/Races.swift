@@ -41,7 +41,7 @@ func benchmarkRaces() {
     let name =
       "explore R1, \(preemptions) preemptions, " + (reduce ? "reduced, covered" : "every order")
     let orders = reduce ? counts[1] : counts[0]
-    row(name, "\(Int(Double(orders) / taken)) /s", ">= 20000 /s")
+    row(name, Double(orders) / taken, " /s", digits: 0, .atLeast(20_000))
     print(
       "    \(counts[0]) run, \(counts[1]) covered, \(counts[2]) steps, "
         + "\(fixed(taken * 1e9 / Double(counts[2]), 0)) ns a step, "
@@ -76,7 +76,7 @@ private func benchmarkRaceScripts() {
       if case .failure = session.run(source, chunkName: name) { failed.append(name) }
     }
   }
-  row("all \(files.count) scripts of Scripts/races", "\(fixed(taken, 1)) s", "<= 300 s")
+  row("all \(files.count) scripts of Scripts/races", taken, " s", .atMost(300))
   print(
     "    \(fixed(Double(clock() - before) / Double(CLOCKS_PER_SEC), 1)) s on the CPU"
       + (failed.isEmpty ? "" : ", FAILED: \(failed.joined(separator: ", "))"))

@@ -9,8 +9,8 @@ import Recordings
   import Musl
 #endif
 
-// Every row is measured several times in one run and printed with its target (design: numbers to
-// reach). The program reports; it never fails for slowness.
+// Every row is measured several times in one run and printed with its target. The program reports; it
+// never fails for slowness.
 
 /// Whether to count the processor time of this thread instead of the time that passes: on a computer
 /// that others use, too.
@@ -67,20 +67,6 @@ func startUp() -> Double? {
   }
 }
 
-func row(_ name: String, _ value: String, _ target: String) {
-  let padded = name + String(repeating: " ", count: max(0, 52 - name.count))
-  let measured = String(repeating: " ", count: max(0, 16 - value.count)) + value
-  print("\(padded)\(measured)   target \(target)")
-  fflush(nil)
-}
-
-func fixed(_ value: Double, _ digits: Int) -> String {
-  var scale = 1.0
-  for _ in 0..<digits { scale *= 10 }
-  let rounded = (value * scale).rounded() / scale
-  return digits == 0 ? "\(Int(rounded))" : "\(rounded)"
-}
-
 func configuration(_ bytes: Int) throws -> MachineConfiguration {
   var configuration = MachineConfiguration()
   try configuration.layOut(bytesPerNode: [bytes])
@@ -108,11 +94,11 @@ func benchmarkRuns() throws {
       }
       let freeing = try seconds { try machine.freeRuns(runs) }
       row(
-        "\(name), \(pass): allocate", fixed(allocation / Double(count) * 1e9, 2) + " ns a page",
-        "8 ns")
+        "\(name), \(pass): allocate, a page", allocation / Double(count) * 1e9, " ns", digits: 2,
+        .atMost(8))
       row(
-        "  free, \(runs.count) runs", fixed(freeing / Double(count) * 1e9, 2) + " ns a page",
-        "12 ns")
+        "  free, \(runs.count) runs, a page", freeing / Double(count) * 1e9, " ns", digits: 2,
+        .atMost(12))
     }
   }
   try measure("\(gibibytes) GiB in runs", cma: 0, step: 1 << 20)
@@ -124,8 +110,7 @@ func benchmarkRuns() throws {
     for index in words.indices { words[index] = UInt32(truncatingIfNeeded: index) }
   }
   row(
-    "  a loop that stores 12 bytes", fixed(loop / Double(words.count) * 3e9, 2) + " ns",
-    "(baseline)")
+    "  a loop that stores 12 bytes", loop / Double(words.count) * 3e9, " ns", digits: 2, .baseline)
 }
 
 final class Probe {}
@@ -152,20 +137,48 @@ let words = CommandLine.arguments.dropFirst().filter { !$0.hasPrefix("-") }
 /// GiB of the guest: the number among the arguments.
 let guestSize = words.compactMap { Int($0) }.first ?? (isSmoke ? 1 : 300)
 
+let usage = """
+  usage: pinlab-bench [options] [GiB of the guest] [folder of recordings]
+
+    (no option)    every row, boot and Lua first
+    --guest [ROWS] the rows of a guest; ROWS are \(GuestRows.allCases.map(\.rawValue).joined(separator: ", "))
+    --contiguous   cma_alloc, and the search of an area
+    --races        orders of steps, and all of Scripts/races
+    --cpu          processor time of this thread instead of the time that passes
+    --smoke        small sizes, to see that every row runs
+
+  A row: what, measured, target, measured / target, and whether the target is met. The guest has 300
+  GiB unless a number says otherwise. Start it in the project's folder.
+  """
+
 do {
+  if CommandLine.arguments.contains(where: { $0 == "--help" || $0 == "-h" }) {
+    print(usage)
+    exit(0)
+  }
+  let known = ["--guest", "--contiguous", "--races", "--cpu", "--smoke"]
+  if let wrong = CommandLine.arguments.dropFirst().first(where: {
+    $0.hasPrefix("-") && !known.contains($0)
+  }) {
+    print("pinlab-bench: unknown option \(wrong)\n\(usage)")
+    exit(2)
+  }
   if CommandLine.arguments.contains("--contiguous") {
     try benchmarkContiguous()
     try benchmarkAreaSearch()
+    Tally.printSummary()
     exit(0)
   }
   if CommandLine.arguments.contains("--races") {
     benchmarkRaces()
+    Tally.printSummary()
     exit(0)
   }
   if CommandLine.arguments.contains("--guest") {
     let chosen = words.compactMap { GuestRows(rawValue: $0) }
     if chosen.isEmpty { try benchmarkFork() }
     try benchmarkGuest(gib: guestSize, chosen.isEmpty ? GuestRows.allCases : chosen)
+    Tally.printSummary()
     exit(0)
   }
   let terabyte = try configuration(1 << 40)
@@ -176,11 +189,11 @@ do {
     after = max(after, resident())
     precondition(machine.zoneCount > 0)
   }
-  row("boot of a 1 TiB machine", fixed(boot * 1000, 1) + " ms", "20 ms")
-  row("  resident for it", fixed(after - before, 1) + " MiB", "20 MiB")
+  row("boot of a 1 TiB machine", boot * 1000, " ms", .atMost(20))
+  row("  resident for it", after - before, " MiB", .atMost(20))
 
   if let start = startUp() {
-    row("pinlab -e ''", fixed(start * 1000, 1) + " ms", "10 ms")
+    row("pinlab -e ''", start * 1000, " ms", .atMost(10))
   }
 
   let rounds = isSmoke ? 10_000 : 2_000_000
@@ -195,8 +208,8 @@ do {
     }
   }
   row(
-    "alloc_pages + free_pages, per-CPU list, from Swift",
-    fixed(pair / Double(rounds) * 1e9, 1) + " ns", "(no target)")
+    "alloc_pages + free_pages, per-CPU list, from Swift", pair / Double(rounds) * 1e9, " ns",
+    .open)
 
   try benchmarkRuns()
 
@@ -217,12 +230,14 @@ do {
   let calls = isSmoke ? 1000 : 2_000_000
   let plain = loop("o:method(3)", calls, setUp: "local o = plain_object()")
   let ours = loop("o:method(3)", calls, setUp: "local o = probe()")
-  row("Lua method call, plain C", fixed(plain, 1) + " ns", "(baseline)")
-  row("Lua method call into Swift", fixed(ours, 1) + " ns = \(fixed(ours / plain, 2)) x", "2 x")
+  row("Lua method call, plain C", plain, " ns", .baseline)
+  row(
+    "Lua method call into Swift", ours / plain, " x", .atMost(2),
+    shown: "\(fixed(ours, 1)) ns = \(fixed(ours / plain, 2)) x")
   let allocations = isSmoke ? 100 : 300_000
   let fromLua = loop(
     "m:free_pages(m:alloc_pages(0))", allocations, setUp: "local m = machine{ ram = '8G' }")
-  row("alloc_pages + free_pages from Lua", fixed(fromLua, 0) + " ns", "(no target)")
+  row("alloc_pages + free_pages from Lua", fromLua, " ns", digits: 0, .open)
 
   // A guest of 300 GiB in huge pages, and one of 8 GiB in small ones.
   for (isHuge, guest) in [(true, 300 << 18), (false, 8 << 18)] {
@@ -237,14 +252,14 @@ do {
     for round in ["first", "again"] {
       let fill = seconds { _ = host.faultRange(space, start..<start + pages, .write) }
       let drop = seconds { _ = host.advise(space, start..<start + pages, .dontNeed) }
-      let unit = isHuge ? " ms" : " ns a page"
-      func text(_ seconds: Double) -> String {
-        fixed(isHuge ? seconds * 1000 : seconds / Double(pages) * 1e9, 1) + unit
+      let unit = isHuge ? " ms" : " ns"
+      func value(_ seconds: Double) -> Double {
+        isHuge ? seconds * 1000 : seconds / Double(pages) * 1e9
       }
       row(
-        "populate \(isHuge ? "300 GiB in 2 MiB" : "8 GiB in 4 KiB") pages, \(round)", text(fill),
-        isHuge ? "50 ms" : "20 ns a page")
-      row("  MADV_DONTNEED of it", text(drop), "(no target)")
+        "populate \(isHuge ? "300 GiB in 2 MiB pages" : "8 GiB in 4 KiB pages, a page"), \(round)",
+        value(fill), unit, isHuge ? .atMost(50) : .atMost(20))
+      row("  MADV_DONTNEED of it", value(drop), unit, .open)
     }
   }
 
@@ -254,8 +269,7 @@ do {
     if case .page = source.allocatePages(order: 0, gfp: .highUserMovable) { held += 1 }
   }
   let fork = try best(of: 3) { _ = try source.fork() }
-  row(
-    "fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fixed(fork * 1000, 1) + " ms", "50 ms")
+  row("fork of 16 GiB, \(held >> 18) GiB held in 4 KiB pages", fork * 1000, " ms", .atMost(50))
 
   try benchmarkContiguous()
   try benchmarkAreaSearch()
@@ -273,9 +287,12 @@ do {
       operations += replayer.report.operations
       spent += replayer.report.seconds
     }
-    row("replay, JSON apart", fixed(Double(operations) / spent / 1e6, 2) + " M/s", "1 M/s")
+    row(
+      "replay, JSON apart, operations", Double(operations) / spent / 1e6, " M/s", digits: 2,
+      .atLeast(1))
   }
   precondition(sum != 1)
+  Tally.printSummary()
 } catch {
   print("pinlab-bench: \(error)")
   exit(1)

@@ -45,6 +45,46 @@ import Testing
     #expect(process.sound == nil)
   }
 
+  @Test func slicesAndInterruptsOfCompactMemory() throws {
+    var process = try PinningProcess(megabytes: 256, cma: 0)
+    _ = try fragment(&process, pages: 50_000)
+    var whole = try PinningProcess(process)
+    var work = CompactMemory()
+    #expect(work.advance(&whole.machine, .step) == .finished)
+    var slices = 0
+    var inSlices = try PinningProcess(process)
+    work = CompactMemory()
+    while work.advance(&inSlices.machine, .slice) == .running { slices += 1 }
+    #expect(slices > 1)
+    #expect(work.outcome.map { $0 > 10_000 } ?? false)
+    #expect(try inSlices.machine.firstDifference(from: whole.machine) == nil)
+    for wanted in 0...slices {
+      var stopped = try PinningProcess(process)
+      work = CompactMemory()
+      for _ in 0..<wanted { _ = work.advance(&stopped.machine, .slice) }
+      work.interrupt(&stopped.machine)
+      #expect(stopped.sound == nil, "after \(wanted) slices")
+      #expect(work.outcome == stopped.machine.event(.migrateSuccess), "after \(wanted) slices")
+      // Somebody else goes on.
+      stopped.machine.compactMemory()
+      #expect(stopped.sound == nil, "after \(wanted) slices")
+    }
+  }
+
+  @Test func aCheckStopsWhenItIsTold() throws {
+    var process = try PinningProcess(megabytes: 32, cma: 0)
+    _ = try fragment(&process, pages: 1024)
+    #expect(process.machine.check(goesOn: { false }) == Machine.checkWasStopped)
+    #expect(process.machine.checkMemory(goesOn: { false }) == Machine.checkWasStopped)
+    var asked = 0
+    #expect(
+      process.machine.checkMemory(goesOn: {
+        asked += 1
+        return asked < 2
+      }) == Machine.checkWasStopped)
+    #expect(process.sound == nil)
+  }
+
   @Test func pinnedPagesStay() throws {
     var process = try PinningProcess(megabytes: 32, cma: 0)
     let start = try fragment(&process, pages: 1024)

@@ -144,6 +144,49 @@ import Testing
     }
   }
 
+  @Test("A pin of several pieces that is interrupted while it collects or unpins gives all back")
+  func interruptsPieces() throws {
+    let pages = 2 * Machine.isolatedTogether + 3000
+    var phases: Set<String> = []
+    for seed in Seeds.list(1...6) {
+      var random = SplitMix64(seed: seed)
+      var machine = try Self.machine(.roomy)
+      let created = machine.createSpace(name: "p")
+      let space = try #require(created)
+      let start = try machine.mapArea(
+        space, pages: pages, [.read, .write, .noHugePage], .anonymous
+      ).get()
+      _ = machine.faultRange(space, start..<start + pages, .write)
+      var before = try machine.fork()
+      before.drainAllLRU()
+      var pin = Pin(
+        PinRequest(
+          space: space, startPage: start, pages: pages, flags: [.write, .longTerm],
+          entryPoint: .locked))
+      while pin.nextStep(machine).id != "g4" { _ = pin.advance(&machine, .slice) }
+      let steps = random.below(4 * pages)
+      var taken = 0
+      while taken < steps, ["g4", "g6", "g8"].contains(pin.nextStep(machine).id) {
+        _ = pin.advance(&machine, .step)
+        taken += 1
+      }
+      phases.insert(pin.nextStep(machine).id)
+      pin.interrupt(&machine)
+      let place = "seed \(seed), \(taken) steps"
+      let broken = machine.check() ?? machine.checkMemory()
+      #expect(broken == nil, "\(place)")
+      #expect(machine.total(.isolatedAnon) == 0 && machine.pins.isEmpty, "\(place)")
+      machine.drainAllLRU()
+      for list in LRUList.allCases {
+        #expect(machine.lruCount(node: 0, list) == before.lruCount(node: 0, list), "\(place)")
+      }
+      for page in start..<start + pages {
+        #expect(machine.frame(space, page: page) == before.frame(space, page: page), "\(place)")
+      }
+    }
+    #expect(phases.count > 1 || Seeds.list(1...6).count == 1, "\(phases)")
+  }
+
   @Test("munmap of areas and files over many GiB leaves the same in slices and in steps")
   func sparseUnmap() throws {
     for seed in Seeds.list(1...3) {

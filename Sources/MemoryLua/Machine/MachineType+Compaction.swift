@@ -32,7 +32,17 @@ extension MemoryLibrary {
         throw LuaFailure(
           "there is no node \(node); this machine has 0 to \(object.machine.nodeCount - 1)")
       }
-      let step = Step("k1", "compact_nodes", "compact the zones of a node, or of all")
+      if !OperationRunner.isInTask(object, call) {
+        // Of hundreds of GiB it takes seconds.
+        let before = object.machine.event(.migrateSuccess)
+        var work = CompactMemory(node: node)
+        try OperationRunner.perform(object) { () throws(LuaFailure) in
+          _ = OperationRunner.run(&work, object, call)
+          object.machine.runBackground()
+        }
+        return call.returns(object.machine.event(.migrateSuccess) - before)
+      }
+      let step = CompactMemory().nextStep(object.machine)
       let outcome = try OperationRunner.atomic(object, call, "compact", step) { machine in
         let before = machine.event(.migrateSuccess)
         machine.compactMemory(node: node)

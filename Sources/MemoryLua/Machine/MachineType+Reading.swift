@@ -271,8 +271,9 @@ extension MemoryLibrary {
       example: "machine{ ram = \"64M\" }:check() --> true"
     ) { call in
       let object = call.object(as: MachineObject.self)
-      if let broken = object.machine.violations.first ?? object.machine.check()
-        ?? object.machine.checkMemory()
+      if let broken = object.machine.violations.first
+        ?? object.machine.check(goesOn: { !call.shouldStop() })
+        ?? object.machine.checkMemory(goesOn: { !call.shouldStop() })
       {
         call.refuse(errno: "EINVAL", message: broken)
       } else {

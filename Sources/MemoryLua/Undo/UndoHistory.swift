@@ -96,6 +96,7 @@ public final class UndoHistory {
     statement.changes.removeAll { change in
       // Some steps change nothing but where their task stands.
       change.steppers.allSatisfy { $0.tasks?.tasks[0].steps == $0.object.state.steps }
+        && !change.object.machine.countsDiffer(from: change.before.machine)
         && (try? change.object.machine.firstDifference(from: change.before.machine)) == .some(nil)
     }
     current = nil

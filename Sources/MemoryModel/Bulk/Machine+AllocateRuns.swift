@@ -19,7 +19,7 @@ extension Machine {
 
   /// The same for the frames around a run that a large population took, and their folio records:
   /// 8 GiB at once, so that the borders, where there are no huge pages, do not matter.
-  mutating func expectDenseFolios(around run: PFNRun) {
+  package mutating func expectDenseFolios(around run: PFNRun) {
     let window = 1 << 21
     let start = run.first.index & ~(window - 1)
     let range = PFNRange(start, min(start + window, frames.count))

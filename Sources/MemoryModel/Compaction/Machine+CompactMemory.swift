@@ -4,27 +4,22 @@ extension Machine {
   /// Kernel: `compact_nodes()`, a write of 1 to /proc/sys/vm/compact_memory; `compact_store()` for
   /// one node.
   package mutating func compactMemory(node: Int? = nil) {
-    drainAllLRU()
-    for id in node.map({ $0...$0 }) ?? 0...nodeCount - 1 {
-      compactNode(id, isProactive: false)
-    }
+    var work = CompactMemory(node: node)
+    work.run(&self)
   }
 
   /// Kernel: `compact_node()`.
-  private mutating func compactNode(_ node: Int, isProactive: Bool) {
+  private mutating func compactNodeProactively(_ node: Int) {
     var control = CompactControl(
-      order: -1, gfp: .kernel, mode: isProactive ? .syncLight : .sync,
-      orderCount: geometry.orderCount)
+      order: -1, gfp: .kernel, mode: .syncLight, orderCount: geometry.orderCount)
     control.ignoresSkipHints = true
     control.wholeZone = true
-    control.isProactive = isProactive
+    control.isProactive = true
     for zone in zones(of: node, upTo: .movable) {
       control.zone = zone
       _ = compactZone(&control)
-      if isProactive {
-        count(.compactDaemonMigrateScanned, control.scannedSources)
-        count(.compactDaemonFreeScanned, control.scannedTargets)
-      }
+      count(.compactDaemonMigrateScanned, control.scannedSources)
+      count(.compactDaemonFreeScanned, control.scannedTargets)
     }
   }
 
@@ -37,7 +32,7 @@ extension Machine {
     guard settings.compactionProactiveness > 0, isAsleep(.kswapd(node: node)),
       fragmentationScore(node: node) > fragmentationMark(isLow: false)
     else { return }
-    compactNode(node, isProactive: true)
+    compactNodeProactively(node)
   }
 
   /// The fragmentation at which proactive compaction starts, and the one at which it stops.

@@ -7,6 +7,17 @@ extension Machine {
   ///
   /// Kernel: `compact_zone()`, mm/compaction.c.
   mutating func compactZone(_ control: inout CompactControl) -> CompactResult {
+    if let result = beginCompacting(&control) { return result }
+    var rounds = CompactRounds(control, self)
+    while true {
+      if let result = compactRound(&control, &rounds) { return endCompacting(&control, result) }
+    }
+  }
+
+  /// Places the scanners.
+  ///
+  /// - Returns: Why there is nothing to do; nil when the rounds may begin.
+  mutating func beginCompacting(_ control: inout CompactControl) -> CompactResult? {
     let zone = control.zone
     control.scannedSources = 0
     control.scannedTargets = 0
@@ -23,8 +34,14 @@ extension Machine {
 
     traceCompaction(control, nil)
     drainLRU(cpu: currentCPU)
-    let result = compactRounds(&control)
+    return nil
+  }
 
+  /// Gives back the targets that were not used, and counts.
+  mutating func endCompacting(
+    _ control: inout CompactControl, _ result: CompactResult
+  ) -> CompactResult {
+    let zone = control.zone
     if control.freePages > 0 {
       let highest = pageblockStart(releaseTargets(&control))
       if highest > zoneTable[zone].compaction.cachedFree {
@@ -63,60 +80,58 @@ extension Machine {
     if control.migrate <= zoneTable[zone].compaction.initialMigrate { control.wholeZone = true }
   }
 
-  private mutating func compactRounds(_ control: inout CompactControl) -> CompactResult {
+  /// Isolates and moves once.
+  ///
+  /// - Returns: What the compaction comes to; nil when another round follows.
+  mutating func compactRound(
+    _ control: inout CompactControl, _ rounds: inout CompactRounds
+  ) -> CompactResult? {
     let zone = control.zone
-    /// The pageblock from which folios last moved; 0 when what they left has been flushed.
-    var lastMoved = 0
-    // As long as nothing was found, both cached positions stay together.
-    let state = zoneTable[zone].compaction
-    var keepsTogether =
-      control.mode == .async && state.cachedMigrateAsync == state.cachedMigrateSync
-    while true {
-      let result = compactionResult(control)
-      if result != .continue { return result }
-      control.finishesPageblock = pageblockStart(lastMoved) == pageblockStart(control.migrate)
-      // A second time through when the rest of a pageblock is to be finished after a failure.
-      var foundNothing = false
-      scan: while true {
-        switch isolateSources(&control) {
-        case .abort:
-          putBackMovable(control.list)
-          control.list = []
-          control.pages = 0
-          return .contended
-        case .none:
-          if keepsTogether {
-            zoneTable[zone].compaction.cachedMigrateSync =
-              zoneTable[zone].compaction.cachedMigrateAsync
-          }
-          // Whether a block was captured is asked only after folios moved.
-          foundNothing = true
-          break scan
-        case .found:
-          keepsTogether = false
-          lastMoved = max(zoneTable[zone].start, pageblockStart(control.migrate - 1))
+    let result = compactionResult(control)
+    if result != .continue { return result }
+    control.finishesPageblock = pageblockStart(rounds.lastMoved) == pageblockStart(control.migrate)
+    // A second time through when the rest of a pageblock is to be finished after a failure.
+    var foundNothing = false
+    scan: while true {
+      switch isolateSources(&control) {
+      case .abort:
+        putBackMovable(control.list)
+        control.list = []
+        control.pages = 0
+        return .contended
+      case .none:
+        if rounds.keepsTogether {
+          zoneTable[zone].compaction.cachedMigrateSync =
+            zoneTable[zone].compaction.cachedMigrateAsync
         }
-        let outcome = migrateSources(&control)
-        if outcome == 0 { break }
-        if outcome == -Errno.ENOMEM.rawValue, !haveScannersMet(control) { return .contended }
-        let isPartial = control.migrate != pageblockStart(control.migrate)
-        guard isPartial, !control.ignoresSkipHints, !control.finishesPageblock,
-          control.mode != .sync
-        else { break }
-        control.finishesPageblock = true
-        // The pageblock will not be free as a whole: a flush would not help.
-        if control.order == geometry.hugeOrder { lastMoved = 0 }
+        // Whether a block was captured is asked only after folios moved.
+        foundNothing = true
+        break scan
+      case .found:
+        rounds.keepsTogether = false
+        rounds.lastMoved = max(zoneTable[zone].start, pageblockStart(control.migrate - 1))
       }
-      if !foundNothing, capture.page != nil { return .success }
-      // Once the scanner has left the block that it emptied, the freed pages may merge.
-      if control.order > 0, lastMoved > 0,
-        lastMoved < (control.migrate >> control.order) << control.order
-      {
-        drainLRU(cpu: currentCPU)
-        drainZone(zone, cpu: currentCPU)
-        lastMoved = 0
-      }
+      let outcome = migrateSources(&control)
+      if outcome == 0 { break }
+      if outcome == -Errno.ENOMEM.rawValue, !haveScannersMet(control) { return .contended }
+      let isPartial = control.migrate != pageblockStart(control.migrate)
+      guard isPartial, !control.ignoresSkipHints, !control.finishesPageblock,
+        control.mode != .sync
+      else { break }
+      control.finishesPageblock = true
+      // The pageblock will not be free as a whole: a flush would not help.
+      if control.order == geometry.hugeOrder { rounds.lastMoved = 0 }
     }
+    if !foundNothing, capture.page != nil { return .success }
+    // Once the scanner has left the block that it emptied, the freed pages may merge.
+    if control.order > 0, rounds.lastMoved > 0,
+      rounds.lastMoved < (control.migrate >> control.order) << control.order
+    {
+      drainLRU(cpu: currentCPU)
+      drainZone(zone, cpu: currentCPU)
+      rounds.lastMoved = 0
+    }
+    return nil
   }
 
   /// Moves what was isolated; what does not move goes back to the LRU lists.
@@ -179,5 +194,19 @@ extension Machine {
     if isMobilityGroupingDisabled { return .unmovable }
     return MigrateType(
       rawValue: UInt8(gfp.intersection([.movable, .reclaimable]).rawValue >> 3)) ?? .unmovable
+  }
+}
+
+/// What one round of a compaction leaves to the next.
+struct CompactRounds {
+  /// The pageblock from which folios last moved; 0 when what they left has been flushed.
+  var lastMoved = 0
+  /// As long as nothing was found, both cached positions stay together.
+  var keepsTogether: Bool
+
+  init(_ control: CompactControl, _ machine: borrowing Machine) {
+    let state = machine.zoneTable[control.zone].compaction
+    keepsTogether =
+      control.mode == .async && state.cachedMigrateAsync == state.cachedMigrateSync
   }
 }

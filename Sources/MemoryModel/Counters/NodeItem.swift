@@ -22,6 +22,7 @@ public enum NodeItem: Int, Sendable {
 }
 
 extension Machine {
+  @inline(__always)
   mutating func count(_ item: NodeItem, _ amount: Int, at pfn: PFN) {
     nodeItems[node(of: pfn) * VMStatNames.nodeItems.count + item.rawValue] += amount
   }

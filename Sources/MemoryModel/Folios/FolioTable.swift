@@ -26,6 +26,11 @@ package struct LargeFolioCounts: BitwiseCopyable {
   var pageMappings: UInt32 = 0
   var mapping: UInt32 = 0
   var index: UInt32 = 0
+
+  /// Where references and pins stand, and where mapping and index do, for loops that take two of them
+  /// at once.
+  static let countsOffset = 0
+  static let identityOffset = 16
 }
 
 /// Reference, map and pin counts of all folios, and what they belong to.
@@ -63,12 +68,14 @@ public struct FolioTable: ~Copyable {
 
   // MARK: References
 
+  @inline(__always)
   func references(_ folio: Folio) -> Int {
     folio.order >= pageblockOrder
       ? Int(large[folio.head.index >> pageblockOrder].references)
       : Int(frames[folio.head.index].references)
   }
 
+  @inline(__always)
   mutating func addReferences(_ folio: Folio, _ count: Int) {
     if folio.order >= pageblockOrder {
       Self.add(&large[folio.head.index >> pageblockOrder].references, count)
@@ -105,6 +112,7 @@ public struct FolioTable: ~Copyable {
   // MARK: Mappings
 
   /// PMD or PUD leaves, plus the page-table entries of all of its pages (rule P1.2).
+  @inline(__always)
   func mappings(_ folio: Folio) -> Int {
     if folio.order == 0 { return Int(frames[folio.head.index].mappings & Self.mappingsMask) }
     if folio.order >= pageblockOrder {
@@ -114,11 +122,13 @@ public struct FolioTable: ~Copyable {
     return Int(frames[folio.head.index + 1].index)
   }
 
+  @inline(__always)
   func entireMappings(_ folio: Folio) -> Int {
     folio.order >= pageblockOrder
       ? Int(large[folio.head.index >> pageblockOrder].entireMappings) : 0
   }
 
+  @inline(__always)
   mutating func addEntireMapping(_ folio: Folio, _ count: Int) {
     Self.add(&large[folio.head.index >> pageblockOrder].entireMappings, count)
   }
@@ -179,11 +189,13 @@ public struct FolioTable: ~Copyable {
   mutating func dropReferences(_ run: PFNRun, forgetsAccess: Bool) {
     let range = run.range
     frames.noteWrite(of: range.start..<range.end)
-    let view = frames.view()
+    let part = frames.view().slice(range.start, range.count)
     let kept = forgetsAccess ? Self.mappingsMask : .max
-    for index in range.start..<range.end {
-      view[index].references &-= 1
-      view[index].mappings &= kept
+    for index in 0..<part.count {
+      var counts = part[index]
+      counts.references &-= 1
+      counts.mappings &= kept
+      part[index] = counts
     }
   }
 
@@ -206,11 +218,11 @@ public struct FolioTable: ~Copyable {
   mutating func addReference(_ run: PFNRun) {
     let range = run.range
     frames.noteWrite(of: range.start..<range.end)
-    let view = frames.view()
-    for index in range.start..<range.end {
-      var counts = view[index]
-      counts.references += 1
-      view[index] = counts
+    let part = frames.view().slice(range.start, range.count)
+    for index in 0..<part.count {
+      var counts = part[index]
+      counts.references &+= 1
+      part[index] = counts
     }
   }
 

@@ -112,6 +112,7 @@ public struct FrameTable: ~Copyable {
   // MARK: Block heads
 
   /// The state of the block that starts at `pfn`; `.none` when no block starts there.
+  @inline(__always)
   public func head(_ pfn: PFN) -> FrameState {
     if pfn.isAligned(toOrder: pageblockOrder) {
       let state = FrameState(rawValue: blockState[pfn.index >> pageblockOrder])
@@ -120,6 +121,7 @@ public struct FrameTable: ~Copyable {
     return FrameState(rawValue: frameState[pfn.index])
   }
 
+  @inline(__always)
   mutating func setHead(_ pfn: PFN, _ state: FrameState) {
     if state.order >= pageblockOrder {
       blockState[pfn.index >> pageblockOrder] = state.rawValue
@@ -128,6 +130,7 @@ public struct FrameTable: ~Copyable {
     }
   }
 
+  @inline(__always)
   mutating func clearHead(_ pfn: PFN, order: Int) {
     if order >= pageblockOrder {
       blockState[pfn.index >> pageblockOrder] = 0
@@ -148,6 +151,7 @@ public struct FrameTable: ~Copyable {
 
   // MARK: Pageblocks
 
+  @inline(__always)
   public func migrateType(_ pfn: PFN) -> MigrateType {
     // Only this file writes the table, and only raw values of the enum.
     MigrateType(rawValue: blockTypes[pfn.index >> pageblockOrder] & 7)!
@@ -175,6 +179,7 @@ public struct FrameTable: ~Copyable {
   }
 
   /// The zone that the pageblock of `pfn` belongs to, or nil outside of all zones.
+  @inline(__always)
   public func zone(of pfn: PFN) -> Int? {
     guard pfn.index < count else { return nil }
     let zone = blockZones[pfn.index >> pageblockOrder]
@@ -191,6 +196,7 @@ public struct FrameTable: ~Copyable {
     }
   }
 
+  @inline(__always)
   func sameZone(_ one: PFN, _ other: PFN) -> Bool {
     blockZones[one.index >> pageblockOrder] == blockZones[other.index >> pageblockOrder]
   }
@@ -210,11 +216,13 @@ public struct FrameTable: ~Copyable {
   private static let firstBlockLink: UInt32 = 0xC000_0000
 
   /// What other links and a list's ends say for a block.
+  @inline(__always)
   private func link(_ pfn: PFN, order: Int) -> UInt32 {
     order >= pageblockOrder
       ? Self.firstBlockLink + pfn.rawValue >> UInt32(pageblockOrder) : pfn.rawValue + 1
   }
 
+  @inline(__always)
   private func block(_ link: UInt32) -> PFN? {
     if link == 0 { return nil }
     return PFN(
@@ -222,11 +230,13 @@ public struct FrameTable: ~Copyable {
         ? (link - Self.firstBlockLink) << UInt32(pageblockOrder) : link - 1)
   }
 
+  @inline(__always)
   private func links(_ link: UInt32) -> Links {
     link >= Self.firstBlockLink
       ? blockLinks[Int(link - Self.firstBlockLink)] : frameLinks[Int(link - 1)]
   }
 
+  @inline(__always)
   private mutating func setLinks(_ link: UInt32, _ links: Links) {
     if link >= Self.firstBlockLink {
       blockLinks[Int(link - Self.firstBlockLink)] = links

@@ -74,7 +74,7 @@ extension Machine {
     var done = 0
     while done < count {
       let run = PinLoop.isolatable(
-        pinWords.words.view(), at: position + done, count: count - done,
+        pinWords.words.view(), at: position + done, count: min(count - done, Self.isolatedTogether),
         pinClasses(kernel.pinning.check), frames.stateView(), folios.frames.view())
       if run.isEmpty { break }
       var left = run
@@ -116,6 +116,10 @@ extension Machine {
     putReferences(folio, 1)
   }
 
+  /// Folios whose records, states and links fit into a cache of half a MiB: what goes over them several
+  /// times goes piece by piece, which is half as long again over 80 million otherwise.
+  package static let isolatedTogether = 1 << 13
+
   /// The folios at the beginning of a part of a list whose frames follow each other in one zone, all of
   /// order 0, alike in state, swap-backed, and still held by others when their isolation ends.
   private mutating func plainIsolated(_ list: ArraySlice<PFN>) -> PFNRun {
@@ -137,7 +141,8 @@ extension Machine {
     var position = list.startIndex
     while position < list.endIndex {
       // The list of an interrupted pin of 300 GiB has 80 million folios.
-      let run = plainIsolated(list[position...])
+      let run = plainIsolated(
+        list[position..<min(position + Self.isolatedTogether, list.endIndex)])
       if run.count > 1 {
         count(.isolatedAnon, -run.count, at: run.first)
         queueAgain(run)

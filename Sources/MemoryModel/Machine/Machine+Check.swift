@@ -4,12 +4,15 @@ extension Machine {
   ///
   /// The others speak of transitions, and the tests watch those.
   ///
+  /// - Parameter goesOn: Asked every few milliseconds; when it says no, the check ends with
+  ///   ``checkWasStopped``.
   /// - Returns: The first that fails, in words with the frame or zone it fails at; nil if all hold.
-  public func check() -> String? {
+  public func check(goesOn: () -> Bool = { true }) -> String? {
     for zone in populatedZones {
-      if let broken = checkFreeLists(zone) ?? checkPerCPU(zone) ?? checkNumbers(zone)
-        ?? checkPageblocks(zone)
+      if let broken = checkFreeLists(zone, goesOn) ?? checkPerCPU(zone) ?? checkNumbers(zone)
+        ?? checkPageblocks(zone, goesOn)
       {
+        if broken == Self.checkWasStopped { return broken }
         return "\(zoneTable[zone].index.name) of node \(zoneTable[zone].node): " + broken
       }
     }
@@ -59,7 +62,7 @@ extension Machine {
     return state.isHugetlb && state.order == geometry.giganticOrder
   }
 
-  private func checkFreeLists(_ zone: Int) -> String? {
+  private func checkFreeLists(_ zone: Int, _ goesOn: () -> Bool) -> String? {
     var free = 0
     var cma = 0
     var highAtomic = 0
@@ -71,6 +74,7 @@ extension Machine {
         var next = frames.first(list)
         while let pfn = next {
           count += 1
+          if stops(at: count, goesOn) { return Self.checkWasStopped }
           if count > Int(list.count) {
             return "AI.5: list \(order)/\(type.name) is longer than its count \(list.count)"
           }
@@ -197,7 +201,7 @@ extension Machine {
   }
 
   /// Types of pageblocks, and that every managed page is somebody's (AI.1, AI.10, AI.11, AI.23).
-  private func checkPageblocks(_ zone: Int) -> String? {
+  private func checkPageblocks(_ zone: Int, _ goesOn: () -> Bool) -> String? {
     let size = geometry.pageblockPages
     var owned = 0
     var marked = (free: 0, perCPU: 0)
@@ -205,6 +209,7 @@ extension Machine {
     let isolated = isolatedPageblocks(zone)
     var at = zoneTable[zone].start & ~(size - 1)
     while at < zoneTable[zone].end {
+      if stops(at: at, goesOn) { return Self.checkWasStopped }
       let pageblock = PFN(at)
       // Zones of interleaved nodes span each other's pageblocks.
       guard frames.zone(of: pageblock) == zone else {

@@ -7,21 +7,43 @@ extension Machine {
   ///
   /// Costs a walk over all frames and tables.
   ///
-  /// - Parameter held: By an operation that is between two steps.
+  /// - Parameters:
+  ///   - held: By an operation that is between two steps.
+  ///   - goesOn: Asked every few milliseconds; when it says no, the check ends with
+  ///     ``checkWasStopped``.
   /// - Returns: The first that fails, in words; nil if all hold.
-  public func checkMemory(_ held: Holdings = Holdings()) -> String? {
-    var counts = MemoryCounts(frames: frames.count, slots: swap.count)
-    return collectTables(&counts) ?? collectCaches(&counts) ?? checkSwap(&counts)
-      ?? collectHolders(&counts, held) ?? checkPinnedEntries(counts) ?? checkFolios(counts)
-      ?? checkLRU() ?? checkDevices()
+  public func checkMemory(
+    _ held: Holdings = Holdings(), goesOn: () -> Bool = { true }
+  ) -> String? {
+    do {
+      var counts = try MemoryCounts(frames: frames.count, slots: swap.count)
+      if let broken = collectTables(&counts, goesOn) ?? collectCaches(&counts, goesOn)
+        ?? checkSwap(&counts) ?? collectHolders(&counts, held, goesOn)
+      {
+        return broken
+      }
+      return checkPinnedEntries(counts, goesOn) ?? checkFolios(counts, goesOn) ?? checkLRU(goesOn)
+        ?? checkDevices()
+    } catch {
+      return error.message
+    }
   }
+
+  /// What a check says that was told to stop.
+  public static var checkWasStopped: String { "the check was stopped before its end" }
+
+  /// Whether a check that has come to element `index` is to stop.
+  @inline(__always)
+  func stops(at index: Int, _ goesOn: () -> Bool) -> Bool { index & 0xFFFF == 0 && !goesOn() }
 
   // MARK: Tables (I8, I13)
 
-  private func collectTables(_ counts: inout MemoryCounts) -> String? {
+  private func collectTables(_ counts: inout MemoryCounts, _ goesOn: () -> Bool) -> String? {
     for space in spaces where space.isAlive {
       var swapped = 0
-      if let broken = collect(space.root, .pgd, 0, space, &counts, &swapped) { return broken }
+      if let broken = collect(space.root, .pgd, 0, space, &counts, &swapped, goesOn) {
+        return broken
+      }
       if swapped != space.swapEntries {
         return "\(space.name) counts \(space.swapEntries) pages in swap space, its tables name "
           + "\(swapped)"
@@ -39,7 +61,7 @@ extension Machine {
 
   private func collect(
     _ table: Int, _ level: PageTableLevel, _ start: Int, _ space: AddressSpace,
-    _ counts: inout MemoryCounts, _ swapped: inout Int
+    _ counts: inout MemoryCounts, _ swapped: inout Int, _ goesOn: () -> Bool
   ) -> String? {
     let frame = pageTables.frames[table]
     if frame != 0, let broken = counts.claim(table: PFN(frame), self) { return broken }
@@ -49,17 +71,19 @@ extension Machine {
       if entry.isNone { continue }
       let page = start + index << level.order
       if entry.isTable, let below = PageTableLevel(rawValue: level.rawValue - 1) {
-        if let broken = collect(entry.table, below, page, space, &counts, &swapped) {
+        if let broken = collect(entry.table, below, page, space, &counts, &swapped, goesOn) {
           return broken
         }
+        if stops(at: page, goesOn) { return Self.checkWasStopped }
         continue
       }
-      let place = "0x\(hex(page << geometry.pageShift)) of \(space.name)"
+      // A text for each of 80 million entries took most of the time.
+      var place: String { "0x\(hex(page << geometry.pageShift)) of \(space.name)" }
       guard let area = space.area(page), area.end >= page + 1 << level.order else {
         return "an entry without an area at \(place)"
       }
       if entry.isSwap {
-        if let broken = counts.use(slot: entry.pfn.index, at: place, self) { return broken }
+        if let broken = counts.use(slot: entry.pfn.index, at: place) { return broken }
         swapped += 1
         continue
       }
@@ -119,14 +143,15 @@ extension Machine {
 
   // MARK: Caches
 
-  private func collectCaches(_ counts: inout MemoryCounts) -> String? {
+  private func collectCaches(_ counts: inout MemoryCounts, _ goesOn: () -> Bool) -> String? {
     for (file, value) in files.enumerated() {
       var cached = 0
       var swapped = 0
       for page in 0..<value.chunks.count << 9 where value.chunks[page >> 9] != 0 {
+        if stops(at: page, goesOn) { return Self.checkWasStopped }
         if let slot = swappedSlot(file, page: page) {
           swapped += 1
-          if let broken = counts.use(slot: slot, at: "page \(page) of \(value.name)", self) {
+          if let broken = counts.use(slot: slot, at: "page \(page) of \(value.name)") {
             return broken
           }
         }
@@ -190,7 +215,9 @@ extension Machine {
 
   // MARK: Holders
 
-  private func collectHolders(_ counts: inout MemoryCounts, _ held: Holdings) -> String? {
+  private func collectHolders(
+    _ counts: inout MemoryCounts, _ held: Holdings, _ goesOn: () -> Bool
+  ) -> String? {
     for (head, references) in held.references {
       counts.references[head.index] += UInt32(references)
     }
@@ -213,6 +240,8 @@ extension Machine {
     for pin in pins where pin.pages > 0 {
       var word = pin.words.lowerBound
       while word < pin.words.upperBound {
+        // A run of pages is two words.
+        if stops(at: word & ~1, goesOn) { return Self.checkWasStopped }
         let value = pinWords.words[word]
         var run = PFN(value)..<PFN(value) + 1
         if value & PinWords.runBit != 0 {
@@ -240,8 +269,12 @@ extension Machine {
     return nil
   }
 
-  private func checkPinnedEntries(_ counts: MemoryCounts) -> String? {
-    for index in 0..<frames.count where counts.pinned[index] {
+  private func checkPinnedEntries(
+    _ counts: borrowing MemoryCounts, _ goesOn: () -> Bool
+  ) -> String? {
+    for index in 0..<frames.count {
+      if stops(at: index, goesOn) { return Self.checkWasStopped }
+      guard counts.pinned[index] else { continue }
       guard let folio = folio(of: PFN(index)), folios.owner(folio).mapping.isAnonymous,
         !frames.head(folio.head).flags.contains(.hugetlb)
       else { continue }
@@ -261,9 +294,12 @@ extension Machine {
 
   // MARK: Folios (I3, I8)
 
-  private func checkFolios(_ counts: MemoryCounts) -> String? {
+  private func checkFolios(
+    _ counts: borrowing MemoryCounts, _ goesOn: () -> Bool
+  ) -> String? {
     var at = 0
     while at < frames.count {
+      if stops(at: at, goesOn) { return Self.checkWasStopped }
       let state = frames.head(PFN(at))
       guard state.kind != .none else {
         at += 1
@@ -309,20 +345,22 @@ extension Machine {
 
   // MARK: LRU lists (I4)
 
-  private func checkLRU() -> String? {
+  private func checkLRU(_ goesOn: () -> Bool) -> String? {
     var linked = 0
     // Linked, but without their flag, as 6.11 to 6.16 have folios in a batch (rule P1.26).
     var waiting = 0
     for node in 0..<nodeCount {
       for list in LRUList.allCases {
         let ends = lruLists[node * LRUList.count + list.rawValue]
-        let folios = frames.blocks(ends)
-        if folios.count != Int(ends.count) {
-          return "I4: \(list.name) of node \(node) holds \(folios.count) folios, its count says "
-            + "\(ends.count)"
-        }
-        for pfn in folios {
+        var found = 0
+        var next = frames.first(ends)
+        while let pfn = next {
+          if stops(at: found, goesOn) { return Self.checkWasStopped }
+          found += 1
+          // A broken list is reported and does not hang the check.
+          if found > Int(ends.count) { break }
           let state = frames.head(pfn)
+          next = frames.next(pfn, order: state.order)
           if !state.isLRU, waitsWithoutFlag(pfn) {
             waiting += 1
             continue
@@ -331,12 +369,17 @@ extension Machine {
             return "I4: \(pfn) is on \(list.name), but its state says otherwise"
           }
         }
-        linked += folios.count
+        if found != Int(ends.count) {
+          return "I4: \(list.name) of node \(node) holds \(found) folios, its count says "
+            + "\(ends.count)"
+        }
+        linked += found
       }
     }
     var marked = 0
     var at = 0
     while at < frames.count {
+      if stops(at: at, goesOn) { return Self.checkWasStopped }
       let state = frames.head(PFN(at))
       if state.kind == .allocated, state.isLRU { marked += 1 }
       at += state.kind == .none ? 1 : 1 << state.order
@@ -352,30 +395,42 @@ extension Machine {
 }
 
 /// What tables, caches and holders say of each frame.
-private struct MemoryCounts {
-  var pages: [UInt32]
-  var entire: [UInt32]
-  var exclusive: [UInt32]
-  var references: [UInt32]
-  var pins: [UInt32]
-  var pinned: [Bool]
-  var isTable: [Bool]
+///
+/// In arenas, because most frames of a large machine are nobody's.
+private struct MemoryCounts: ~Copyable {
+  var pages: Arena<UInt32>
+  var entire: Arena<UInt32>
+  var exclusive: Arena<UInt32>
+  var references: Arena<UInt32>
+  var pins: Arena<UInt32>
+  var pinned: Arena<Bool>
+  var isTable: Arena<Bool>
   /// Entries that name each slot of the swap space.
   var slots: [UInt32]
 
-  init(frames: Int, slots: Int) {
+  init(frames: Int, slots: Int) throws(MemoryError) {
+    // Where memory is used by the GiB, small pages would take longer than the check.
+    let isLarge = frames > 1 << 22
+    // All or nothing: a value without copies cannot be made in part.
+    let pages = try Arena<UInt32>(count: frames, hugePages: isLarge)
+    let entire = try Arena<UInt32>(count: frames)
+    let exclusive = try Arena<UInt32>(count: frames, hugePages: isLarge)
+    let references = try Arena<UInt32>(count: frames, hugePages: isLarge)
+    let pins = try Arena<UInt32>(count: frames, hugePages: isLarge)
+    let pinned = try Arena<Bool>(count: frames, hugePages: isLarge)
+    let isTable = try Arena<Bool>(count: frames)
+    self.pages = pages
+    self.entire = entire
+    self.exclusive = exclusive
+    self.references = references
+    self.pins = pins
+    self.pinned = pinned
+    self.isTable = isTable
     self.slots = Array(repeating: 0, count: slots)
-    pages = Array(repeating: 0, count: frames)
-    entire = pages
-    exclusive = pages
-    references = pages
-    pins = pages
-    pinned = Array(repeating: false, count: frames)
-    isTable = pinned
   }
 
-  mutating func use(slot: Int, at place: String, _ machine: borrowing Machine) -> String? {
-    guard slot < slots.count else { return "the entry at \(place) names slot \(slot)" }
+  mutating func use(slot: Int, at place: @autoclosure () -> String) -> String? {
+    guard slot < slots.count else { return "the entry at \(place()) names slot \(slot)" }
     slots[slot] += 1
     return nil
   }

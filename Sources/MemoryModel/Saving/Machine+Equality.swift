@@ -21,6 +21,14 @@ extension Machine {
     return nil
   }
 
+  /// Whether the counters of two machines differ, which tells at once that the machines do.
+  ///
+  /// ``firstDifference(from:)`` writes all fields down and reads all tables first.
+  package func countsDiffer(from other: borrowing Machine) -> Bool {
+    !events.isEqual(to: other.events) || !nodeItems.isEqual(to: other.nodeItems)
+      || !zoneItems.isEqual(to: other.zoneItems)
+  }
+
   private struct Stretches: TableReader {
     struct Table: Equatable {
       let name: String

@@ -273,7 +273,7 @@
 /// times as long over frames in random order. A view must not outlive the function that made it.
 @safe struct ArenaView<Element: BitwiseCopyable> {
   fileprivate let base: UnsafeMutablePointer<Element>
-  fileprivate let count: Int
+  let count: Int
 
   @inline(__always)
   subscript(index: Int) -> Element {
@@ -328,6 +328,25 @@
   func store<Vector: SIMD & BitwiseCopyable>(_ vector: Vector, at index: Int) {
     assert(index >= 0 && index &+ Self.span(Vector.self) <= count)
     unsafe UnsafeMutableRawPointer(base + index).storeBytes(of: vector, as: Vector.self)
+  }
+
+  /// Eight bytes of an element, `offset` bytes behind its first: fields that are read and written
+  /// together.
+  @inline(__always)
+  func pair(_ index: Int, offset: Int) -> UInt64 {
+    assert(UInt(bitPattern: index) < UInt(bitPattern: count))
+    assert(offset >= 0 && offset &+ 8 <= MemoryLayout<Element>.size)
+    return unsafe UnsafeRawPointer(base + index).loadUnaligned(
+      fromByteOffset: offset, as: UInt64.self)
+  }
+
+  /// Writes eight bytes of an element.
+  @inline(__always)
+  func setPair(_ index: Int, offset: Int, _ value: UInt64) {
+    assert(UInt(bitPattern: index) < UInt(bitPattern: count))
+    assert(offset >= 0 && offset &+ 8 <= MemoryLayout<Element>.size)
+    unsafe UnsafeMutableRawPointer(base + index).storeBytes(
+      of: value, toByteOffset: offset, as: UInt64.self)
   }
 
   private static func span<Vector>(_: Vector.Type) -> Int {

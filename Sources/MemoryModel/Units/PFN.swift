@@ -26,6 +26,7 @@ public struct PFN: Hashable, Comparable, Sendable, BitwiseCopyable, Codable {
   }
 
   /// Whether a block of `order` may start at this frame.
+  @inline(__always)
   public func isAligned(toOrder order: Int) -> Bool {
     rawValue & ((1 << UInt32(order)) &- 1) == 0
   }

@@ -74,7 +74,7 @@ struct LongTermCheck: Hashable, Sendable {
       isolate(&machine, folio, page, &costs)
       phase = .collect
     case .unpin:
-      position = unpinRound(&machine, pace == .step ? 1 : 1 << 18, &costs)
+      position = unpinRound(&machine, from: position, pace == .step ? 1 : 1 << 18, &costs)
       if position == words.upperBound { endUnpin(machine) }
     case .migrate:
       if migration?.advance(&machine, pace) == .finished { phase = .putBack }
@@ -286,7 +286,7 @@ struct LongTermCheck: Hashable, Sendable {
 
   /// Page by page, but for 5.13 to 6.0 (rule P8.3).
   private func unpinRound(
-    _ machine: inout Machine, _ limit: Int, _ costs: inout OperationCosts
+    _ machine: inout Machine, from position: Int, _ limit: Int, _ costs: inout OperationCosts
   ) -> Int {
     machine.unpin(
       position..<words.upperBound, flags, limit: limit,
@@ -357,14 +357,10 @@ struct LongTermCheck: Hashable, Sendable {
 
   /// Ends it early, after a fatal signal: nothing stays pinned or isolated.
   mutating func interrupt(_ machine: inout Machine, _ costs: inout OperationCosts) {
-    if result == .stay { return unpinAll(&machine, &costs) }
     switch phase {
-    case .collect, .isolate:
-      machine.putBackMovable(list)
-      unpinAll(&machine, &costs)
-    case .unpin:
-      machine.putBackMovable(list)
-      _ = unpinRound(&machine, .max >> 1, &costs)
+    case _ where result == .stay: unpinAll(&machine, &costs)
+    case .collect, .isolate: giveBack(&machine, from: words.lowerBound, &costs)
+    case .unpin: giveBack(&machine, from: position, &costs)
     case .migrate, .putBack:
       guard var work = migration else { return }
       migration = nil
@@ -379,5 +375,25 @@ struct LongTermCheck: Hashable, Sendable {
   private func unpinAll(_ machine: inout Machine, _ costs: inout OperationCosts) {
     _ = machine.unpin(
       words, flags, limit: .max >> 1, batched: false, dirty: false, &costs)
+  }
+
+  /// Puts back what is on the list, and unpins the words that are pinned still.
+  ///
+  /// Piece by piece of both, because the records of a piece stay in the caches.
+  private func giveBack(
+    _ machine: inout Machine, from first: Int, _ costs: inout OperationCosts
+  ) {
+    let piece = Machine.isolatedTogether
+    // Folios of words that are unpinned already stand in front.
+    var listed = min(first - words.lowerBound, list.count)
+    machine.putBackMovable(list[..<listed])
+    var position = first
+    while position < words.upperBound {
+      let end = min(listed + piece, list.count)
+      machine.putBackMovable(list[listed..<end])
+      listed = end
+      position = unpinRound(&machine, from: position, piece, &costs)
+    }
+    machine.putBackMovable(list[listed...])
   }
 }
