@@ -73,8 +73,7 @@ extension Machine {
       if entry.isNone { continue }
       let page = start + index << level.order
       if entry.isTable, let below = PageTableLevel(rawValue: level.rawValue - 1) {
-        if let broken = collect(entry.table, below, page, space, held, &counts, &swapped, goesOn)
-        {
+        if let broken = collect(entry.table, below, page, space, held, &counts, &swapped, goesOn) {
           return broken
         }
         if stops(at: page, goesOn) { return Self.checkWasStopped }
