@@ -38,6 +38,10 @@ public struct ProcessExit: ExplorableOperation {
     return .running
   }
 
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
+    unmapping?.holdings(machine) ?? closing?.holdings(machine) ?? Holdings()
+  }
+
   public func nextStep(_ machine: borrowing Machine) -> Step {
     unmapping?.nextStep(machine) ?? closing?.nextStep(machine)
       ?? Step("e5", "do_exit", "return")

@@ -86,7 +86,8 @@ m:drain_lru()
 local pfn = file:page(0).pfn
 local task = step(function() m:drop_caches(1) end)
 local seen
-while task:next() do
+while not task.done do
+  task:next()
   for _, entry in ipairs(m:why_busy(pfn)) do seen = seen or entry.by end
 end
 assert(seen == "a temporary reference by drop_caches", tostring(seen))
@@ -94,7 +95,9 @@ assert(#m:why_busy(pfn) == 0 and m:check())
 
 -- A page of the kernel, and one in a batch of another CPU, stop offline and alloc_contig.
 m = machine{ ram = "512M", cpus = 2, thp = "never" }
-local kernel_page = m:alloc_pages(0, "GFP_KERNEL")
+local kernel_page
+-- The first block has holes, which offline refuses before it looks at pages.
+repeat kernel_page = m:alloc_pages(10, "GFP_KERNEL") until kernel_page.pfn >> 15 > 0
 local block = kernel_page.pfn >> 15
 assert(m:why_busy(kernel_page.pfn, 1, "offline")[1].kind == "kernel")
 local done, offline = m:offline(block)
