@@ -33,6 +33,7 @@ import Testing
   /// By the function's name in the declarations, what calls it.
   static let operations: [(name: String, call: String)] = [
     ("machine.alloc_pages", "m:alloc_pages(3)"), ("machine.free_pages", "m:free_pages(held)"),
+    ("guest_memfd.allocate", "g:allocate()"), ("guest_memfd.access", "g:access(\"32K\", \"8K\")"),
     ("machine.drain", "m:drain()"), ("machine.fold", "m:fold()"), ("machine.tick", "m:tick(3)"),
     ("machine.hugepages", "m:hugepages{ count = 6 }"),
     ("machine.cma_alloc", "m:cma_alloc(64)"), ("machine.offline", "m:offline(block, 2)"),
@@ -90,7 +91,6 @@ import Testing
     ("mapping.mark_dirty", "region:mark_dirty(0)"),
     // What a guest does to its own memory goes through no page table of the host.
     ("guest.guest_memfd", "an:guest_memfd{ size = \"64K\" }"),
-    ("guest_memfd.allocate", "g:allocate()"), ("guest_memfd.access", "g:access(\"32K\", \"8K\")"),
     ("guest_memfd.punch_hole", "g:punch_hole(0, \"16K\")"), ("guest_memfd.close", "g:close()"),
   ]
 
