@@ -103,12 +103,12 @@ import Testing
   @Test func undoesWhatChangedAMachine() throws {
     let terminal = try Home().start()
     for (input, shown) in [
-      ("m = machine{ ram = \"64M\" }", "\n> "), ("undo()", "nothing to undo\nfalse\n> "),
+      ("m = machine{ ram = \"64M\" }", "\n> "), ("undo()", "nothing to undo\n> "),
       ("before = m.free", "\n> "), ("p = m:alloc_pages(3)", "\n> "),
-      ("before - m.free", "\n8\n> "), ("undo()", "undone: p = m:alloc_pages(3)\ntrue\n> "),
+      ("before - m.free", "\n8\n> "), ("undo()", "undone: p = m:alloc_pages(3)\n> "),
       ("before - m.free", "\n0\n> "), ("m:check()", "\ntrue\n> "),
-      ("redo()", "done again: p = m:alloc_pages(3)\ntrue\n> "), ("before - m.free", "\n8\n> "),
-      ("redo()", "nothing to redo\nfalse\n> "),
+      ("redo()", "done again: p = m:alloc_pages(3)\n> "), ("before - m.free", "\n8\n> "),
+      ("redo()", "nothing to redo\n> "),
     ] {
       terminal.enter(input)
       try terminal.wait(for: shown)

@@ -14,7 +14,8 @@ import Testing
   @Test("Contiguous memory: slices leave what single steps leave", arguments: shapes)
   func slicesAreSteps(shape: PaceTests.Shape) throws {
     var moved = 0
-    for seed in Seeds.list(1...4) {
+    // Without CMA and ZONE_MOVABLE most ranges have pages of the kernel, so few calls move anything.
+    for seed in Seeds.list(shape == .plain ? 1...12 : 1...4) {
       var pair = try PacePair(try PaceTests.machine(shape), seed: seed, contiguous: 40)
       let broken = try pair.run(steps: Seeds.steps(100))
       #expect(broken == nil, "\(shape.rawValue), seed \(seed)")
