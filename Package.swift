@@ -16,8 +16,11 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
   ],
   targets: [
-    // The modelled machine: zones, buddy lists, per-CPU lists. Imports only libc, for mmap.
-    .target(name: "MemoryModel"),
+    // One inline function: the processor's prefetch instruction, which Swift has no name for.
+    .systemLibrary(name: "CPrefetch"),
+    // The modelled machine: zones, buddy lists, per-CPU lists. Imports only libc, for mmap, and the
+    // above.
+    .target(name: "MemoryModel", dependencies: ["CPrefetch"]),
     // What tasks do to a machine, as operations that can stop between any two atomic steps: faults,
     // pins, migration.
     .target(name: "MemoryOperations", dependencies: ["MemoryModel"]),

@@ -73,6 +73,23 @@ func pageRow(
   }
 }
 
+extension Timing {
+  mutating func lower(to other: Timing) { if other.seconds < seconds { self = other } }
+
+  fileprivate static let never = Timing(seconds: .infinity)
+}
+
+/// The best of several rounds over the same pages.
+struct PinRounds {
+  static let entryPoints: [PinEntryPoint] = [.fast, .locked]
+
+  var loop = Double.infinity
+  var walk = Timing.never
+  /// One for each entry point.
+  var pins = [Timing](repeating: .never, count: entryPoints.count)
+  var unpins = [Timing](repeating: .never, count: entryPoints.count)
+}
+
 /// A machine with one process and one area.
 struct Guest: ~Copyable {
   var machine: Machine
@@ -150,30 +167,22 @@ struct Guest: ~Copyable {
     return timing
   }
 
-  /// The best of three, as of the loop: the first touches the words.
-  mutating func walkBest() -> Timing {
-    var best = walk()
-    for _ in 0..<2 {
-      let timing = walk()
-      if timing.seconds < best.seconds { best = timing }
+  /// The loop, the walker and the pins in turn, so that a noisy neighbour slows all of them.
+  ///
+  /// The best of each: the first round touches the words.
+  mutating func rounds(_ count: Int, isLarge: Bool) -> PinRounds {
+    let loop = Loop(self, isLarge: isLarge)
+    var best = PinRounds()
+    for _ in 0..<count {
+      best.loop = min(best.loop, seconds { loop.pin() })
+      best.walk.lower(to: walk())
+      for (index, entryPoint) in PinRounds.entryPoints.enumerated() {
+        let (timing, pin) = pin(entryPoint)
+        best.pins[index].lower(to: timing)
+        best.unpins[index].lower(to: unpin(pin))
+      }
     }
     return best
-  }
-
-  /// The best of three, and the best of the unpins after them.
-  mutating func pinBest(_ entryPoint: PinEntryPoint) -> (pin: Timing, unpin: Timing) {
-    var best: (pin: Timing, unpin: Timing)?
-    for _ in 0..<3 {
-      let (pinning, pin) = pin(entryPoint)
-      let unpinning = unpin(pin)
-      guard let last = best else {
-        best = (pinning, unpinning)
-        continue
-      }
-      if pinning.seconds < last.pin.seconds { best?.pin = pinning }
-      if unpinning.seconds < last.unpin.seconds { best?.unpin = unpinning }
-    }
-    return best!
   }
 
   mutating func unmap() -> Timing {
@@ -235,8 +244,7 @@ func configuration(gib: Int, movable: Int = 0, cma: Int = 0) throws -> MachineCo
 
   deinit { unsafe mappings.forEach { unsafe munmap($0.memory, $0.bytes) } }
 
-  /// The best of three, the first of which touches the tables.
-  func pin() -> Double { best(of: 3) { isLarge ? pinLeaves() : pinPages() } }
+  func pin() { isLarge ? pinLeaves() : pinPages() }
 
   private func pinPages() {
     for index in 0..<count {
@@ -346,47 +354,48 @@ func benchmarkLeaves(gib: Int) throws {
   let pages = gib << 18
   let leaves = pages >> 9
   var guest = try Guest(pages: pages, configuration(gib: gib * 5 / 3 + 2), hugePages: true)
-  // The second round finds the model's own tables touched.
-  for round in ["first", "again"] {
+  func populate(_ round: String) {
     let populated = guest.populate()
     pageRow("populate, 2 MiB, \(round)", populated, leaves, .atMost(326), real: Real.populate2M)
     row("  all of it", populated.seconds * 1000, " ms", .none("50 ms for 300 GiB"))
-    if round == "first" {
-      pageRow("munmap", guest.unmap(), leaves, .open)
-      guard
-        try guest.machine.mapArea(
-          guest.space, start: guest.start, pages: pages, [.read, .write], .anonymous
-        ).get() == guest.start
-      else { fatalError("no area") }
-    }
   }
-  let baseline = Loop(guest, isLarge: true).pin() / Double(leaves) * 1e9
+  populate("first")
+  // A round takes a millisecond or two.
+  let best = guest.rounds(50, isLarge: true)
+  let baseline = best.loop / Double(leaves) * 1e9
   row("  the loop", baseline, " ns", digits: 2, .baseline)
-  pageRow("walker", guest.walkBest(), leaves, .atMost(1.2), baseline: baseline)
-  for entryPoint in [PinEntryPoint.fast, .locked] {
-    let (timing, unpinning) = guest.pinBest(entryPoint)
+  pageRow("walker", best.walk, leaves, .atMost(1.2), baseline: baseline)
+  for (index, entryPoint) in PinRounds.entryPoints.enumerated() {
+    let timing = best.pins[index]
     pageRow(
       "pin, long-term, \(entryPoint.rawValue)", timing, leaves, .atMost(1.2),
       baseline: baseline, real: Real.pinFast2M)
     row("  all of it", timing.seconds * 1000, " ms", digits: 2, .none("5 ms for 300 GiB"))
-    pageRow("  unpin", unpinning, leaves, .open, real: Real.unpin2M)
+    pageRow("  unpin", best.unpins[index], leaves, .open, real: Real.unpin2M)
   }
+  pageRow("munmap", guest.unmap(), leaves, .open)
+  guard
+    try guest.machine.mapArea(
+      guest.space, start: guest.start, pages: pages, [.read, .write], .anonymous
+    ).get() == guest.start
+  else { fatalError("no area") }
+  // This round finds the model's own tables touched.
+  populate("again")
   pageRow("munmap", guest.unmap(), leaves, .open)
 }
 
 func benchmarkPins(_ guest: inout Guest, _ placement: String) throws {
   let pages = guest.pages
-  let baseline = Loop(guest, isLarge: false).pin() / Double(pages) * 1e9
+  let best = guest.rounds(3, isLarge: false)
+  let baseline = best.loop / Double(pages) * 1e9
   row("  the loop, \(placement)", baseline, " ns", digits: 2, .baseline)
-  let walk = guest.walkBest()
-  pageRow("walker, \(placement)", walk, pages, .atMost(1.1), baseline: baseline)
-  for entryPoint in [PinEntryPoint.fast, .locked] {
-    let (timing, unpinning) = guest.pinBest(entryPoint)
+  pageRow("walker, \(placement)", best.walk, pages, .atMost(1.1), baseline: baseline)
+  for (index, entryPoint) in PinRounds.entryPoints.enumerated() {
     pageRow(
-      "pin, long-term, \(entryPoint.rawValue)", timing, pages, .atMost(1.5),
-      baseline: walk.nanoseconds(pages),
+      "pin, long-term, \(entryPoint.rawValue)", best.pins[index], pages, .atMost(1.5),
+      baseline: best.walk.nanoseconds(pages),
       real: entryPoint == .fast ? Real.pinFast4K : Real.pinSlow4K)
-    pageRow("  unpin", unpinning, pages, .atMost(20), real: Real.unpin4K)
+    pageRow("  unpin", best.unpins[index], pages, .atMost(20), real: Real.unpin4K)
   }
 }
 

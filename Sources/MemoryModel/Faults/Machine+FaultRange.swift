@@ -37,6 +37,8 @@ extension Machine {
         run.done = page - pages.lowerBound
         return run
       }
+      // The fault of the page after the leaves that were filled, if it has begun.
+      var begun: PageFault?
       if spaces[space].isAlive, let index = spaces[space].areaIndex(page) {
         let end = min(spaces[space].areas[index].end, pages.upperBound)
         let next = skipPresent(space, index, page..<end, access, writes: writes)
@@ -45,25 +47,33 @@ extension Machine {
           run.done = page - pages.lowerBound
           continue
         }
-        // Where no table is, a huge page may come, one fault at a time.
         let hasTable = pageTables.slot(spaces[space].root, page: page, level: .pte) != nil
-        var filled =
-          hasTable
-          ? fillEmpty(
+        var filled = 0
+        if hasTable {
+          filled = fillEmpty(
             space, index, page..<end, access, inPinScope: inPinScope, writes: writes,
-            isLarge: isLarge, &run) : 0
-        if filled == 0, hasTable, run.refusal == nil {
-          filled = fillShmem(
-            space, spaces[space].areas[index], page..<end, access, inPinScope: inPinScope,
-            writes: writes, isLarge: isLarge, &run)
+            isLarge: isLarge, &run)
+          if filled == 0, run.refusal == nil {
+            filled = fillShmem(
+              space, spaces[space].areas[index], page..<end, access, inPinScope: inPinScope,
+              writes: writes, isLarge: isLarge, &run)
+          }
+        } else {
+          filled = fillLeaves(
+            space, index, page..<end, access, inPinScope: inPinScope, writes: writes, &begun, &run)
         }
         page += filled
         run.done = page - pages.lowerBound
         if run.refusal != nil { return run }
-        if filled > 0 { continue }
+        if filled > 0, begun == nil { continue }
       }
-      var fault = PageFault(space, page: page, access, inPinScope: inPinScope, writes: writes)
-      run.faults += 1
+      var fault: PageFault
+      if let begun {
+        fault = begun
+      } else {
+        fault = PageFault(space, page: page, access, inPinScope: inPinScope, writes: writes)
+        run.faults += 1
+      }
       while true {
         let progress = advance(&fault)
         if progress == .running { continue }
@@ -193,6 +203,8 @@ extension Machine {
         if case .refused(let refusal) = fault.result { run.refusal = refusal }
         break
       }
+      // What a pin faults in comes out of one pageblock after the other.
+      if isLarge, filled == 0 { expectDenseFolios(around: PFNRun(pfn, count: 1)) }
       frames.setHead(pfn, state)
       folios.startMapped(
         pfn, .anonymous(region), index: pages.lowerBound + filled - base, references: 2)
@@ -211,6 +223,61 @@ extension Machine {
     run.faults += faults
     if lruBatches[batch].count >= lruBatchCapacity { flush(batch, .add) }
     return filled
+  }
+
+  /// Fills empty entries of one existing PMD table with new huge pages, as write faults would.
+  ///
+  /// - Parameter begun: Gets the fault for which there was no huge page, or no page table.
+  /// - Returns: How many pages; 0 when this is no such case.
+  private mutating func fillLeaves(
+    _ space: Int, _ index: Int, _ pages: Range<Int>, _ access: FaultAccess, inPinScope: Bool,
+    writes: Bool, _ begun: inout PageFault?, _ run: inout FaultRun
+  ) -> Int {
+    let area = spaces[space].areas[index]
+    guard access == .write, area.backing == .anonymous, let region = area.region,
+      area.flags.contains(.write), !area.flags.contains(.locked), pages.lowerBound & 511 == 0,
+      geometry.pageblockOrder == 9, !area.flags.contains(.mightPin) || inPinScope,
+      mayHaveHugePage(area, pages.lowerBound),
+      let first = pageTables.slot(spaces[space].root, page: pages.lowerBound, level: .pmd)
+    else { return 0 }
+    let scoped = inPinScope || isAdvisedScope(area, page: pages.lowerBound)
+    let isAdvised = area.flags.contains(.hugePage)
+    let base = regions[region].base
+    let flags = newFolioFlags.union(
+      writes ? [.folio, .swapBacked, .written] : [.folio, .swapBacked])
+    let limit = min(pages.count >> 9, 512 - pages.lowerBound >> 9 & 511)
+    var filled = 0
+    while filled < limit, pageTables[first + filled].isNone, !spaces[space].isKilled {
+      let page = pages.lowerBound + filled << 9
+      count(.pgfault, 1)
+      run.faults += 1
+      guard let head = allocateHugePage(isAdvised: isAdvised, inPinScope: scoped) else {
+        count(.thpFaultFallback, 1)
+        var fault = PageFault(space, page: page, access, inPinScope: inPinScope, writes: writes)
+        startSmallPage(&fault, area, index)
+        begun = fault
+        break
+      }
+      let folio = Folio(head, order: 9)
+      guard let table = allocateTableFrame() else {
+        makeFolio(folio, .none, index: 0, owner: UInt8(ascii: "A"), [])
+        putReferences(folio, 1)
+        var fault = PageFault(space, page: page, access, inPinScope: inPinScope, writes: writes)
+        refuseMemory(&fault, "a page table")
+        begun = fault
+        break
+      }
+      makeFolio(folio, .anonymous(region), index: page - base, owner: UInt8(ascii: "A"), flags)
+      addEntireMapping(folio, 1)
+      depositTable(table, slot: first + filled)
+      count(.thpFaultAlloc, 1)
+      pageTables[first + filled] = PageTableEntry(
+        head, PageTableEntry.Flags.newAnonymous.union(.leaf))
+      spaces[space].anonymousPages += 512
+      queue(folio, .add)
+      filled += 1
+    }
+    return filled << 9
   }
 }
 

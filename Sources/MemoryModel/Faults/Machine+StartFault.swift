@@ -95,6 +95,13 @@ extension Machine {
         count(.thpFaultFallback, 1)
       }
     }
+    startSmallPage(&fault, area, index)
+  }
+
+  /// Kernel: `do_anonymous_page()`.
+  mutating func startSmallPage(_ fault: inout PageFault, _ area: MemoryArea, _ index: Int) {
+    let space = fault.space
+    let page = fault.page
     guard let table = makeTable(space, page: page, level: .pte) else {
       return refuseMemory(&fault, "a page table")
     }

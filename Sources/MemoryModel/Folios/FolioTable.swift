@@ -17,6 +17,9 @@ public struct FrameCounts: BitwiseCopyable, Sendable, Equatable {
 }
 
 /// The counts of a folio of at least a pageblock, kept for its first pageblock.
+///
+/// The loops of ``PinLoop`` read pairs of fields as one number: references and pins at byte 0, mapping
+/// and index at byte 16.
 package struct LargeFolioCounts: BitwiseCopyable {
   var references: UInt32 = 0
   var pins: UInt32 = 0
@@ -26,11 +29,6 @@ package struct LargeFolioCounts: BitwiseCopyable {
   var pageMappings: UInt32 = 0
   var mapping: UInt32 = 0
   var index: UInt32 = 0
-
-  /// Where references and pins stand, and where mapping and index do, for loops that take two of them
-  /// at once.
-  static let countsOffset = 0
-  static let identityOffset = 16
 }
 
 /// Reference, map and pin counts of all folios, and what they belong to.

@@ -155,21 +155,19 @@ extension Machine {
     while done < count {
       let run = PinLoop.run(
         entries, from: slot + done, count: count - done, looked: looked, wanted: wanted, classes)
-      let found: Int
       let added: Int
       if run.isEmpty {
-        found = PinLoop.copyFrames(
+        let found = PinLoop.copyFrames(
           entries, from: slot + done, count: count - done, looked: looked, wanted: wanted, classes,
-          into: words, at: out.position + done)
+          records, into: words, at: out.position + done)
         added = PinLoop.add(
           records, words, at: out.position + done, count: found, owner, bias, accessed: marked)
       } else {
-        found = run.count
         added = PinLoop.add(
           run, records, owner, bias, accessed: marked, into: words, at: out.position + done)
       }
+      if added == 0 { break }
       done += added
-      if added < found || found == 0 { break }
     }
     if flags.contains(.pin) { countPins(.pinAcquired, out.position..<out.position + done) }
     out.position += done
@@ -188,11 +186,29 @@ extension Machine {
     guard geometry.pageblockOrder == 9, !isNoting else { return 0 }
     let looked = wanted.union([.leaf, .special, .protNone, .device, .migration, .swap])
     let isPin = flags.contains(.pin)
-    let done = PinLoop.pinLeaves(
-      pageTables.entries.view(), from: slot, count: count, looked: UInt64(looked.rawValue),
-      wanted: UInt64(wanted.union(.leaf).rawValue), pinClasses(check), frames.blockStateView(),
-      folios.large.view(), .anonymous, into: pinWords.words.view(), at: out.position,
-      isPin: isPin, accessed: accessed ? FrameState.Flags.referenced.rawValue : 0)
+    let entries = pageTables.entries.view()
+    let words = pinWords.words.view()
+    let classes = pinClasses(check)
+    let states = frames.blockStateView()
+    let records = folios.large.view()
+    let (compared, expected) = (UInt64(looked.rawValue), UInt64(wanted.union(.leaf).rawValue))
+    let marked = accessed ? FrameState.Flags.referenced.rawValue : 0
+    var done = 0
+    while done < count {
+      let run = PinLoop.pinLeafRun(
+        entries, from: slot + done, count: count - done, looked: compared, wanted: expected,
+        classes, states, records, .anonymous, into: words, at: out.position + 2 * done,
+        isPin: isPin, accessed: marked)
+      let added =
+        run > 0
+        ? run
+        : PinLoop.pinLeaves(
+          entries, from: slot + done, count: count - done, looked: compared, wanted: expected,
+          classes, states, records, .anonymous, into: words, at: out.position + 2 * done,
+          isPin: isPin, accessed: marked)
+      if added == 0 { break }
+      done += added
+    }
     if isPin { countLeafPins(.pinAcquired, out.position, leaves: done) }
     out.position += 2 * done
     out.pages += done << 9

@@ -252,6 +252,8 @@ enum MoveLoop {
     var count = 0
     while count < list.count {
       let pfn = first &+ count &* step
+      // Four records are a cache line.
+      if count & 3 == 0 { records.prefetch(pfn &+ 2 &* PinLoop.ahead &* step) }
       if list[start &+ count].index != pfn || states[pfn] != state
         || records[pfn].references < 2
       {

@@ -4,6 +4,8 @@
 // this value alone owns. A byte that was never written is zero, and zero bytes are a valid element
 // that means "never touched", so a machine of 1 TiB costs only what is written.
 
+import CPrefetch
+
 #if canImport(Glibc)
   import Glibc
 #else
@@ -288,6 +290,15 @@
     }
   }
 
+  /// Asks the processor for the cache line of an element that will be written soon; outside of the
+  /// table it asks for nothing.
+  @inline(__always)
+  func prefetch(_ index: Int) {
+    if UInt(bitPattern: index) < UInt(bitPattern: count) {
+      unsafe prefetchForWriting(base + index)
+    }
+  }
+
   /// The elements of a range as a view of their own: one check for a loop over all of them, whose
   /// indices then count from 0.
   @inline(__always)
@@ -316,41 +327,29 @@
     }
   }
 
-  /// The bytes of the elements from `index` on as one vector.
+  /// The bytes of the elements from `index` on as one vector or number.
+  ///
+  /// - Parameter offset: Bytes to begin behind the first of the element.
   @inline(__always)
-  func vector<Vector: SIMD & BitwiseCopyable>(_ index: Int, as _: Vector.Type) -> Vector {
-    assert(index >= 0 && index &+ Self.span(Vector.self) <= count)
-    return unsafe UnsafeRawPointer(base + index).loadUnaligned(as: Vector.self)
+  func vector<Vector: BitwiseCopyable>(
+    _ index: Int, offset: Int = 0, as _: Vector.Type
+  ) -> Vector {
+    assert(index >= 0 && isInside(Vector.self, index, offset))
+    return unsafe UnsafeRawPointer(base + index).loadUnaligned(
+      fromByteOffset: offset, as: Vector.self)
   }
 
   /// Writes the bytes of a vector over the elements from `index` on.
   @inline(__always)
-  func store<Vector: SIMD & BitwiseCopyable>(_ vector: Vector, at index: Int) {
-    assert(index >= 0 && index &+ Self.span(Vector.self) <= count)
-    unsafe UnsafeMutableRawPointer(base + index).storeBytes(of: vector, as: Vector.self)
-  }
-
-  /// Eight bytes of an element, `offset` bytes behind its first: fields that are read and written
-  /// together.
-  @inline(__always)
-  func pair(_ index: Int, offset: Int) -> UInt64 {
-    assert(UInt(bitPattern: index) < UInt(bitPattern: count))
-    assert(offset >= 0 && offset &+ 8 <= MemoryLayout<Element>.size)
-    return unsafe UnsafeRawPointer(base + index).loadUnaligned(
-      fromByteOffset: offset, as: UInt64.self)
-  }
-
-  /// Writes eight bytes of an element.
-  @inline(__always)
-  func setPair(_ index: Int, offset: Int, _ value: UInt64) {
-    assert(UInt(bitPattern: index) < UInt(bitPattern: count))
-    assert(offset >= 0 && offset &+ 8 <= MemoryLayout<Element>.size)
+  func store<Vector: BitwiseCopyable>(_ vector: Vector, at index: Int, offset: Int = 0) {
+    assert(index >= 0 && isInside(Vector.self, index, offset))
     unsafe UnsafeMutableRawPointer(base + index).storeBytes(
-      of: value, toByteOffset: offset, as: UInt64.self)
+      of: vector, toByteOffset: offset, as: Vector.self)
   }
 
-  private static func span<Vector>(_: Vector.Type) -> Int {
-    MemoryLayout<Vector>.size / MemoryLayout<Element>.stride
+  private func isInside<Vector>(_: Vector.Type, _ index: Int, _ offset: Int) -> Bool {
+    let stride = MemoryLayout<Element>.stride
+    return offset >= 0 && index * stride + offset + MemoryLayout<Vector>.size <= count * stride
   }
 }
 

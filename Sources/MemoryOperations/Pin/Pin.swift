@@ -495,7 +495,10 @@ public struct Pin: ExplorableOperation {
         end = min(end, page + max(1, machine.additionsBeforeFlush), (page | 511) + 1)
       }
       if end > page {
-        let run = machine.faultRange(request.space, page..<end, access, inPinScope: inPinScope)
+        let isLarge = request.pages >= PopulateOperation.largePages
+        if isLarge, costs.faults == 0 { machine.expectDenseTables(pages: requestEnd - page) }
+        let run = machine.faultRange(
+          request.space, page..<end, access, inPinScope: inPinScope, isLarge: isLarge)
         costs.faults += run.faults
         faultedEnd = page + run.done
         if let refusal = run.refusal {
