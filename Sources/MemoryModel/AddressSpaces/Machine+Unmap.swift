@@ -127,12 +127,30 @@ extension Machine {
     }
   }
 
-  /// Where a step ends that unmaps about `pages` pages: a large leaf or an empty part is one step.
+  /// Where a step ends that unmaps about `pages` pages: a large leaf, an empty part, or neighbours of one
+  /// large folio in a table are one step.
+  ///
+  /// Kernel: `folio_pte_batch()`: neighbours take two slots of the gather, one by one they take more.
   private func zapStep(_ unmapping: Unmapping, _ page: Int, _ pages: Int) -> Int {
-    let (_, _, level) = pageTables.leaf(spaces[unmapping.gather.space].root, page: page + pages - 1)
+    let limit = unmapping.areas[unmapping.index].end
+    let (entry, slot, level) = pageTables.leaf(
+      spaces[unmapping.gather.space].root, page: page + pages - 1)
+    if level == .pte {
+      var end = page + pages
+      guard entry.isPresent, entry.flags.contains(.part), let folio = folio(of: entry.pfn) else {
+        return end
+      }
+      while end < limit, end & 511 != 0 {
+        let next = pageTables[slot + end - page - pages + 1]
+        guard next.isPresent, next.flags.contains(.part),
+          next.pfn == entry.pfn + (end - page - pages + 1), folio.contains(next.pfn)
+        else { break }
+        end += 1
+      }
+      return end
+    }
     let span = 1 << level.order
-    return min(
-      ((page + pages - 1) & ~(span - 1)) + span, unmapping.areas[unmapping.index].end)
+    return min(((page + pages - 1) & ~(span - 1)) + span, limit)
   }
 
   private mutating func end(_ space: Int, _ areas: [MemoryArea]) {

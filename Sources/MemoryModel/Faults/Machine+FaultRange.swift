@@ -7,6 +7,8 @@ public struct FaultRun: Sendable, Equatable {
   public package(set) var done: Int
   /// Faults that were taken; one maps up to 512 pages.
   public package(set) var faults = 0
+  /// The page of the last fault, counted from the start of the range.
+  package var last = 0
   /// Why it ended early.
   public package(set) var refusal: Refusal?
   /// The folio of the migration entry that it ended at.
@@ -64,9 +66,12 @@ extension Machine {
         }
         page += filled
         run.done = page - pages.lowerBound
+        // Of pages that were filled together, the last one alone may have cost the process its life.
+        run.last = max(0, run.done - (hasTable ? 1 : 512))
         if run.refusal != nil { return run }
         if filled > 0, begun == nil { continue }
       }
+      run.last = page - pages.lowerBound
       var fault: PageFault
       if let begun {
         fault = begun

@@ -20,6 +20,8 @@ package struct FastGrab: Hashable, Sendable {
   package private(set) var end: Int
   private var entry = PageTableEntry.none
   private var slot = 0
+  /// Whether the entry shows one page, of whatever folio, and not a huge page.
+  private var showsPage = true
   private var folio: Folio?
   private var first = PFN(0)
 
@@ -51,6 +53,7 @@ package struct FastGrab: Hashable, Sendable {
       }
       entry = found
       self.slot = slot
+      showsPage = level == .pte
       end = min(end, (page | ((1 << level.order) - 1)) + 1)
       first = found.pfn + page & ((1 << level.order) - 1)
       stage = .reference
@@ -119,7 +122,7 @@ package struct FastGrab: Hashable, Sendable {
     }
     machine.setReferenced(folio)
     machine.write(folio, first, end - page, &out)
-    costs.entryReads += folio.order == 0 ? 3 : 2
+    costs.entryReads += showsPage ? 3 : 2
     costs.pinAtomics += flags.contains(.pin) ? 2 : 1
     costs.lookups += flags.contains(.longTerm) ? 1 : 0
     costs.arrayWrites += end - page

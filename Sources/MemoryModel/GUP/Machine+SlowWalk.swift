@@ -21,7 +21,11 @@ extension Machine {
         if stop != nil { return (end, stop) }
         page = end
       } else {
-        guard entry.isLeaf else { return (page, .absent) }
+        guard entry.isLeaf else {
+          costs.walks += 1
+          costs.entryReads += 4
+          return (page, .absent)
+        }
         if level == .pmd, page & 511 == 0, !single, kernel.pinning.slowBatch,
           !kernel.pinning.slowGrabChecksZone, flags.isSuperset(of: [.write, .pin]),
           !queuesAccesses(flags)
@@ -42,7 +46,11 @@ extension Machine {
             continue
           }
         }
-        if let stop = stop(entry, flags, area) { return (page, stop) }
+        if let stop = stop(entry, flags, area) {
+          costs.walks += 1
+          costs.entryReads += 4
+          return (page, stop)
+        }
         let order = level.order
         let pagesHere = min(pages.upperBound, (page | ((1 << order) - 1)) + 1) - page
         let first = entry.pfn + page & ((1 << order) - 1)

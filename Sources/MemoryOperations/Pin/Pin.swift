@@ -40,6 +40,9 @@ public struct Pin: ExplorableOperation {
   /// Pages up to here were faulted in by this call, in its own scope: the integrated walker does not
   /// test them.
   private var faultedEnd = 0
+  /// Pages below were faulted in, and would have been grabbed one by one, before the OOM killer chose the
+  /// process.
+  private var killedEnd = 0
   /// Where the slow path's part begins.
   private var slowCursor = PinCursor(0..<0)
   private var page: Int
@@ -334,7 +337,8 @@ public struct Pin: ExplorableOperation {
   // MARK: The slow walk
 
   private mutating func walkSlow(_ machine: inout Machine, _ pace: Pace) {
-    if machine.isKilled(request.space) {
+    let isKilled = machine.isKilled(request.space)
+    if isKilled, page >= killedEnd {
       return endWalk(
         Refusal(.EINTR, "a fatal signal came: the OOM killer chose the process", rule: "P3.20"))
     }
@@ -352,6 +356,7 @@ public struct Pin: ExplorableOperation {
     }
     guard let area else { return }
     var limit = min(pace == .step ? endPage : sliceEnd, area.end)
+    if isKilled { limit = min(limit, killedEnd) }
     let isIntegrated = isLongTerm && machine.kernel.pinning.walker == .integrated
     var isTested = false
     if isIntegrated, page >= faultedEnd {
@@ -500,7 +505,11 @@ public struct Pin: ExplorableOperation {
         let run = machine.faultRange(
           request.space, page..<end, access, inPinScope: inPinScope, isLarge: isLarge)
         costs.faults += run.faults
+        // A walk found each page missing; the first has been counted.
+        costs.walks += max(0, run.faults - 1)
+        costs.entryReads += 4 * max(0, run.faults - 1)
         faultedEnd = page + run.done
+        if machine.isKilled(request.space) { killedEnd = page + run.last }
         if let refusal = run.refusal {
           faultRefusal = FaultRefusal(page: page + run.done, refusal: refusal)
         }
