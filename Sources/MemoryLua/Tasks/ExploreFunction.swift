@@ -265,7 +265,8 @@ extension MemoryLibrary {
                   ]))
               }))
         },
-        LuaProperty("ends", .string, "The texts of `end_states`, sorted, with \"; \" between them.") {
+        LuaProperty("ends", .string, "The texts of `end_states`, sorted, with \"; \" between them.")
+        {
           call in
           let states = call.object(as: ExplorationObject.self).report.endStates
           call.returns(states.map(\.text).sorted().joined(separator: "; "))
