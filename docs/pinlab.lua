@@ -1282,6 +1282,7 @@ function task:kill() end
 ---@field memory_states integer Different states of memory at the ends.
 ---@field complete boolean Whether all orders that were asked for were looked at.
 ---@field end_states table What came out: text, count, and schedule, the first order that led there.
+---@field ends string The texts of `end_states`, sorted, with "; " between them.
 ---@field broken table Broken invariants: text, count, and schedule, the order with the fewest preemptions.
 local exploration = {}
 

@@ -3,14 +3,6 @@
 -- succeed while its page stays in CMA?
 -- Thread: seed 001, December 2020. Rules: P10 R1, S1.7, P3.43, P3.50.
 
--- The texts of where the orders end, sorted.
-local function ends(e)
-  local texts = {}
-  for i, state in ipairs(e.end_states) do texts[i] = state.text end
-  table.sort(texts)
-  return table.concat(texts, "; ")
-end
-
 local function booted(kernel)
   local m = machine{ ram = "64M", cma = "32M", cpus = 2, kernel = kernel }
   local vm = m:guest{ name = "vm", ram = "16K", backing = "memfd" }
@@ -27,7 +19,7 @@ end
 local m, vm, twin = booted("6.12")
 local e = explore{ machine = m, tasks = { pin(vm), pin(twin) }, preemptions = 2 }
 print(e)
-expect("6.12 ends in", ends(e), "1 page | 1 page; 1 page | ENOMEM; ENOMEM | 1 page")
+expect("6.12 ends in", e.ends, "1 page | 1 page; 1 page | ENOMEM; ENOMEM | 1 page")
 expect("broken", #e.broken, 0)
 expect("every order was looked at", e.complete, true)
 
@@ -44,7 +36,7 @@ expect("one holds the page while the other migrates", results[1][1] .. ", " .. r
 m, vm, twin = booted("5.10")
 e = explore{ machine = m, tasks = { pin(vm), pin(twin) }, preemptions = 2 }
 print(e)
-expect("5.10 ends in", ends(e), "1 page | 1 page; 1 page | 1 page · 2 pinned in CMA or ZONE_MOVABLE")
+expect("5.10 ends in", e.ends, "1 page | 1 page; 1 page | 1 page · 2 pinned in CMA or ZONE_MOVABLE")
 expect("5.10 pins in CMA", e.broken[1].text:sub(1, 2), "I1")
 local bug = e.broken[1].schedule
 replay_schedule(bug, { machine = m, tasks = { pin(vm), pin(twin) } })
@@ -54,7 +46,7 @@ expect("its order leaves both pins in CMA", m:pins()[1]:page(1).migratetype, "CM
 m, vm, twin = booted("6.14")
 e = explore{ machine = m, tasks = { pin(vm), pin(twin) }, preemptions = 2 }
 print(e)
-expect("6.14 ends in", ends(e), "1 page | 1 page; 1 page | ENOMEM; "
+expect("6.14 ends in", e.ends, "1 page | 1 page; 1 page | ENOMEM; "
   .. "1 page | ENOMEM · 1 pinned in CMA or ZONE_MOVABLE; ENOMEM | 1 page; "
   .. "ENOMEM | 1 page · 1 pinned in CMA or ZONE_MOVABLE")
 expect("6.14 pins in CMA", e.broken[1].text:sub(1, 2), "I1")

@@ -2,14 +2,6 @@
 -- Bitmap and mutex: can two callers get the same pages, or wait for each other for ever?
 -- Rules: P10 R10, P5.2.
 
--- The texts of where the orders end, sorted.
-local function ends(e)
-  local texts = {}
-  for i, state in ipairs(e.end_states) do texts[i] = state.text end
-  table.sort(texts)
-  return table.concat(texts, "; ")
-end
-
 local function race(first, second, options)
   local m = machine{ ram = "64M", cma = "32M", cpus = 2 }
   local vm = m:guest{ name = "vm", ram = "16K", thp = "never" }
@@ -26,21 +18,21 @@ end
 local function four(m) m:cma_alloc(4) end
 local e = race(four, four, { preemptions = 2 })
 print(e)
-expect("four pages each", ends(e), "allocated | allocated")
+expect("four pages each", e.ends, "allocated | allocated")
 expect("broken", #e.broken, 0)
 
 -- Both halves, with pages of a guest to move away.
 local function half(m) m:cma_alloc("16M") end
 e = race(half, half, { preemptions = 1 })
 print(e)
-expect("half of the area each", ends(e), "allocated | allocated")
+expect("half of the area each", e.ends, "allocated | allocated")
 expect("broken", #e.broken, 0)
 
 -- One of two who want all of it gets it; the other finds no clear bits.
 local function all(m) m:cma_alloc("32M") end
 e = race(all, all, { preemptions = 1 })
 print(e)
-expect("all of it each", ends(e), "ENOMEM | allocated; allocated | ENOMEM")
+expect("all of it each", e.ends, "ENOMEM | allocated; allocated | ENOMEM")
 expect("broken", #e.broken, 0)
 
 -- What one gives back the other may get at once.
@@ -49,5 +41,5 @@ e = race(function(m)
   if buffer then buffer:release() end
 end, four, { preemptions = 2 })
 print(e)
-expect("one gives its pages back", ends(e), "allocated, ok | allocated")
+expect("one gives its pages back", e.ends, "allocated, ok | allocated")
 expect("broken", #e.broken, 0)

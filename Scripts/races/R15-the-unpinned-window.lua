@@ -3,14 +3,6 @@
 -- again?
 -- Rules: P10 R15, P3.42.
 
--- The texts of where the orders end, sorted.
-local function ends(e)
-  local texts = {}
-  for i, state in ipairs(e.end_states) do texts[i] = state.text end
-  table.sort(texts)
-  return table.concat(texts, "; ")
-end
-
 local m = machine{ ram = "64M", cma = "32M", cpus = 2 }
 local vm = m:guest{ name = "vm", ram = "16K", thp = "never" }
 vm:populate()
@@ -22,7 +14,7 @@ local e = explore{
 }
 print(e)
 -- pin_user_pages() holds mmap_lock all the time, so munmap comes before or after.
-expect("6.12 ends in", ends(e), "1 page | ok; EFAULT | ok")
+expect("6.12 ends in", e.ends, "1 page | ok; EFAULT | ok")
 expect("broken", #e.broken, 0)
 
 -- The other task needs no lock of this process: it takes a plain reference in the window.
@@ -32,5 +24,5 @@ e = explore{
   tasks = { pin, function() m:temp_ref(x, "another actor") end },
 }
 print(e)
-expect("a lasting reference", ends(e), "1 page | EINVAL; 1 page | ok; ENOMEM | ok")
+expect("a lasting reference", e.ends, "1 page | EINVAL; 1 page | ok; ENOMEM | ok")
 expect("broken", #e.broken, 0)

@@ -2,14 +2,6 @@
 -- The fast walk takes no lock. Can it pin the page that migration is just leaving?
 -- Rules: P10 R3, P3.30 (6), P4.6.
 
--- The texts of where the orders end, sorted.
-local function ends(e)
-  local texts = {}
-  for i, state in ipairs(e.end_states) do texts[i] = state.text end
-  table.sort(texts)
-  return table.concat(texts, "; ")
-end
-
 local function race(protection)
   local m = machine{ ram = "64M", cma = "32M", cpus = 2 }
   local vm = m:guest{ name = "vm", ram = "16K", thp = "never" }
@@ -27,7 +19,7 @@ end
 local e = race()
 print(e)
 -- The pin in the way makes the other's migration fail: ENOMEM.
-expect("6.12 ends in", ends(e), "1 page | 1 page; 1 page | ENOMEM")
+expect("6.12 ends in", e.ends, "1 page | 1 page; 1 page | ENOMEM")
 expect("broken", #e.broken, 0)
 
 e = race("reread_entry")

@@ -3,14 +3,6 @@
 -- fast long-term pin take a page of it?
 -- Rules: P10 R4, P3.3.
 
--- The texts of where the orders end, sorted.
-local function ends(e)
-  local texts = {}
-  for i, state in ipairs(e.end_states) do texts[i] = state.text end
-  table.sort(texts)
-  return table.concat(texts, "; ")
-end
-
 local function race(kernel, preemptions)
   local m = machine{ ram = "64M", cma = "32M", cpus = 2, kernel = kernel }
   local vm = m:guest{ name = "vm", ram = "16K", thp = "never" }
@@ -32,7 +24,7 @@ end
 local e = race("6.12", 2)
 print(e)
 -- A pin that is there first moves nothing yet; cma_alloc finds it in the way.
-expect("6.12 ends in", ends(e), "1 page | EBUSY; 1 page | allocated")
+expect("6.12 ends in", e.ends, "1 page | EBUSY; 1 page | allocated")
 expect("broken", #e.broken, 0)
 
 -- Up to 5.18 nobody asked whether the block was isolated: the page stays, pinned for long in CMA.

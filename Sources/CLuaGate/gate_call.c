@@ -91,10 +91,6 @@ void gate_return_object(gate_call *call, const gate_type *type, void *object, ui
   call->arena->object_count++;
 }
 
-void gate_return_stack(gate_call *call, int32_t index) {
-  gate_append(call, GATE_OP_STACK)->integer = index;
-}
-
 void gate_return_reference(gate_call *call, int32_t reference) {
   gate_append(call, GATE_OP_REFERENCE)->integer = reference;
 }
@@ -135,7 +131,6 @@ void gate_replay(lua_State *L, gate_session *s, size_t from, size_t to) {
       i++;
       break;
     case GATE_OP_OBJECT_BODY: break;
-    case GATE_OP_STACK: lua_pushvalue(L, (int)op->integer); break;
     case GATE_OP_REFERENCE: lua_rawgeti(L, LUA_REGISTRYINDEX, op->integer); break;
     case GATE_OP_REFUSAL:
       lua_rawgetp(L, LUA_REGISTRYINDEX, &gate_key_refusal);

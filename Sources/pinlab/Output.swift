@@ -27,12 +27,31 @@ enum Output {
       let written = unsafe bytes.withUnsafeBytes { bytes in
         unsafe Glibc.write(descriptor, bytes.baseAddress! + done, bytes.count - done)
       }
-      if written < 0 && errno == EINTR { continue }
-      // The reader of a pipe has gone: nothing that we print can reach anybody.
-      if written <= 0 { return }
-      done += written
+      if written > 0 {
+        done += written
+        continue
+      }
+      let code = errno
+      if code == EINTR { continue }
+      // A full disk: what is missing in the file must not look like success.
+      if descriptor == 1 {
+        let reason = unsafe String(cString: strerror(code))
+        put(Array("pinlab: cannot write to standard output: \(reason)\n".utf8), to: 2)
+        exit(1)
+      }
+      return
     }
   }
+}
+
+/// What has to hold before anything is opened or written.
+func prepareProcess() {
+  // A file that is opened while standard output is closed would take its number, and get what is printed.
+  for descriptor in 0...2 as ClosedRange<CInt> where fcntl(descriptor, F_GETFD) < 0 {
+    _ = unsafe open("/dev/null", O_RDWR)
+  }
+  // A file that grows beyond `ulimit -f` is an error of the write, which m:save() tells of.
+  _ = signal(SIGXFSZ, SIG_IGN)
 }
 
 /// Writes a line to standard error.

@@ -22,6 +22,7 @@ struct Pinlab: ParsableCommand {
 
   /// Bad usage exits with 2, as the standalone lua and most Unix tools do.
   static func main() {
+    prepareProcess()
     // The prompt is what the program is for, so its help is the program's.
     let arguments = CommandLine.arguments.dropFirst()
     if let first = arguments.first, arguments.count == 1, ["-h", "--help", "help"].contains(first) {

@@ -43,7 +43,7 @@ struct Prompt {
     default: break
     }
     session.context.history?.begin(input)
-    let evaluation = session.evaluate(input)
+    let evaluation = session.evaluate(showingLastLine(input))
     for note in session.context.history?.end() ?? [] { Output.write(note + "\n") }
     Output.flush()
     switch evaluation.outcome {
@@ -59,6 +59,21 @@ struct Prompt {
       }
       return .done(output: text(values, evaluation.displays, of: input))
     }
+  }
+
+  /// Lines that run as one chunk, so that their last one shows its value, as it does when it is typed alone.
+  private func showingLastLine(_ input: String) -> String {
+    guard let end = input.lastIndex(of: "\n") else { return input }
+    let (before, last) = (input[...end], input[input.index(after: end)...])
+    // A line that begins with a sign may go on with the expression before it.
+    guard let first = last.first(where: { !$0.isWhitespace }), first.isLetter || first == "_"
+    else { return input }
+    let shown = before + "return " + last
+    // Lines that are whole without it: it may be inside of a long string.
+    let areWhole = session.run(
+      "local before, shown = ... return load(before) ~= nil and load(shown) ~= nil",
+      chunkName: "=prompt", arguments: [String(before), String(shown)])
+    return areWhole.values?.first?.boolean == true ? String(shown) : input
   }
 
   /// The name in `name = …`, which takes the first result and loses why it is nil.

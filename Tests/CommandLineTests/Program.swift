@@ -43,6 +43,20 @@ func pinlab(
     output: scratch.read("out") ?? "", errors: scratch.read("err") ?? "")
 }
 
+/// Runs a line of the shell, in which `$PINLAB` is the program.
+func shell(_ line: String, folder: TemporaryFolder) throws -> Ended {
+  let process = Process()
+  process.executableURL = URL(fileURLWithPath: "/bin/sh")
+  process.arguments = ["-c", "{ \(line)\n} > out 2> err < /dev/null"]
+  process.environment = ["PINLAB": builtProgram("pinlab"), "PATH": "/usr/bin:/bin"]
+  process.currentDirectoryURL = URL(fileURLWithPath: folder.path)
+  try process.run()
+  process.waitUntilExit()
+  return Ended(
+    status: process.terminationReason == .exit ? process.terminationStatus : -1,
+    output: folder.read("out") ?? "", errors: folder.read("err") ?? "")
+}
+
 /// The prompt in a terminal, with a home of its own.
 struct Home {
   let folder: TemporaryFolder

@@ -312,6 +312,14 @@ import Testing
     terminal.paste("local a = 20\nlocal b = 22\nprint(a + b)")
     terminal.enter("")
     try terminal.wait(for: "\n42\n> ")
+    // The last line shows its value, as it would alone.
+    terminal.paste("local a = 20\nlocal b = 23\na + b")
+    terminal.enter("")
+    try terminal.wait(for: "\n43\n> ")
+    terminal.paste("local a = [[one\ntwo]]\nx = [[\nb]]")
+    terminal.enter("")
+    terminal.enter("#x")
+    try terminal.wait(for: "#x\n1\n> ")
   }
 
   @Test func colourObeysTheUser() throws {

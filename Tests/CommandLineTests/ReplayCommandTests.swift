@@ -79,11 +79,13 @@ enum Recordings {
     // As the recordings that hold only timings: neither dump nor events.
     let timings = text.split(separator: "\n").prefix(2) + ["{\"i\":1,\"op\":\"note\"}\n"]
     folder.write(timings.joined(separator: "\n"), to: "a-header.jsonl")
+    folder.write("{\"kernel\":\"6.18\"}\n", to: "foreign.jsonl")
     let ended = try pinlab("replay", ".", folder: folder)
     #expect(ended.status == 0 && ended.errors == "", "\(ended.errors)")
+    #expect(ended.output.contains("skipped: ./foreign.jsonl:1: \"op\" is missing"))
     let lines = ended.output.split(separator: "\n")
     #expect(lines[0].hasPrefix("skipped: ./a-header.jsonl"), "\(ended.output)")
-    #expect(lines.last == "2 recordings: 1 agree to the end, 0 disagree, 1 skipped")
+    #expect(lines.last == "3 recordings: 1 agree to the end, 0 disagree, 2 skipped")
     let json = try pinlab("replay", "--json", folder.path)
     #expect(json.status == 0 && json.output.contains("\"skipped\":"))
   }
@@ -94,14 +96,53 @@ enum Recordings {
     #expect(ended.errors.contains("without recordings"), "\(ended.errors)")
   }
 
-  @Test func showsTheFirstDisagreement() throws {
-    // A watermark of the last dump, as no kernel would have computed it.
+  /// A recording whose last dump has a watermark that no kernel would have computed.
+  private func wrong() throws -> String {
     var lines = try unpacked().split(separator: "\n").map(String.init)
     let last = try #require(lines.last)
     #expect(last.contains("\"wmark\":{\"min\":51,"))
     lines[lines.count - 1] = last.replacing(
       "\"wmark\":{\"min\":51,", with: "\"wmark\":{\"min\":12345,")
-    folder.write(lines.joined(separator: "\n") + "\n", to: "wrong.jsonl")
+    return lines.joined(separator: "\n") + "\n"
+  }
+
+  @Test func aListSaysWhatDiffers() throws {
+    folder.write(try wrong(), to: "wrong.jsonl")
+    folder.write(try unpacked(), to: "good.jsonl")
+    func replay(_ list: String, _ files: String...) throws -> Ended {
+      folder.write(list, to: "list.txt")
+      let ended = try shell(
+        "\"$PINLAB\" replay --expect list.txt " + files.joined(separator: " "), folder: folder)
+      return ended
+    }
+    let unlisted = try replay("# nothing\n\n", "wrong.jsonl")
+    #expect(unlisted.status == 1)
+    let place = try #require(unlisted.output.firstMatch(of: /NOT as expected: .* up to #(\d+),/)).1
+    let good = try replay("wrong #\(place) a mark\n", "wrong.jsonl", "good.jsonl")
+    #expect(good.status == 0, "\(good.output)")
+    #expect(good.output.contains("  as expected: a mark\n"))
+    #expect(
+      good.output.hasSuffix(
+        "2 recordings: 1 agree to the end, 1 differ as expected, 0 disagree\n"))
+    let json = try replay("wrong #\(place) a mark\n", "--json wrong.jsonl")
+    #expect(json.status == 0 && json.output.contains("\"as_expected\":true"))
+    // What has learned to agree, and what differs earlier or later.
+    let stale = try replay("good #7 once\n", "good.jsonl")
+    #expect(stale.status == 1 && stale.output.contains("take it off the list"), "\(stale.output)")
+    let elsewhere = try replay("wrong #1 a mark\n", "wrong.jsonl")
+    #expect(elsewhere.status == 1)
+    #expect(elsewhere.output.contains("it agrees up to #\(place), and the list says #1: a mark"))
+    for bad in ["wrong\n", "wrong 7 a mark\n", "wrong #7\n", "wrong #1 a\nwrong #2 b\n"] {
+      let ended = try replay(bad, "wrong.jsonl")
+      #expect(ended.status == 1 && ended.output == "")
+      #expect(ended.errors.hasPrefix("pinlab replay: list.txt:"), "\(ended.errors)")
+    }
+    let missing = try pinlab("replay", "--expect", "none.txt", "wrong.jsonl", folder: folder)
+    #expect(missing.status == 1 && missing.errors.contains("none.txt: No such file"))
+  }
+
+  @Test func showsTheFirstDisagreement() throws {
+    folder.write(try wrong(), to: "wrong.jsonl")
     let ended = try pinlab("replay", "wrong.jsonl", folder: folder)
     #expect(ended.status == 1)
     #expect(ended.output.contains("12345"), "\(ended.output)")

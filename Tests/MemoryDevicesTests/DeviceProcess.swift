@@ -2,6 +2,7 @@
 
 import MemoryDevices
 import MemoryOperations
+import ModelTesting
 import Testing
 
 @testable import MemoryModel
@@ -12,13 +13,7 @@ struct DeviceProcess: ~Copyable {
   let id: Int
 
   init(megabytes: Int = 256, cma: Int = 128, thp: Bool = false) throws {
-    var configuration = MachineConfiguration()
-    try configuration.layOut(bytesPerNode: [megabytes << 20])
-    configuration.cpuNodes = [0]
-    if cma > 0 { configuration.cmaAreas = [.init(name: "reserved", pages: cma << 8)] }
-    var booted = try Machine.boot(configuration)
-    // Boot turns them off below 512 MiB.
-    booted.settings.transparentHugePages = thp
+    var booted = try Machine.small(megabytes: megabytes, cma: cma, thp: thp)
     let space = booted.createSpace(name: "vm0")
     id = try #require(space)
     machine = booted
@@ -116,6 +111,13 @@ struct DeviceProcess: ~Copyable {
     var unmap = DeviceUnmap(attachment: device, mappings: mappings.map(\.id))
     while case .running = unmap.advance(&machine, pace) {}
     return try #require(unmap.outcome)
+  }
+
+  /// The device reaches for pages of an on-demand region.
+  mutating func access(_ device: Int, _ mapping: Int, _ pages: Range<Int>) throws -> DeviceAccess {
+    var access = OnDemandAccess(attachment: device, mapping: mapping, pages: pages)
+    let outcome = access.run(&machine)
+    return try #require(outcome)
   }
 
   /// The first invariant that fails.

@@ -103,15 +103,13 @@ import Testing
     process.machine.setMemlockLimit(process.id, 0)
     let mapping = try process.mapped(device, start, 300)
     #expect(process.machine.pins.isEmpty && process.leftovers == nil)
-    func access(_ pages: Range<Int>) -> DeviceAccess {
-      process.machine.accessOnDemand(
-        attachment: device, mapping: mapping.id,
-        pages: start + pages.lowerBound..<start
-          + pages.upperBound)
+    func access(_ pages: Range<Int>) throws -> DeviceAccess {
+      try process.access(
+        device, mapping.id, start + pages.lowerBound..<start + pages.upperBound)
     }
-    #expect(access(0..<256).faults == 256)
-    #expect(access(0..<256).hits == 256)
-    #expect(access(256..<300).refusal?.errno == .EFAULT)
+    #expect(try access(0..<256).faults == 256)
+    #expect(try access(0..<256).hits == 256)
+    #expect(try access(256..<300).refusal?.errno == .EFAULT)
     // A pin moves the pages out of CMA; the device's entries go with them.
     var pin = Pin(
       PinRequest(space: process.id, startPage: start, pages: 256, flags: [.write, .longTerm]))
@@ -120,7 +118,7 @@ import Testing
     #expect(moved > 0)
     #expect(
       process.machine.invalidatedOnDemand(attachment: device, mapping: mapping.id) == moved)
-    let again = access(0..<256)
+    let again = try access(0..<256)
     #expect(again.refaults == moved && again.hits == 256 - moved && again.faults == 0)
     #expect(process.sound == nil)
   }
@@ -358,8 +356,7 @@ import Testing
       process.machine.setKernel(kernel)
       let demand = process.open(.odp)
       let region = try process.mapped(demand, start, 256)
-      _ = process.machine.accessOnDemand(
-        attachment: demand, mapping: region.id, pages: start..<start + 256)
+      _ = try process.access(demand, region.id, start..<start + 256)
       let container = process.open()
       _ = try process.mapped(container, start, 8)
       let area = process.machine.cmaAreas[0]

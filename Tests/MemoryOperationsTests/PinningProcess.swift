@@ -1,5 +1,6 @@
 import MemoryModel
 import MemoryOperations
+import ModelTesting
 import Testing
 
 /// A machine with CMA or a ZONE_MOVABLE, a process, and what the scenarios of the specification do.
@@ -12,26 +13,9 @@ struct PinningProcess: ~Copyable {
     megabytes: Int = 256, cma: Int = 128, movable: Int = 0, thp: Bool = false, cpus: Int = 1,
     wholeBlocks: Bool = false, orderPerBit: Int = 0, geometry: Geometry = .x86_64
   ) throws {
-    var configuration = MachineConfiguration()
-    configuration.geometry = geometry
-    let shift = 20 - geometry.pageShift
-    try configuration.layOut(bytesPerNode: [megabytes << 20])
-    // Firmware keeps the last pages of low memory, so its last memory block has a hole.
-    if wholeBlocks, let last = configuration.nodes[0].memory.indices.last {
-      configuration.nodes[0].memory[last].end = megabytes << shift
-    }
-    configuration.cpuNodes = Array(repeating: 0, count: cpus)
-    if cma > 0 {
-      configuration.cmaAreas = [
-        .init(name: "reserved", pages: cma << shift, orderPerBit: orderPerBit)
-      ]
-    }
-    if movable > 0 { configuration.movablecore = .pages(movable << shift) }
-    // They raise the watermarks, and what was raised would not be computed again.
-    if geometry == .ppc64 { configuration.transparentHugePages = thp }
-    var booted = try Machine.boot(configuration)
-    // Boot turns them off below 512 MiB.
-    booted.settings.transparentHugePages = thp
+    var booted = try Machine.small(
+      megabytes: megabytes, cma: cma, movable: movable, thp: thp, cpus: cpus,
+      wholeBlocks: wholeBlocks, orderPerBit: orderPerBit, geometry: geometry)
     let space = booted.createSpace(name: "vm0")
     id = try #require(space)
     machine = booted

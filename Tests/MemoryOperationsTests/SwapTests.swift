@@ -62,6 +62,48 @@ import Testing
     #expect(holder.broken == nil)
   }
 
+  enum Call: CaseIterable { case reclaim, pressure, populate }
+
+  /// Whoever wants a long call to end is heard in the middle of ageing and of a pass, by kswapd, too; nobody
+  /// is killed for pages that reclaim had no time to find, and what is left to do is done the next time.
+  @Test(arguments: Call.allCases) func stopsInTheMiddle(call: Call) throws {
+    var ends: Set<Int> = []
+    for limit in 0..<40 {
+      // All are young, so there are two ageings before anything can go.
+      let (holder, space, start) = try Self.process(swap: 16384, pages: 12000)
+      let more = try holder.machine.mapArea(space, pages: 8000, [.read, .write], .anonymous).get()
+      var asked = 0
+      holder.machine.shouldStop = {
+        asked += 1
+        return asked > limit
+      }
+      switch call {
+      case .reclaim: _ = holder.machine.reclaimPages(8000)
+      case .pressure:
+        var pressure = PressureOperation(pages: 8000, gfp: .kernel)
+        while case .running = pressure.advance(&holder.machine, .slice), asked <= limit {}
+        pressure.interrupt(&holder.machine)
+        let record = try #require(holder.machine.pressures.first)
+        #expect(asked <= limit || record.refusal == nil)
+        holder.machine.releasePressure(record.id)
+      case .populate: _ = holder.machine.faultRange(space, more..<more + 8000, .write)
+      }
+      let wasStopped = asked > limit
+      holder.machine.shouldStop = nil
+      ends.insert(holder.swapped(space))
+      #expect(holder.broken == nil, "stopped at the \(limit)th time")
+      #expect(holder.count(.oomKill) == 0)
+      holder.machine.runBackground()
+      #expect(holder.machine.background.pending.isEmpty)
+      let rest = holder.machine.reclaimPages(12000 - holder.swapped(space))
+      #expect(rest > 0 || !wasStopped)
+      _ = holder.machine.faultRange(space, start..<start + 12000, .read)
+      #expect(holder.broken == nil, "after the \(limit)th time")
+      if !wasStopped { break }
+    }
+    #expect(ends.count > 3, "\(ends)")
+  }
+
   /// Rule P9.1: a pinned page gets no slot; a plain reference keeps the page in the swap cache.
   @Test(arguments: [true, false]) func whoHoldsAPageKeepsIt(isPin: Bool) throws {
     let (holder, space, start) = try Self.process()

@@ -10,9 +10,7 @@ import Testing
   ])
   func sizes(_ bytes: Int, _ text: String) { #expect(formatSize(bytes) == text) }
 
-  @Test func pagesAndShares() {
-    #expect(formatPages(1, pageSize: 4096) == "1 page (4 KiB)")
-    #expect(formatPages(262144, pageSize: 4096) == "262144 pages (1 GiB)")
+  @Test func shares() {
     #expect(formatShare(1, of: 1000) == "<1 %")
     #expect(formatShare(999, of: 1000) == ">99 %")
     #expect(formatShare(71, of: 100) == "71 %")

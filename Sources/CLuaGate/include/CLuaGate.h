@@ -125,7 +125,6 @@ typedef enum gate_op_kind : int32_t {
   GATE_OP_SET_INDEX,   // pops a value; index in integer
   GATE_OP_OBJECT,      // type in pointer; followed by GATE_OP_OBJECT_BODY
   GATE_OP_OBJECT_BODY, // object in pointer, index in integer, generation in extra
-  GATE_OP_STACK,       // copies the stack slot in integer
   GATE_OP_REFERENCE,   // pushes the registry reference in integer
   GATE_OP_REFUSAL,     // gives the table on top the metatable of refusals
 } gate_op_kind;
@@ -199,7 +198,6 @@ void gate_end_table(gate_call *call, bool refusal);
 // Takes over one retain of `object`, which the session's release gives back.
 void gate_return_object(gate_call *call, const gate_type *type, void *object, uint64_t index,
                         uint32_t generation);
-void gate_return_stack(gate_call *call, int32_t index);
 void gate_return_reference(gate_call *call, int32_t reference);
 // The message a body fails with. The body then returns GATE_FAILED.
 void gate_fail(gate_call *call, const void *_Nullable message, size_t length);

@@ -72,11 +72,6 @@ extension LuaCall {
     unsafe gate_end_table(call, refusal)
   }
 
-  /// Returns an argument as it came, by identity.
-  public func returnsArgument(_ position: Int) {
-    unsafe gate_return_stack(call, raw(position).index)
-  }
-
   /// Returns `nil, err`: what the modelled system refuses.
   ///
   /// `err` has the fields `errno`, `message` and `rule`, and reads `ENOMEM message` as text.

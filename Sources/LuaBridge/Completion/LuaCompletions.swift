@@ -8,8 +8,6 @@ public struct LuaCompletions: Equatable, Sendable {
     case argument
     /// A value inside quotes.
     case value
-    /// A file name inside quotes; the prompt knows the files, so there are no candidates here.
-    case fileName
   }
 
   public struct Candidate: Equatable, Sendable {
@@ -23,7 +21,7 @@ public struct LuaCompletions: Equatable, Sendable {
   public let start: Int
   /// Sorted by text, each text once.
   public let candidates: [Candidate]
-  /// Whether file names may be offered for the word.
+  /// Whether file names may be offered for the word; the prompt knows the files.
   public let wantsFileNames: Bool
 
   static func none(at cursor: Int) -> LuaCompletions {

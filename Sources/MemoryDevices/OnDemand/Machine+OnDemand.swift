@@ -18,16 +18,6 @@ public struct DeviceAccess: Sendable, Hashable {
 }
 
 extension Machine {
-  /// The device reaches for pages of an on-demand region (rules P7.22, P9.10).
-  ///
-  /// Kernel: `ib_umem_odp_map_dma_and_lock()`, `hmm_range_fault()`.
-  public mutating func accessOnDemand(
-    attachment: Int, mapping: Int, pages: Range<Int>
-  ) -> DeviceAccess {
-    var access = OnDemandAccess(attachment: attachment, mapping: mapping, pages: pages)
-    return access.run(&self) ?? DeviceAccess()
-  }
-
   /// How many entries of the device's table the kernel has invalidated.
   public func invalidatedOnDemand(attachment: Int, mapping: Int) -> Int {
     guard let device = devices.attachment(attachment),
@@ -48,7 +38,7 @@ extension Machine {
   }
 }
 
-/// A device that reaches for pages on demand: the pages before `page` have been looked at.
+/// A device that reaches for pages on demand (rules P7.22, P9.10): those before `page` have been looked at.
 ///
 /// Kernel: `ib_umem_odp_map_dma_and_lock()`, `hmm_range_fault()`.
 public struct OnDemandAccess: ExplorableOperation {

@@ -34,24 +34,3 @@ public protocol TaskProgram: AnyObject {
   /// The call after one that has come to its end, nil when the task ends there.
   func call(of task: Int, after call: TaskCall) throws -> TaskCall?
 }
-
-/// Tasks that make the same calls whatever they return.
-public final class FixedProgram: TaskProgram {
-  private let tasks: [[TaskCall]]
-
-  public init(_ tasks: [[(name: String, operation: any ExplorableOperation)]]) {
-    self.tasks = tasks.map { calls in
-      calls.enumerated().map { place, call in
-        TaskCall(call.operation, name: call.name, place: place)
-      }
-    }
-  }
-
-  public var taskCount: Int { tasks.count }
-
-  public func firstCall(of task: Int) -> TaskCall? { tasks[task].first }
-
-  public func call(of task: Int, after call: TaskCall) -> TaskCall? {
-    call.place + 1 < tasks[task].count ? tasks[task][call.place + 1] : nil
-  }
-}

@@ -78,19 +78,7 @@ extension MemoryLibrary {
     LuaType(
       "guest_memfd", MachineObject.self,
       doc: "Memory that a guest reaches and its process does not.",
-      properties: [
-        LuaProperty("name", .string, "Its name.") { call in
-          call.returns(call.object(as: MachineObject.self).machine.files[call.index].name)
-        },
-        LuaProperty("size", .integer(), "Bytes.") { call in
-          let machine = call.object(as: MachineObject.self)
-          call.returns(
-            machine.machine.files[call.index].pages << machine.machine.geometry.pageShift)
-        },
-        LuaProperty("allocated", .integer(), "Pages that it has.") { call in
-          call.returns(call.object(as: MachineObject.self).machine.files[call.index].cachedPages)
-        },
-      ],
+      properties: fileProperties(cached: "allocated", "Pages that it has."),
       methods: [
         guestMemoryAllocate, guestMemoryAccess, guestMemoryPunchHole, guestMemoryMap,
         guestMemoryPage, guestMemoryClose,
@@ -227,14 +215,7 @@ extension MemoryLibrary {
       returns: [LuaResult(.object("page"), "nil where nothing is allocated.")],
       doc: "The page at an offset.", kernel: ["filemap_get_folio"], rules: ["P2.2"],
       example: guestMemoryExample + "\ng:page(0) --> nil"
-    ) { call in
-      let object = call.object(as: MachineObject.self)
-      let page = call.integer(0) >> object.machine.geometry.pageShift
-      guard let pfn = object.machine.cachedFrame(call.index, page: page) else {
-        return call.returnsNil()
-      }
-      call.returns(LuaHandle("page", object, index: pfn.index))
-    }
+    ) { call in cachedPage(call) }
   }
 
   private static var guestMemoryClose: LuaFunction {

@@ -184,7 +184,7 @@ extension MemoryLibrary {
   ) throws(LuaFailure) -> Refusal? {
     let ram = object.machine.spaces[space].ram
     var placement = ShuffledPlacement(space: space, pages: ram, seed: seed)
-    try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+    try OperationRunner.perform(object, call, space: space) { () throws(LuaFailure) in
       _ = OperationRunner.run(&placement, object, call)
     }
     if case .failure(let refusal) = placement.outcome { return refusal }

@@ -144,7 +144,7 @@ extension MemoryLibrary {
     let waited: String?
     if isStartOfGuest {
       // The guest exists by now, and starting it again after each step would make another.
-      waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
+      waited = try OperationRunner.perform(object, call, space: space) { () throws(LuaFailure) in
         OperationRunner.run(&operation, object, call)
       }
     } else {

@@ -59,9 +59,12 @@ extension MemoryLibrary {
         }
       }
       object.machine.beginOperation()
-      let result = object.machine.allocatePages(
-        order: order, gfp: gfp, node: node, inPinScope: inPinScope)
-      object.machine.runBackground()
+      let result = OperationRunner.stoppable(object, { call.shouldStop() }) {
+        let result = object.machine.allocatePages(
+          order: order, gfp: gfp, node: node, inPinScope: inPinScope)
+        object.machine.runBackground()
+        return result
+      }
       switch result {
       case .page(let pfn): call.returns(LuaHandle("page", object, index: pfn.index))
       case .refused(let refusal):
@@ -181,7 +184,7 @@ extension MemoryLibrary {
       object.machine.beginOperation()
       for second in 0..<seconds {
         if second % 256 == 255 && call.shouldStop() { return }
-        pass(&object.machine)
+        OperationRunner.stoppable(object, { call.shouldStop() }) { pass(&object.machine) }
       }
     }
   }

@@ -36,7 +36,7 @@ extension MemoryLibrary {
         // Of hundreds of GiB it takes seconds.
         let before = object.machine.event(.migrateSuccess)
         var work = CompactMemory(node: node)
-        try OperationRunner.perform(object) { () throws(LuaFailure) in
+        try OperationRunner.perform(object, call) { () throws(LuaFailure) in
           _ = OperationRunner.run(&work, object, call)
           object.machine.runBackground()
         }

@@ -56,19 +56,9 @@ extension MemoryLibrary {
             + "\(pin.idleRounds) times: somebody else has them isolated (see why)"
           : nil
       }
-      var pin: MemfdPin
-      let waited: String?
-      if call.isGiven(4) {
-        pin = MemfdPin(request)
-        waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-          try OperationRunner.watch(&pin, object, call, call.callback(4), spin: spin)
-        }
-      } else {
-        let name = object.machine.spaces[space].name + ":memfd_pin"
-        (pin, waited) = try OperationRunner.call(object, call, name, space: space, spin: spin) {
-          MemfdPin(request)
-        }
-      }
+      let (pin, waited) = try OperationRunner.call(
+        object, call, "memfd_pin", space: space, watch: 4, spin: spin
+      ) { MemfdPin(request) }
       if let id = pin.outcome?.pin { return call.returns(LuaHandle("pin", object, index: id)) }
       if let waited { return call.refuse(Refusal(.EINTR, waited, rule: "P3.43")) }
       let stuck = pin.outcome?.stuck.map { LuaValue.integer(Int64($0.rawValue)) } ?? []

@@ -103,19 +103,9 @@ extension MemoryLibrary {
             + "\(pin.idleRounds) times: somebody else has them isolated (see why)"
           : nil
       }
-      var pin: Pin
-      let waited: String?
-      if call.isGiven(16) {
-        pin = Pin(request)
-        waited = try OperationRunner.perform(object, space: space) { () throws(LuaFailure) in
-          try OperationRunner.watch(&pin, object, call, call.callback(16), spin: spin)
-        }
-      } else {
-        let name = object.machine.spaces[space].name + ":pin"
-        (pin, waited) = try OperationRunner.call(object, call, name, space: space, spin: spin) {
-          Pin(request)
-        }
-      }
+      let (pin, waited) = try OperationRunner.call(
+        object, call, "pin", space: space, watch: 16, spin: spin
+      ) { Pin(request) }
       guard let outcome = pin.outcome else {
         return call.refuse(Refusal(.EINTR, waited ?? "killed", rule: "P3.20"))
       }

@@ -7,19 +7,7 @@ extension MemoryLibrary {
   static func fileType() -> LuaType {
     LuaType(
       "file", MachineObject.self, doc: "A file on a disk, as far as the page cache knows it.",
-      properties: [
-        LuaProperty("name", .string, "Its name.") { call in
-          call.returns(call.object(as: MachineObject.self).machine.files[call.index].name)
-        },
-        LuaProperty("size", .integer(), "Bytes.") { call in
-          let object = call.object(as: MachineObject.self)
-          call.returns(
-            object.machine.files[call.index].pages << object.machine.geometry.pageShift)
-        },
-        LuaProperty("cached", .integer(), "Pages in the page cache.") { call in
-          call.returns(call.object(as: MachineObject.self).machine.files[call.index].cachedPages)
-        },
-      ],
+      properties: fileProperties(cached: "cached", "Pages in the page cache."),
       methods: [fileRead, fileWrite, fileSync, filePage, fileUnlink],
       display: { handle in
         let object = handle.owner(as: MachineObject.self)
@@ -32,6 +20,24 @@ extension MemoryLibrary {
         return object.machine.files.indices.contains(handle.index)
           && object.machine.files[handle.index].isOpen
       })
+  }
+
+  /// What a script reads off any file.
+  ///
+  /// - Parameter cached: The name of the count of its pages.
+  static func fileProperties(cached: String, _ doc: String) -> [LuaProperty] {
+    [
+      LuaProperty("name", .string, "Its name.") { call in
+        call.returns(call.object(as: MachineObject.self).machine.files[call.index].name)
+      },
+      LuaProperty("size", .integer(), "Bytes.") { call in
+        let object = call.object(as: MachineObject.self)
+        call.returns(object.machine.files[call.index].pages << object.machine.geometry.pageShift)
+      },
+      LuaProperty(cached, .integer(), doc) { call in
+        call.returns(call.object(as: MachineObject.self).machine.files[call.index].cachedPages)
+      },
+    ]
   }
 
   static func fileRangeParameters() -> [LuaParameter] {
@@ -70,7 +76,7 @@ extension MemoryLibrary {
     }
     var done = 0
     var refusal: Refusal?
-    try OperationRunner.perform(object) {
+    try OperationRunner.perform(object, call) {
       while done < all.count, refusal == nil {
         let first = all.lowerBound + done
         let run = body(&object.machine, first..<min(first + 1024, all.upperBound))
@@ -154,14 +160,17 @@ extension MemoryLibrary {
         f = machine{ ram = "64M" }:file{ size = "1M" }
         f:page(0) --> nil
         """
-    ) { call in
-      let object = call.object(as: MachineObject.self)
-      let page = call.integer(0) >> object.machine.geometry.pageShift
-      guard let pfn = object.machine.cachedFrame(call.index, page: page) else {
-        return call.returnsNil()
-      }
-      call.returns(LuaHandle("page", object, index: pfn.index))
+    ) { call in cachedPage(call) }
+  }
+
+  /// The page at the offset that is the first argument.
+  static func cachedPage(_ call: borrowing LuaCall) {
+    let object = call.object(as: MachineObject.self)
+    let page = call.integer(0) >> object.machine.geometry.pageShift
+    guard let pfn = object.machine.cachedFrame(call.index, page: page) else {
+      return call.returnsNil()
     }
+    call.returns(LuaHandle("page", object, index: pfn.index))
   }
 
   private static var fileUnlink: LuaFunction {

@@ -103,8 +103,27 @@ enum OperationRunner {
       throw .yielding
     }
     var operation = try make()
-    let waited = try perform(object, space: space) { () throws(LuaFailure) in
+    let waited = try perform(object, call, space: space) { () throws(LuaFailure) in
       run(&operation, object, call, spin: spin)
+    }
+    return (operation, waited)
+  }
+
+  /// ``call(_:_:_:space:spin:_:)`` of a process, with the script looking on before each step where the argument
+  /// at `watch` is a function.
+  static func call<O: ExplorableOperation>(
+    _ object: MachineObject, _ call: borrowing LuaCall, _ name: String, space: Int, watch: Int,
+    spin: (O) -> String? = { _ in nil },
+    _ make: () throws(LuaFailure) -> O
+  ) throws(LuaFailure) -> (operation: O, waited: String?) {
+    guard call.isGiven(watch) else {
+      return try self.call(
+        object, call, "\(object.machine.spaces[space].name):\(name)", space: space, spin: spin, make
+      )
+    }
+    var operation = try make()
+    let waited = try perform(object, call, space: space) { () throws(LuaFailure) in
+      try self.watch(&operation, object, call, call.callback(watch), spin: spin)
     }
     return (operation, waited)
   }
@@ -136,7 +155,7 @@ enum OperationRunner {
   ) throws(LuaFailure) -> Int {
     guard isInTask(object, call) else {
       if counts { object.machine.beginOperation() }
-      return work(&object.machine)
+      return stoppable(object, { call.shouldStop() }) { work(&object.machine) }
     }
     guard case .done(let value) = try atomic(object, call, name, step, { .done(work(&$0)) }) else {
       return 0
@@ -147,7 +166,31 @@ enum OperationRunner {
   /// Counts one operation, and runs `body` on a CPU of the process's home node; then the threads run
   /// that it woke.
   static func perform<Result>(
-    _ object: MachineObject, space: Int? = nil, _ body: () throws(LuaFailure) -> Result
+    _ object: MachineObject, _ call: borrowing LuaCall, space: Int? = nil,
+    _ body: () throws(LuaFailure) -> Result
+  ) throws(LuaFailure) -> Result {
+    try stoppable(object, { call.shouldStop() }) { () throws(LuaFailure) in
+      try perform(object, space: space, body)
+    }
+  }
+
+  /// Lets the machine ask in the middle of a long step whether the script is to stop.
+  ///
+  /// Not for the steps of tasks: one that is cut short would be another step.
+  static func stoppable<Result, Failure>(
+    _ object: MachineObject, _ shouldStop: () -> Bool, _ body: () throws(Failure) -> Result
+  ) throws(Failure) -> Result {
+    // A function that looks on may call the machine in the middle of a call.
+    if object.machine.shouldStop != nil { return try body() }
+    return try withoutActuallyEscaping(shouldStop) { (asked) throws(Failure) in
+      object.machine.shouldStop = asked
+      defer { object.machine.shouldStop = nil }
+      return try body()
+    }
+  }
+
+  private static func perform<Result>(
+    _ object: MachineObject, space: Int?, _ body: () throws(LuaFailure) -> Result
   ) throws(LuaFailure) -> Result {
     object.machine.beginOperation()
     let cpu = object.machine.currentCPU

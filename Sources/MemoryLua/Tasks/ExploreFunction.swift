@@ -97,7 +97,7 @@ extension MemoryLibrary {
         twin:populate()
         function pin(who) return function() who:pin{ length = "4K", longterm = true } end end
         e = explore{ machine = m, tasks = { pin(vm), pin(twin) }, preemptions = 1 }
-        #e.end_states --> 3
+        e.ends --> "1 page | 1 page; 1 page | ENOMEM; ENOMEM | 1 page"
         #e.broken --> 0
         """
     ) { call throws(LuaFailure) in
@@ -264,6 +264,12 @@ extension MemoryLibrary {
                     ("schedule", .string(state.schedule.description)),
                   ]))
               }))
+        },
+        LuaProperty("ends", .string, "The texts of `end_states`, sorted, with \"; \" between them.")
+        {
+          call in
+          let states = call.object(as: ExplorationObject.self).report.endStates
+          call.returns(states.map(\.text).sorted().joined(separator: "; "))
         },
         LuaProperty(
           "broken", .table,

@@ -19,7 +19,7 @@ extension Machine {
     var idle = 0
   }
 
-  private enum Round { case done(PFN), again, failed, hopeless }
+  private enum Round { case done(PFN), again, failed, hopeless, stopped }
 
   /// Rounds without any progress after which a request that may not fail is given up; the kernel would
   /// go on until somebody else frees memory, and nobody else runs here.
@@ -63,6 +63,9 @@ extension Machine {
       case .done(let pfn): return SlowPathResult(pfn: pfn)
       case .again: continue
       case .hopeless: return SlowPathResult(refusal: waitsForever(request))
+      case .stopped:
+        return SlowPathResult(
+          refusal: Refusal(.EINTR, "stopped while it reclaimed memory", rule: "A4.20"))
       case .failed:
         guard gfp.isSuperset(of: [.noFail, .directReclaim]) else { return fail(request) }
         // Rule A4.24: it may not fail, so it gets a part of the reserves and starts over.
@@ -94,6 +97,8 @@ extension Machine {
 
     let reclaimed = reclaimDirectly(request)
     if reclaimed > 0, let pfn = allocateAfterReclaim(request, flags) { return .done(pfn) }
+    // Reclaim has looked at a part only: no reason to kill anybody.
+    if isToStop, !gfp.contains(.noFail) { return .stopped }
     if let pfn = compactDirectly(
       request, flags, retries.compactPriority, result: &retries.compactResult)
     {

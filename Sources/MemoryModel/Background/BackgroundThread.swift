@@ -49,6 +49,9 @@ extension Machine {
     background.running != thread && !background.pending.contains(thread)
   }
 
+  /// Whether whoever runs the operation wants it to end; the kernel's threads end their run, too.
+  var isToStop: Bool { shouldStop?() ?? false }
+
   /// Runs the threads that were woken, first come first served, until none is left.
   ///
   /// The one place where the model's background threads run: whoever lets a task do something calls it
@@ -61,7 +64,7 @@ extension Machine {
     guard background.isEnabled, background.running == nil, !background.pending.isEmpty else {
       return false
     }
-    while let thread = background.pending.first { run(thread) }
+    while !isToStop, let thread = background.pending.first { run(thread) }
     return true
   }
 

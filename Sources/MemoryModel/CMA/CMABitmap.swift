@@ -23,10 +23,6 @@ package struct CMABitmap: ~Copyable {
 
   package func isEqual(to other: borrowing CMABitmap) -> Bool { words.isEqual(to: other.words) }
 
-  func isSet(_ bit: Int, _ area: Machine.CMAArea) -> Bool {
-    words[area.base >> 6 + bit >> 6] >> UInt64(bit & 63) & 1 != 0
-  }
-
   mutating func set(_ bits: Range<Int>, _ area: Machine.CMAArea) {
     Self.forEachWord(bits) { words[area.base >> 6 + $0] |= $1 }
   }

@@ -27,9 +27,6 @@ public enum VMStatNames {
     "pgdemote_khugepaged",
   ]
 
-  public static let thresholds = ["nr_dirty_threshold", "nr_dirty_background_threshold"]
-  public static let memmap = ["nr_memmap_pages", "nr_memmap_boot_pages"]
-
   public static let events = [
     "pgpgin", "pgpgout", "pswpin", "pswpout", "pgalloc_dma", "pgalloc_dma32", "pgalloc_normal",
     "pgalloc_movable", "pgalloc_device", "allocstall_dma", "allocstall_dma32",

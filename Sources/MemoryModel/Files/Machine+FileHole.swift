@@ -14,7 +14,7 @@ extension Machine {
       return cachePage(file, page, area: nil, at: 0, inPinScope: inPinScope)
     }
     let gfp = hugePageGFP(pool).subtracting([.highMem, .movable])
-    guard let pfn = takeHugePage(order: order, gfp: gfp, inPinScope: inPinScope) else {
+    guard let pfn = takeReservedHugePage(order: order, gfp: gfp, inPinScope: inPinScope) else {
       return .failure(
         Refusal(
           .ENOMEM,
@@ -22,7 +22,6 @@ extension Machine {
             + "\(hugePools[pool].reserved) promised"
             + (inPinScope ? ", and none that may be pinned for long" : ""), rule: "P3.70"))
     }
-    hugePools[pool].reserved -= 1
     let folio = Folio(pfn, order: order)
     makeFolio(folio, .none, index: 0, owner: UInt8(ascii: "H"), .hugetlb)
     addHugeToCache(folio, file, page: page)

@@ -93,6 +93,7 @@ extension Machine {
     for _ in 0..<count {
       switch allocatePages(order: 0, gfp: pressures[index].gfp) {
       case .page(let pfn): pressures[index].pages.append(pfn)
+      case .refused where isToStop: return true
       case .refused(let refusal):
         pressures[index].refusal = refusal
         return false

@@ -216,11 +216,12 @@ extension Machine {
 
   /// Takes a promised page without remembering the promise, as memfd_pin_folios() fills a hole.
   ///
+  /// That there is a promise only a kernel built for debugging makes sure of.
   /// Kernel: `alloc_hugetlb_folio_reserve()` (rule P3.70).
   public mutating func takeReservedHugePage(
     order: Int, node: Int? = nil, gfp: GFPFlags? = nil, inPinScope: Bool = false
   ) -> PFN? {
-    guard let pool = hugePoolIndex(order: order), hugePools[pool].reserved > 0,
+    guard let pool = hugePoolIndex(order: order),
       let pfn = takeHugePage(order: order, node: node, gfp: gfp, inPinScope: inPinScope)
     else { return nil }
     hugePools[pool].reserved -= 1

@@ -1,6 +1,6 @@
 // Invariant: a machine owns all of its state, in flat tables addressed by index. It never calls
-// out: what happened is in the trace ring and in the counters. Copying the tables copies the
-// machine.
+// out, but to ask whether it is to stop: what happened is in the trace ring and in the counters.
+// Copying the tables copies the machine.
 
 /// A modelled machine: nodes, zones, frames and per-CPU lists under one kernel.
 public struct Machine: ~Copyable {
@@ -138,6 +138,10 @@ public struct Machine: ~Copyable {
   package var lostIsolations: [PFN] = []
   /// Where writes are noted while a search may take them back.
   var journal: Journal?
+  /// Asked in the middle of what is one step and may take seconds, as the ageing of long lists may.
+  ///
+  /// True once, it says so until it is taken away. It is no state of the machine.
+  package var shouldStop: (() -> Bool)?
 
   /// The values under /proc/sys/vm that the allocator reads.
   public struct Settings: Sendable, Equatable, Codable {

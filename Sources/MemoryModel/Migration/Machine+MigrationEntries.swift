@@ -103,13 +103,6 @@ extension Machine {
     }
   }
 
-  /// The entries that a migration made of a folio's mappings, or the mappings themselves.
-  package func soleMapping(of folio: Folio) -> Mapping? {
-    var found: Mapping?
-    forEachMapping(of: folio) { if found == nil { found = $0 } }
-    return found
-  }
-
   // MARK: Moving
 
   /// Whether nobody but the migration holds the unmapped folio (rule P4.6).

@@ -325,7 +325,4 @@ public struct Migration: ExplorableOperation {
     }
     return batch.nextStep(machine)
   }
-
-  /// Pages moved so far.
-  public var movedPages: Int { counts.succeeded + batchCounts.succeeded }
 }

@@ -29,7 +29,7 @@ extension Machine {
       while control.priority >= 0 {
         control.scanned = 0
         shrinkZones(request, &control)
-        if control.reclaimed >= control.goal || control.isReadyToCompact { break }
+        if control.reclaimed >= control.goal || control.isReadyToCompact || isToStop { break }
         control.priority -= 1
       }
       if control.reclaimed > 0 { return control.reclaimed }

@@ -17,7 +17,7 @@ extension Machine {
   ///
   /// Kernel: `shrink_node()`, `lru_gen_shrink_node()`, mm/vmscan.c.
   mutating func shrinkNode(_ node: Int, _ control: inout ReclaimControl) {
-    guard control.mayWrite else { return }
+    guard control.mayWrite, !isToStop else { return }
     let before = control.reclaimed
     drainLRU(cpu: currentCPU)
     setInitialPriority(node, &control)
@@ -67,7 +67,7 @@ extension Machine {
       let step = evictFolios(node, &control)
       if step == 0 { return }
       scanned += step
-      if scanned >= share || isEnough(node, control) { return }
+      if scanned >= share || isEnough(node, control) || isToStop { return }
     }
   }
 
@@ -112,7 +112,11 @@ extension Machine {
   private mutating func age(_ node: Int, _ type: LRUType) {
     let list = node * LRUList.count + type.active.rawValue
     var next = frames.last(lruLists[list])
+    var looks = 0
     while let head = next {
+      looks += 1
+      // Those behind it were the older ones, so the order stays right.
+      if looks & (Self.scanLimit - 1) == 0, isToStop { return }
       let state = frames.head(head)
       let folio = Folio(head, order: state.order)
       next = frames.previous(head, order: state.order)

@@ -2,7 +2,8 @@
 // once; so a replay can let it run as often as was recorded.
 
 extension Machine {
-  /// One run of a node's kswapd, and its attempt to sleep afterwards; true when it rests.
+  /// One run of a node's kswapd, and its attempt to sleep afterwards; true when it rests, or is to stop
+  /// and waits in the queue.
   ///
   /// Kernel: one round of the loop of `kswapd()`, mm/vmscan.c (rules A7.34, A7.35).
   package mutating func stepKswapd(node: Int) -> Bool {
@@ -28,6 +29,14 @@ extension Machine {
     trace.append(
       TraceEvent(.kswapdWake, PFN(0), order: order, UInt32(node), UInt32(highest.rawValue)))
     let reached = balance(node, order: order, highest: highest)
+    if isToStop {
+      // It begins again when threads run the next time.
+      kswapds[node].order = max(kswapds[node].order, order)
+      kswapds[node].highest = max(kswapds[node].highest ?? highest, highest)
+      kswapds[node].rest = .woken(early: false)
+      background.pending.append(.kswapd(node: node))
+      return true
+    }
     kswapds[node].reclaimedOrder = reached
     if reached >= order {
       kswapds[node].allocationOrder = kswapds[node].order
@@ -85,7 +94,7 @@ extension Machine {
     var boost = boosts.reduce(0, +)
     for zone in zones { zoneTable[zone].flags.insert(.reclaimActive) }
     var isDone = false
-    while control.priority >= 1 {
+    while control.priority >= 1, !isToStop {
       let before = control.reclaimed
       let isBalanced = isBalanced(node, order: control.order, highest: highest)
       if !isBalanced, boost > 0 {
@@ -114,8 +123,9 @@ extension Machine {
       if boost > 0, progress == 0 { break }
       if isRaised || progress == 0 { control.priority -= 1 }
     }
-    if !isDone, control.reclaimed == 0 { kswapds[node].failures += 1 }
     for zone in zones { zoneTable[zone].flags.remove(.reclaimActive) }
+    if isToStop { return order }
+    if !isDone, control.reclaimed == 0 { kswapds[node].failures += 1 }
     if isBoosted {
       for (zone, noted) in zip(zones, boosts) {
         zoneTable[zone].watermarkBoost -= min(zoneTable[zone].watermarkBoost, noted)

@@ -2,7 +2,7 @@ extension Machine {
   /// Reclaims about as many pages as a user asks for (rule A7.36).
   ///
   /// Kernel: `user_proactive_reclaim()`, `memory_reclaim()`, mm/memcontrol.c: a quarter of the rest at a
-  /// time, and 16 fruitless tries end it.
+  /// time, and 16 fruitless tries, or a signal, end it.
   ///
   /// - Parameter node: Nil for all nodes.
   /// - Returns: Pages reclaimed, perhaps more than asked for.
@@ -20,6 +20,7 @@ extension Machine {
         }
         control.priority -= 1
       }
+      if isToStop { return reclaimed + control.reclaimed }
       if control.reclaimed == 0 {
         if retries == 0 { return reclaimed }
         retries -= 1

@@ -51,9 +51,7 @@ public enum Errno: Int, Sendable, Codable {
   case EINVAL = 22
   case ENOTTY = 25
   case ENOSPC = 28
-  case EMLINK = 31
   case EOPNOTSUPP = 95
-  case EHWPOISON = 133
 
   public var name: String { String(describing: self) }
 }

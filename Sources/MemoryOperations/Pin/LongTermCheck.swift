@@ -54,16 +54,6 @@ struct LongTermCheck: Hashable, Sendable {
 
   var firstWord: Int { words.lowerBound }
 
-  var nextStepID: String {
-    switch phase {
-    case .collect: "g4"
-    case .isolate: "g6"
-    case .unpin: "g8"
-    case .migrate: "g9"
-    case .putBack, .done: "g10"
-    }
-  }
-
   mutating func advance(
     _ machine: inout Machine, _ pace: Pace, _ costs: inout OperationCosts
   ) {

@@ -205,18 +205,7 @@ public struct GuestMap {
     if pinned > 0 { facts.append("\(pinned) pinned") }
     let swapped = cells.reduce(0) { $0 + $1.swapped }
     if swapped > 0 { facts.append("\(swapped) swapped out") }
-    let separator = unicode ? " · " : ", "
-    var lines = [guest.name]
-    for (index, fact) in facts.enumerated() {
-      let piece = (index == 0 ? "  " : separator) + fact
-      if lines[lines.count - 1].count + piece.count > max(40, columns) {
-        lines.append("  " + fact)
-      } else {
-        lines[lines.count - 1] += piece
-      }
-    }
-    lines[0] = style.paint(guest.name, MapStyle.bold) + lines[0].dropFirst(guest.name.count)
-    return lines.joined(separator: "\n") + "\n"
+    return style.title(guest.name, facts, columns: columns).joined(separator: "\n") + "\n"
   }
 
   private func explanation(_ cells: [Cell], _ style: MapStyle) -> String {

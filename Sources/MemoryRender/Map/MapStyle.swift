@@ -5,6 +5,21 @@ struct MapStyle {
   let color: Bool
   let unicode: Bool
 
+  /// A title and the facts behind it, in lines of `columns` characters.
+  func title(_ title: String, _ facts: [String], columns: Int) -> [String] {
+    var lines = [title]
+    for (index, fact) in facts.enumerated() {
+      let piece = (index == 0 ? "  " : unicode ? " · " : ", ") + fact
+      if lines[lines.count - 1].count + piece.count > max(40, columns) {
+        lines.append("  " + fact)
+      } else {
+        lines[lines.count - 1] += piece
+      }
+    }
+    lines[0] = paint(title, Self.bold) + lines[0].dropFirst(title.count)
+    return lines
+  }
+
   func glyph(_ fill: MapCell.Fill) -> Character {
     switch fill {
     case .hole: unicode ? "╌" : "-"

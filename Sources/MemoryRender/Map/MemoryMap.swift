@@ -127,19 +127,8 @@ public struct MemoryMap {
     facts.append(
       "one cell = \(blocks) \(blocks == 1 ? "pageblock" : "pageblocks") "
         + "(\(formatSize(cellPages * size)))")
-    let separator = unicode ? " · " : ", "
     let title = "Node \(zone.node) \(zone.index.name)"
-    var lines = [title]
-    for (index, fact) in facts.enumerated() {
-      let piece = (index == 0 ? "  " : separator) + fact
-      if lines[lines.count - 1].count + piece.count > max(40, columns) {
-        lines.append("  " + fact)
-      } else {
-        lines[lines.count - 1] += piece
-      }
-    }
-    lines[0] = style.paint(title, MapStyle.bold) + lines[0].dropFirst(title.count)
-    return lines.joined(separator: "\n") + "\n"
+    return style.title(title, facts, columns: columns).joined(separator: "\n") + "\n"
   }
 
   private func draw(_ strip: Strip, _ style: MapStyle) -> String {

@@ -22,11 +22,6 @@ public func formatSize(_ bytes: Int) -> String {
   return "\(rounded / scale).\(zeros)\(digits) \(units[unit])"
 }
 
-/// Pages and what they come to: `1 page (4 KiB)`, `262144 pages (1 GiB)`.
-public func formatPages(_ pages: Int, pageSize: Int) -> String {
-  "\(pages) \(pages == 1 ? "page" : "pages") (\(formatSize(pages * pageSize)))"
-}
-
 /// A share in whole per cent; `<1 %` and `>99 %` instead of a rounded 0 and 100.
 public func formatShare(_ part: Int, of whole: Int) -> String {
   guard whole > 0, part > 0 else { return "0 %" }

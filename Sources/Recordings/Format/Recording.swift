@@ -18,6 +18,12 @@ public struct Recording {
 
   init(path: String, lines: [Data]) throws(RecordingError) {
     let first = lines[0]
+    struct Sniff: Decodable {
+      let op: String?
+    }
+    if let sniff = try? JSONDecoder().decode(Sniff.self, from: first), sniff.op == nil {
+      throw .foreign(path)
+    }
     let header = try LineDecoder.decode(RecordingHeader.self, first, path, 1)
     guard header.op == "header" else {
       throw RecordingError(

@@ -22,15 +22,6 @@ struct HistoryRecording {
     let pfn: Int?
     let tag: String?
     let zones: [Zone]?
-    let unpopulated: [Unpopulated]?
-    let totalreserve: Int?
-  }
-
-  struct Unpopulated: Decodable {
-    let idx: Int
-    let min: Int
-    let low: Int
-    let high: Int
   }
 
   struct PerCPU: Decodable {

@@ -33,10 +33,12 @@ extension ReplayReport {
   }
 
   /// The report for machines: one JSON object, keys in a fixed order.
-  public var json: String {
+  ///
+  /// - Parameter verdict: What a list of expected differences says of it.
+  public func json(_ verdict: ExpectedDifferences.Verdict? = nil) -> String {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-    guard let data = try? encoder.encode(JSONForm(self)) else { return "{}" }
+    guard let data = try? encoder.encode(JSONForm(self, verdict)) else { return "{}" }
     return String(decoding: data, as: UTF8.self)
   }
 
@@ -73,6 +75,8 @@ extension ReplayReport {
     let file: String
     let release: String
     let agrees: Bool
+    let as_expected: Bool?
+    let note: String?
     let operations: Int
     let agreeing: Int
     let page_events: Int
@@ -81,10 +85,16 @@ extension ReplayReport {
     let first_disagreement: Disagreement?
     let states: [State]
 
-    init(_ report: ReplayReport) {
+    init(_ report: ReplayReport, _ verdict: ExpectedDifferences.Verdict?) {
       file = report.file
       release = report.release
       agrees = report.agrees
+      switch verdict {
+      case nil: (as_expected, note) = (nil, nil)
+      case .agrees: (as_expected, note) = (true, nil)
+      case .asExpected(let reason): (as_expected, note) = (true, reason)
+      case .unexpected(let text): (as_expected, note) = (false, text)
+      }
       operations = report.operations
       agreeing = report.agreeing
       page_events = report.pageEvents
