@@ -22,8 +22,9 @@ extension MemoryLibrary {
 
         The table has a line for each kernel. When f returns nil, err, its errno stands in `errno`; when \
         it returns a table with named fields, each is a column; anything else is the `result`. Columns \
-        that are empty or 0 everywhere are not printed. On a terminal, what differs from the last \
-        line stands out.
+        that are empty or 0 everywhere are not printed. What differs from the last line is in another \
+        color, or has a * behind it where there are no colors; c.differences names such columns, and \
+        c:csv() and c:json() have values alone.
 
         Columns of every comparison: moved, failed, thp_moved, thp_failed, split (what \
         /proc/vmstat counted), in_cma and in_movable (pages of guests there at the end), \

@@ -41,14 +41,27 @@ final class Comparison {
     }
   }
 
-  /// A table with a line for each kernel; a cell that differs from the last line's stands out.
+  /// A table with a line for each kernel; a cell that differs from the last line's stands out: by color,
+  /// or else by a star behind it, which a line below explains.
   func text(color: Bool) -> String {
     guard let last = rows.last else { return "no kernels" }
     let names = shown
-    let cells = rows.map { row in [row.kernel] + names.map { Self.text(row[$0]) } }
+    let marks = rows.map { row in
+      [false] + names.map { Self.text(row[$0]) != Self.text(last[$0]) }
+    }
     let headers = ["kernel"] + names
+    let isMarked = headers.indices.map { column in marks.contains { $0[column] } }
+    /// A column with a star in it has room for one in every cell.
+    func starred(_ text: String, _ column: Int, _ mark: Bool) -> String {
+      color || !isMarked[column] ? text : text + (mark ? "*" : " ")
+    }
+    let cells = zip(rows, marks).map { row, marks in
+      ([row.kernel] + names.map { Self.text(row[$0]) }).enumerated().map {
+        starred($1, $0, marks[$0])
+      }
+    }
     let widths = headers.indices.map { column in
-      max(headers[column].count, cells.map { $0[column].count }.max() ?? 0)
+      max(starred(headers[column], column, false).count, cells.map { $0[column].count }.max() ?? 0)
     }
     let numeric = names.map { name in
       rows.allSatisfy { row in
@@ -71,10 +84,10 @@ final class Comparison {
       while drawn.last == " " { drawn.removeLast() }
       lines.append(drawn)
     }
-    line(headers, headers.map { _ in false })
-    for (row, fields) in zip(rows, cells) {
-      line(fields, [false] + names.map { Self.text(row[$0]) != Self.text(last[$0]) })
-    }
+    line(
+      headers.enumerated().map { starred($1, $0, false) }, headers.map { _ in false })
+    for (fields, marks) in zip(cells, marks) { line(fields, marks) }
+    if !color, isMarked.contains(true) { lines.append("* differs from \(last.kernel)") }
     return lines.joined(separator: "\n")
   }
 
