@@ -132,9 +132,7 @@ public struct DeviceMap: ExplorableOperation {
       machine.charge(attachment, pages)
       charged = pages
     }
-    if device.kind == .spapr,
-      [.pageByPage, .rfc2015].contains(machine.kernel.pinning.registration)
-    {
+    if device.kind == .spapr, machine.kernel.pinning.movesRegionsPageByPage {
       legacy = PageByPageRegistration(
         space: device.space, startPage: startPage, pages: pages, isWrite: isWrite,
         holder: device.name)
@@ -160,7 +158,7 @@ public struct DeviceMap: ExplorableOperation {
       request.passesDeviceMemory = true
       // The call that meets the limit has pinned its pages before they are counted (rule P7.5); pages of
       // zeros, which a read pin may find, count for nobody.
-      if isWrite || machine.kernel.pinning.unsharing == .all {
+      if isWrite || machine.kernel.pinning.unshares(anonymous: false) {
         let room = machine.memlockRoom(device)
         if room < pages { request.stopsAfter = room }
       }
@@ -168,16 +166,15 @@ public struct DeviceMap: ExplorableOperation {
     case .rdma: request.callPages = 512
     case .ioUring, .odp: break
     case .spapr:
-      switch machine.kernel.pinning.registration {
-      case .longTerm:
+      if machine.kernel.pinning.pinsRegionsInChunks {
         // Chunks of the largest block's bytes in pointers (rule P3.57).
         request.entryPoint = .locked
         request.callPages = (1 << machine.geometry.maxOrder) * machine.geometry.pageSize / 8
-      case .helper:
+      } else if machine.kernel.pinning.pinsRegionsAtOnce {
         request.entryPoint = .locked
         request.flags.insert(.get)
         request.checksAlways = true
-      case .plain, .pageByPage, .rfc2015:
+      } else {
         request.flags = isWrite ? [.write, .get] : .get
         request.callPages = 1
       }
@@ -215,7 +212,7 @@ public struct DeviceMap: ExplorableOperation {
       return Refusal(
         .EFAULT, "only \(result.pages) of \(pages) pages could be pinned: \(refusal.message)",
         rule: "P7.30")
-    case .spapr where machine.kernel.pinning.registration == .longTerm:
+    case .spapr where machine.kernel.pinning.pinsRegionsInChunks:
       let chunk = (1 << machine.geometry.maxOrder) * machine.geometry.pageSize / 8
       let last = result.pages % chunk
       if last > 0 {

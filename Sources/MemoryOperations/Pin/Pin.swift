@@ -138,7 +138,7 @@ public struct Pin: ExplorableOperation {
       return
     }
     flags = request.effectiveFlags(machine.kernel)
-    isRescanning = machine.kernel.pinning.walker == .rescan
+    isRescanning = !machine.kernel.pinning.testsWhileWalking
     guard request.pages > 0 else {
       phase = .finish(Refusal(.EINVAL, "zero pages are asked for", rule: "P3.11"))
       return
@@ -352,7 +352,7 @@ public struct Pin: ExplorableOperation {
     }
     guard let area else { return }
     var limit = min(pace == .step ? endPage : sliceEnd, area.end)
-    let isIntegrated = isLongTerm && machine.kernel.pinning.walker == .integrated
+    let isIntegrated = isLongTerm && machine.kernel.pinning.testsWhileWalking
     var isTested = false
     if isIntegrated, page >= faultedEnd {
       // Up to the first page that may not stay; that one alone.
@@ -535,7 +535,7 @@ public struct Pin: ExplorableOperation {
   }
 
   private mutating func advanceCheck(_ machine: inout Machine, _ pace: Pace) {
-    if machine.kernel.pinning.walker == .integrated {
+    if machine.kernel.pinning.testsWhileWalking {
       return advanceLeafCheck(&machine, pace)
     }
     if check == nil {
@@ -560,8 +560,8 @@ public struct Pin: ExplorableOperation {
       idleRounds = isolated == 0 ? idleRounds + 1 : 0
       restart()
     case .failed(let folios):
-      if machine.kernel.pinning.onMigrateFail == .pinAnyway {
-        // Rule P3.50: from now on nothing is checked any more.
+      if machine.kernel.pinning.pinsAnyway {
+        // From now on nothing is checked any more.
         checksNoMore = true
         restart()
         return
@@ -653,7 +653,7 @@ public struct Pin: ExplorableOperation {
       phase = .call
       return
     }
-    if pin != 0, machine.kernel.pinning.output == .scatter {
+    if pin != 0, machine.kernel.pinning.writesScatterList {
       costs.records = machine.scatterRecords(cursor.start..<cursor.position)
     }
     if pin != 0 {
