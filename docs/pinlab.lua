@@ -683,7 +683,7 @@ function guest:exit() end
 ---@field output? "pages"|"sg"|"bvec"|"pfn"|"runs"|"folios" The form in which the caller keeps the pages: sets `bytes`.
 ---@field holder? string Who holds it, for why: "vm0's NIC".
 ---@field chunk? integer|number|string How much one call takes, as VFIO and RDMA go in chunks.
----@field max_rounds? integer After so many rounds of pin and migrate it is killed and called a livelock.
+---@field max_rounds? integer After so many rounds of pin and migrate in one call it is killed and called a livelock.
 ---@field flags? string More FOLL_ flags by name, such as "FOLL_SPLIT_PMD|FOLL_INTERRUPTIBLE" (rule P3.15).
 ---@field fast_only? boolean get_user_pages_fast_only: the fast walk without a slow one behind it.
 ---@field watch? function Called before each atomic step with its name, the kernel function and what it does; it may do to the machine what another CPU could do just then.
@@ -1131,7 +1131,7 @@ local device = {}
 ---@field length? integer|number|string How much, rounded up to whole pages.
 ---@field iova? integer|number|string Where the device sees it.
 ---@field write? boolean The device may write.
----@field max_rounds? integer After so many rounds of pin and migrate it is killed and called a livelock.
+---@field max_rounds? integer After so many rounds of pin and migrate in one call it is killed and called a livelock.
 
 ---Gives the device a range of the guest's memory; all or nothing.
 ---

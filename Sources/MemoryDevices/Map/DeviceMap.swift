@@ -67,8 +67,10 @@ public struct DeviceMap: ExplorableOperation {
 
   /// Rounds in a row in which nothing could be isolated.
   public var idleRounds: Int { pin?.idleRounds ?? 0 }
-  /// Rounds of pin and migrate, and calls, of what is being pinned.
-  public var progress: OperationCosts { pin?.costs ?? costs }
+  /// Rounds of the driver's call under way that found pages which may not stay, and what they moved.
+  public var roundsOfCall: (count: Int, moved: Int) {
+    (pin?.roundsOfCall ?? 0, pin?.movedByCall ?? 0)
+  }
 
   public func holdings(_ machine: borrowing Machine) -> Holdings {
     pin?.holdings(machine) ?? Holdings()

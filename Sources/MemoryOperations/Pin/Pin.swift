@@ -18,6 +18,12 @@ public struct Pin: ExplorableOperation {
   public private(set) var costs = OperationCosts()
   /// Rounds in a row that isolated nothing: it spins until somebody puts a folio back (rule P3.43).
   public private(set) var idleRounds = 0
+  /// Rounds of the call under way that found pages which may not stay; every call of a holder that goes in
+  /// chunks begins anew.
+  public private(set) var roundsOfCall = 0
+  /// Pages that these rounds moved.
+  public var movedByCall: Int { costs.migratedPages - movedBefore }
+  private var movedBefore = 0
 
   private struct FaultRefusal: Hashable, Sendable {
     var page: Int
@@ -196,6 +202,8 @@ public struct Pin: ExplorableOperation {
     slowCursor = cursor
     checksNoMore = false
     area = nil
+    roundsOfCall = 0
+    movedBefore = costs.migratedPages
     costs.calls += 1
     phase = isFast ? .fast : .lock
   }
@@ -558,6 +566,7 @@ public struct Pin: ExplorableOperation {
     case .stay: phase = .finish(nil)
     case .again:
       idleRounds = isolated == 0 ? idleRounds + 1 : 0
+      roundsOfCall += 1
       restart()
     case .failed(let folios):
       if machine.kernel.pinning.pinsAnyway {
