@@ -1438,7 +1438,7 @@ function kernel(fields) end
 
 ---Runs a function on several kernels, each time on a fork of the same machine.
 ---
----The table has a line for each kernel. When f returns nil, err, its errno stands in `errno`; when it returns a table with named fields, each is a column; anything else is the `result`. Columns that are empty or 0 everywhere are not printed. What differs from the last line is in another color, or has a * behind it where there are no colors; c.differences names such columns, and c:csv() and c:json() have values alone.
+---The table has a line for each kernel. When f returns nil, err, its errno stands in `errno`; when it returns a table with named fields, each is a column; anything else is the `result`. Columns that are empty or 0 everywhere are not printed. What differs from the last line is in another color, or has a * behind it where there are no colors; c.differences names such columns, and c:csv() and c:json() have values alone. What is wider than the terminal goes on below; c:only{ "moved", "errno" } prints the columns that you name.
 ---
 ---Columns of every comparison: moved, failed, thp_moved, thp_failed, split (what /proc/vmstat counted), in_cma and in_movable (pages of guests there at the end), pinned_cma and pinned_movable (pages of pins there), pinned, and the costs of all pins: rounds, calls, walks, entry_reads, pin_atomics, array_writes, rescan_reads, lookups, unpin_atomics. A row also has `vmstat`, everything that changed.
 ---@param kernels any A list of kernels or of their names; "all" for every one.

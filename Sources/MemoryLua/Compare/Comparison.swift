@@ -43,7 +43,9 @@ final class Comparison {
 
   /// A table with a line for each kernel; a cell that differs from the last line's stands out: by color,
   /// or else by a star behind it, which a line below explains.
-  func text(color: Bool) -> String {
+  ///
+  /// - Parameter width: Where a line would be longer the columns that are left make a table of their own below.
+  func text(color: Bool, width: Int) -> String {
     guard let last = rows.last else { return "no kernels" }
     let names = shown
     let marks = rows.map { row in
@@ -71,11 +73,16 @@ final class Comparison {
         }
       }
     }
+    /// Spaces behind a column; the room for stars is one of them.
+    func gap(_ column: Int) -> Int { !color && isMarked[column] ? 1 : 2 }
     var lines: [String] = []
-    func line(_ fields: [String], _ marks: [Bool]) {
+    func line(_ columns: [Int], _ fields: [String], _ marks: [Bool]) {
       var drawn = ""
-      for (column, field) in fields.enumerated() {
-        if column > 0 { drawn += "  " }
+      var before: Int?
+      for column in columns {
+        let field = fields[column]
+        if let before { drawn += String(repeating: " ", count: gap(before)) }
+        before = column
         let isRight = column > 0 && numeric[column - 1]
         let padded =
           isRight ? field.padded(left: widths[column]) : field.padded(widths[column])
@@ -84,9 +91,24 @@ final class Comparison {
       while drawn.last == " " { drawn.removeLast() }
       lines.append(drawn)
     }
-    line(
-      headers.enumerated().map { starred($1, $0, false) }, headers.map { _ in false })
-    for (fields, marks) in zip(cells, marks) { line(fields, marks) }
+    var parts = [[0]]
+    var used = widths[0]
+    for column in headers.indices.dropFirst() {
+      let last = parts[parts.count - 1]
+      if used + gap(last[last.count - 1]) + widths[column] > width, last.count > 1 {
+        parts.append([0])
+        used = widths[0]
+      }
+      let before = parts[parts.count - 1].last ?? 0
+      parts[parts.count - 1].append(column)
+      used += gap(before) + widths[column]
+    }
+    for (index, part) in parts.enumerated() {
+      if index > 0 { lines.append("") }
+      line(
+        part, headers.enumerated().map { starred($1, $0, false) }, headers.map { _ in false })
+      for (fields, marks) in zip(cells, marks) { line(part, fields, marks) }
+    }
     if !color, isMarked.contains(true) { lines.append("* differs from \(last.kernel)") }
     return lines.joined(separator: "\n")
   }

@@ -15,6 +15,6 @@ extension Machine {
   /// ended by bf14ed81f571).
   var sharesHugeList: Bool { kernel.hugeLists == 1 }
 
-  /// 6.0 and later: blocks of 2 MiB go through the per-CPU lists (row k, rules A5.3, P2.35).
+  /// 5.14 and later: blocks of 2 MiB go through the per-CPU lists (row k, rules A5.3, P2.35).
   var cachesHugePages: Bool { kernel.hugeLists > 0 }
 }
