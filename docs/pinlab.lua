@@ -405,7 +405,7 @@ function machine:same(other) end
 
 ---Saves the machine, guests, pins and all, for machine{ from = file } to go on from.
 ---
----The file takes the place of an older one when it is whole: a crash on the way leaves the old one. It costs the memory that the machine has touched, holds checksums, and is read by this version of pinlab and later ones that know its format. Reach what the machine holds through guests(), pins(), files(), cma_buffers(), devices(), pressures() and temp_refs(), as on a fork. A script in the sandbox writes beneath the current folder alone.
+---The file takes the place of an older one when it is whole: a crash on the way leaves the old one. It costs the memory that the machine has touched, holds checksums, and is read by versions of pinlab with the same format. Reach what the machine holds through guests(), pins(), files(), cma_buffers(), devices(), pressures() and temp_refs(), as on a fork. A script in the sandbox writes beneath the current folder alone.
 ---@param file string Where to write.
 ---@param force? boolean Replace a file that is no saved machine.
 ---@return integer # Bytes written.
@@ -683,7 +683,7 @@ function guest:exit() end
 ---@field output? "pages"|"sg"|"bvec"|"pfn"|"runs"|"folios" The form in which the caller keeps the pages: sets `bytes`.
 ---@field holder? string Who holds it, for why: "vm0's NIC".
 ---@field chunk? integer|number|string How much one call takes, as VFIO and RDMA go in chunks.
----@field max_rounds? integer After so many rounds of pin and migrate it is killed and called a livelock.
+---@field max_rounds? integer After so many rounds of pin and migrate in one call it is killed and called a livelock.
 ---@field flags? string More FOLL_ flags by name, such as "FOLL_SPLIT_PMD|FOLL_INTERRUPTIBLE" (rule P3.15).
 ---@field fast_only? boolean get_user_pages_fast_only: the fast walk without a slow one behind it.
 ---@field watch? function Called before each atomic step with its name, the kernel function and what it does; it may do to the machine what another CPU could do just then.
@@ -1131,7 +1131,7 @@ local device = {}
 ---@field length? integer|number|string How much, rounded up to whole pages.
 ---@field iova? integer|number|string Where the device sees it.
 ---@field write? boolean The device may write.
----@field max_rounds? integer After so many rounds of pin and migrate it is killed and called a livelock.
+---@field max_rounds? integer After so many rounds of pin and migrate in one call it is killed and called a livelock.
 
 ---Gives the device a range of the guest's memory; all or nothing.
 ---
@@ -1439,7 +1439,7 @@ function kernel(fields) end
 
 ---Runs a function on several kernels, each time on a fork of the same machine.
 ---
----The table has a line for each kernel. When f returns nil, err, its errno stands in `errno`; when it returns a table with named fields, each is a column; anything else is the `result`. Columns that are empty or 0 everywhere are not printed. On a terminal, what differs from the last line stands out.
+---The table has a line for each kernel. When f returns nil, err, its errno stands in `errno`; when it returns a table with named fields, each is a column; anything else is the `result`. Columns that are empty or 0 everywhere are not printed. What differs from the last line is in another color, or has a * behind it where there are no colors; c.differences names such columns, and c:csv() and c:json() have values alone. What is wider than the terminal goes on below; c:only{ "moved", "errno" } prints the columns that you name.
 ---
 ---Columns of every comparison: moved, failed, thp_moved, thp_failed, split (what /proc/vmstat counted), in_cma and in_movable (pages of guests there at the end), pinned_cma and pinned_movable (pages of pins there), pinned, and the costs of all pins: rounds, calls, walks, entry_reads, pin_atomics, array_writes, rescan_reads, lookups, unpin_atomics. A row also has `vmstat`, everything that changed.
 ---@param kernels any A list of kernels or of their names; "all" for every one.

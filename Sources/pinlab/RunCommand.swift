@@ -83,8 +83,7 @@ struct RunCommand: ParsableCommand {
 
   private func validateValues() throws {
     guard Kernel.named(kernel) != nil else {
-      let known = Kernel.presets.map(\.name).joined(separator: ", ")
-      throw ValidationError("there is no kernel '\(kernel)'; known are \(known)")
+      throw ValidationError(KernelPreset.unknown(kernel))
     }
     guard let bytes = parseSize(memoryLimit), bytes >= 1 << 20 else {
       throw ValidationError("--memory-limit \(memoryLimit): expected a size of 1M or more")

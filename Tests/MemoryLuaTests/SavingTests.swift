@@ -159,13 +159,23 @@ struct SavingTests {
       _ = try refusal(bent)
     }
     var newer = bytes
-    newer[16] = 2
-    #expect(try refusal(newer).contains("by a newer pinlab; this one reads formats up to 1"))
+    newer[16] = UInt8(SavedMachine.version) + 1
+    #expect(try refusal(newer).contains("by a newer pinlab; this one reads format "))
+    var older = bytes
+    older[16] = UInt8(SavedMachine.version) - 1
+    #expect(try refusal(older).contains("first bytes"))
+    older.replaceSubrange(20..<24, with: number(Int(Checksum.of(Array(older[..<20]))), 4))
+    #expect(try refusal(older).contains("written in format 1 by an older pinlab"))
     // A section taken out, with all sums right.
     let middle = sections(bytes)[5]
     #expect(
       try refusal(Array(bytes[..<middle.lowerBound] + bytes[middle.upperBound...])).contains(
         "missing"))
+  }
+
+  /// A number as a file has it.
+  private func number(_ value: Int, _ count: Int) -> [UInt8] {
+    (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
   }
 
   /// Where the sections lie.
@@ -203,9 +213,6 @@ struct SavingTests {
           : contents[position] ^ 1 << UInt8.random(in: 0..<8, using: &random)
       }
       let packed = try Packing.pack(contents)
-      func number(_ value: Int, _ count: Int) -> [UInt8] {
-        (0..<count).map { UInt8(truncatingIfNeeded: value >> (8 * $0)) }
-      }
       var section = head[..<24] + number(packed.count, 8) + number(Int(Checksum.of(packed)), 4)
       section += number(Int(Checksum.of(Array(section))), 4)
       try folder.write(

@@ -1,4 +1,4 @@
-import MemoryModel
+@testable import MemoryModel
 import MemoryOperations
 import ModelTesting
 import Testing

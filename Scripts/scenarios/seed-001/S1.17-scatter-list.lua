@@ -19,3 +19,7 @@ for i = 1, 6 do
 end
 expect("page pointers for 300 GiB", bytes.pages * 300, 600 << 20)
 expect("a scatter list of 2 MiB segments", bytes.sg * 300, 153600 * 32)
+expect("frames with flags", bytes.pfn * 300, 600 << 20)
+for _, size in ipairs(p:sizes{ max_segment = "64K" }) do
+  if size.format == "sg" then expect("a scatter list of 64 KiB segments", size.bytes * 300, 150 << 20) end
+end

@@ -162,7 +162,7 @@ extension DeviceMap {
     mapping.records = pages
     mapping.bytes = pages * 8
     var shift = (startPage | pages).trailingZeroBitCount
-    let alsoTHP = machine.kernel.pinning.registration != .longTerm
+    let alsoTHP = !machine.kernel.pinning.pinsRegionsInChunks
     if shift > 0, let held = record.flatMap({ machine.pin($0) }) {
       machine.forEachRun(held) { first, _ in
         guard let folio = machine.folio(of: first) else { return }

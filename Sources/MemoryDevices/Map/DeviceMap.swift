@@ -67,8 +67,10 @@ public struct DeviceMap: ExplorableOperation {
 
   /// Rounds in a row in which nothing could be isolated.
   public var idleRounds: Int { pin?.idleRounds ?? 0 }
-  /// Rounds of pin and migrate, and calls, of what is being pinned.
-  public var progress: OperationCosts { pin?.costs ?? costs }
+  /// Rounds of the driver's call under way that found pages which may not stay, and what they moved.
+  public var roundsOfCall: (count: Int, moved: Int) {
+    (pin?.roundsOfCall ?? 0, pin?.movedByCall ?? 0)
+  }
 
   public func holdings(_ machine: borrowing Machine) -> Holdings {
     pin?.holdings(machine) ?? Holdings()
@@ -132,9 +134,7 @@ public struct DeviceMap: ExplorableOperation {
       machine.charge(attachment, pages)
       charged = pages
     }
-    if device.kind == .spapr,
-      [.pageByPage, .rfc2015].contains(machine.kernel.pinning.registration)
-    {
+    if device.kind == .spapr, machine.kernel.pinning.movesRegionsPageByPage {
       legacy = PageByPageRegistration(
         space: device.space, startPage: startPage, pages: pages, isWrite: isWrite,
         holder: device.name)
@@ -160,7 +160,7 @@ public struct DeviceMap: ExplorableOperation {
       request.passesDeviceMemory = true
       // The call that meets the limit has pinned its pages before they are counted (rule P7.5); pages of
       // zeros, which a read pin may find, count for nobody.
-      if isWrite || machine.kernel.pinning.unsharing == .all {
+      if isWrite || machine.kernel.pinning.unshares(anonymous: false) {
         let room = machine.memlockRoom(device)
         if room < pages { request.stopsAfter = room }
       }
@@ -168,16 +168,15 @@ public struct DeviceMap: ExplorableOperation {
     case .rdma: request.callPages = 512
     case .ioUring, .odp: break
     case .spapr:
-      switch machine.kernel.pinning.registration {
-      case .longTerm:
+      if machine.kernel.pinning.pinsRegionsInChunks {
         // Chunks of the largest block's bytes in pointers (rule P3.57).
         request.entryPoint = .locked
         request.callPages = (1 << machine.geometry.maxOrder) * machine.geometry.pageSize / 8
-      case .helper:
+      } else if machine.kernel.pinning.pinsRegionsAtOnce {
         request.entryPoint = .locked
         request.flags.insert(.get)
         request.checksAlways = true
-      case .plain, .pageByPage, .rfc2015:
+      } else {
         request.flags = isWrite ? [.write, .get] : .get
         request.callPages = 1
       }
@@ -215,7 +214,7 @@ public struct DeviceMap: ExplorableOperation {
       return Refusal(
         .EFAULT, "only \(result.pages) of \(pages) pages could be pinned: \(refusal.message)",
         rule: "P7.30")
-    case .spapr where machine.kernel.pinning.registration == .longTerm:
+    case .spapr where machine.kernel.pinning.pinsRegionsInChunks:
       let chunk = (1 << machine.geometry.maxOrder) * machine.geometry.pageSize / 8
       let last = result.pages % chunk
       if last > 0 {

@@ -93,8 +93,7 @@ struct PageByPageRegistration: Hashable, Sendable {
     guard !isSecondTry, machine.frames.migrateType(first) == .cma,
       let folio = machine.folio(of: first)
     else { return next() }
-    switch machine.kernel.pinning.registration {
-    case .rfc2015:
+    if machine.kernel.pinning.unlinksRegions {
       // The page leaves its list without its flag and without the list's lock, the list that is
       // migrated stays empty, and the next look takes whatever is there.
       if machine.frames.head(folio.head).isLRU {
@@ -107,8 +106,8 @@ struct PageByPageRegistration: Hashable, Sendable {
       cursor = before
       migration = Migration([], target(machine), .sync)
       isSecondTry = true
-    default:
-      guard folio.order == 0 || machine.kernel.pinning.compound == .move else { return next() }
+    } else {
+      if folio.order > 0 && machine.kernel.pinning.leavesCompounds { return next() }
       machine.drainLRU(cpu: machine.currentCPU)
       costs.localDrains += 1
       // NR_ISOLATED is not raised here, and is lowered all the same (rule P3.56).
@@ -122,8 +121,7 @@ struct PageByPageRegistration: Hashable, Sendable {
 
   private func target(_ machine: borrowing Machine) -> MigrationTarget {
     MigrationTarget(
-      gfp: machine.kernel.pinning.destination == .userNoRetry
-        ? [.user, .noRetry, .noWarn] : [.user, .noWarn], reason: .contigRange)
+      gfp: machine.kernel.pinning.destinationFlags, reason: machine.kernel.pinning.migrationReason)
   }
 
   private mutating func next() {

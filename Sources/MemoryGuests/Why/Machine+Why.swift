@@ -328,7 +328,7 @@ extension Machine {
         function: "folio_is_longterm_pinnable")
     }
     let rules = kernel.pinning
-    if rules.users != .gup {
+    if !rules.checksEveryPin {
       return PageExplanation.Verdict(
         isPossible: false,
         reason: "\(reason); this kernel pins it where it is, for nobody looks", rule: "P3.58",
@@ -343,13 +343,13 @@ extension Machine {
       && answer.holders.allSatisfy { $0.kind == .batch }
     let consequence =
       if answer.holders.contains(where: { $0.kind == .isolation }) {
-        rules.onIsolateFail == .retryForever
-          ? "a long-term pin repeats until somebody puts it back (P3.43)"
-          : "a long-term pin of it alone succeeds where it is (P3.50)"
+        rules.staysIfNothingIsolated
+          ? "a long-term pin of it alone succeeds where it is (P3.50)"
+          : "a long-term pin repeats until somebody puts it back (P3.43)"
       } else if batched {
         "a long-term pin drains the batches and moves it first"
       } else if isStuck {
-        rules.onMigrateFail == .pinAnyway
+        rules.pinsAnyway
           ? "a long-term pin fails to move it, and stays on it (P3.50)"
           : "a long-term pin gets ENOMEM (\(isTooLarge ? "P4.16" : "P3.42"))"
       } else {

@@ -22,8 +22,10 @@ extension MemoryLibrary {
 
         The table has a line for each kernel. When f returns nil, err, its errno stands in `errno`; when \
         it returns a table with named fields, each is a column; anything else is the `result`. Columns \
-        that are empty or 0 everywhere are not printed. On a terminal, what differs from the last \
-        line stands out.
+        that are empty or 0 everywhere are not printed. What differs from the last line is in another \
+        color, or has a * behind it where there are no colors; c.differences names such columns, and \
+        c:csv() and c:json() have values alone. What is wider than the terminal goes on below; \
+        c:only{ "moved", "errno" } prints the columns that you name.
 
         Columns of every comparison: moved, failed, thp_moved, thp_failed, split (what \
         /proc/vmstat counted), in_cma and in_movable (pages of guests there at the end), \
@@ -83,7 +85,9 @@ extension MemoryLibrary {
         },
       ],
       methods: [comparisonRow, comparisonOnly, comparisonCSV, comparisonJSON],
-      display: { $0.owner(as: Comparison.self).text(color: context.color) },
+      display: {
+        $0.owner(as: Comparison.self).text(color: context.color, width: context.columns())
+      },
       length: { $0.owner(as: Comparison.self).rows.count },
       element: { call in
         let comparison = call.object(as: Comparison.self)
@@ -241,6 +245,11 @@ enum CompareRun {
     case let value: add("result", value)
     }
 
+    // Side by side, whatever the first kernel answered.
+    if row.cells.first?.name == "result" {
+      add("errno", .nil)
+      add("livelock", .nil)
+    }
     let changed = changes(object.machine, before)
     for (column, counter) in [
       ("moved", "pgmigrate_success"), ("failed", "pgmigrate_fail"),

@@ -41,14 +41,29 @@ final class Comparison {
     }
   }
 
-  /// A table with a line for each kernel; a cell that differs from the last line's stands out.
-  func text(color: Bool) -> String {
+  /// A table with a line for each kernel; a cell that differs from the last line's stands out: by color,
+  /// or else by a star behind it, which a line below explains.
+  ///
+  /// - Parameter width: Where a line would be longer the columns that are left make a table of their own below.
+  func text(color: Bool, width: Int) -> String {
     guard let last = rows.last else { return "no kernels" }
     let names = shown
-    let cells = rows.map { row in [row.kernel] + names.map { Self.text(row[$0]) } }
+    let marks = rows.map { row in
+      [false] + names.map { Self.text(row[$0]) != Self.text(last[$0]) }
+    }
     let headers = ["kernel"] + names
+    let isMarked = headers.indices.map { column in marks.contains { $0[column] } }
+    /// A column with a star in it has room for one in every cell.
+    func starred(_ text: String, _ column: Int, _ mark: Bool) -> String {
+      color || !isMarked[column] ? text : text + (mark ? "*" : " ")
+    }
+    let cells = zip(rows, marks).map { row, marks in
+      ([row.kernel] + names.map { Self.text(row[$0]) }).enumerated().map {
+        starred($1, $0, marks[$0])
+      }
+    }
     let widths = headers.indices.map { column in
-      max(headers[column].count, cells.map { $0[column].count }.max() ?? 0)
+      max(starred(headers[column], column, false).count, cells.map { $0[column].count }.max() ?? 0)
     }
     let numeric = names.map { name in
       rows.allSatisfy { row in
@@ -58,11 +73,16 @@ final class Comparison {
         }
       }
     }
+    /// Spaces behind a column; the room for stars is one of them.
+    func gap(_ column: Int) -> Int { !color && isMarked[column] ? 1 : 2 }
     var lines: [String] = []
-    func line(_ fields: [String], _ marks: [Bool]) {
+    func line(_ columns: [Int], _ fields: [String], _ marks: [Bool]) {
       var drawn = ""
-      for (column, field) in fields.enumerated() {
-        if column > 0 { drawn += "  " }
+      var before: Int?
+      for column in columns {
+        let field = fields[column]
+        if let before { drawn += String(repeating: " ", count: gap(before)) }
+        before = column
         let isRight = column > 0 && numeric[column - 1]
         let padded =
           isRight ? field.padded(left: widths[column]) : field.padded(widths[column])
@@ -71,10 +91,25 @@ final class Comparison {
       while drawn.last == " " { drawn.removeLast() }
       lines.append(drawn)
     }
-    line(headers, headers.map { _ in false })
-    for (row, fields) in zip(rows, cells) {
-      line(fields, [false] + names.map { Self.text(row[$0]) != Self.text(last[$0]) })
+    var parts = [[0]]
+    var used = widths[0]
+    for column in headers.indices.dropFirst() {
+      let last = parts[parts.count - 1]
+      if used + gap(last[last.count - 1]) + widths[column] > width, last.count > 1 {
+        parts.append([0])
+        used = widths[0]
+      }
+      let before = parts[parts.count - 1].last ?? 0
+      parts[parts.count - 1].append(column)
+      used += gap(before) + widths[column]
     }
+    for (index, part) in parts.enumerated() {
+      if index > 0 { lines.append("") }
+      line(
+        part, headers.enumerated().map { starred($1, $0, false) }, headers.map { _ in false })
+      for (fields, marks) in zip(cells, marks) { line(part, fields, marks) }
+    }
+    if !color, isMarked.contains(true) { lines.append("* differs from \(last.kernel)") }
     return lines.joined(separator: "\n")
   }
 

@@ -88,7 +88,7 @@ extension MemoryLibrary {
         LuaParameter("write", .boolean, default: "true", "The device may write."),
         LuaParameter(
           "max_rounds", .integer(1...1_000_000), default: "1000",
-          "After so many rounds of pin and migrate it is killed and called a livelock."),
+          "After so many rounds of pin and migrate in one call it is killed and called a livelock."),
       ],
       returns: [LuaResult(.object("mapping"))],
       errors: [
@@ -169,10 +169,11 @@ extension MemoryLibrary {
 
   /// Why a map that goes round and round is killed.
   private static func livelock(_ map: DeviceMap, _ limit: Int) -> String? {
-    let costs = map.progress
-    if costs.rounds >= limit + costs.calls {
-      return "LIVELOCK: in \(costs.rounds - costs.calls) rounds more than calls it moved "
-        + "\(costs.migratedPages) pages, and each time found pages that may not stay (rule P4.41)"
+    let rounds = map.roundsOfCall
+    if rounds.count >= limit {
+      return
+        "LIVELOCK: in \(limit) rounds of one call it moved \(rounds.moved) pages, and each time "
+        + "found pages that may not stay (rule P4.41)"
     }
     return map.idleRounds > OperationRunner.idleRoundLimit
       ? "it pinned, found pages that may not stay, and could isolate none of them, "

@@ -142,8 +142,7 @@ enum KernelArgument {
     if let text = value.string {
       if let preset = KernelPreset.named(text) { return KernelObject(preset.kernel, preset) }
       throw LuaFailure(
-        "bad argument '\(name)' to '\(function)' (there is no kernel \"\(text)\"; known are "
-          + KernelPreset.all.map(\.name).joined(separator: ", ") + ")")
+        "bad argument '\(name)' to '\(function)' (\(KernelPreset.unknown(text)))")
     }
     throw LuaFailure(
       "bad argument '\(name)' to '\(function)' (expected a kernel or the name of one, got "

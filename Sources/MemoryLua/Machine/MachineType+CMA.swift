@@ -1,6 +1,7 @@
 internal import LuaBridge
 internal import MemoryModel
 internal import MemoryOperations
+internal import MemoryRender
 
 extension MemoryLibrary {
   static var areaMethods: [LuaFunction] { [cma, cmaAreas, cmaAlloc, cmaBuffers, dmesg] }
@@ -110,7 +111,9 @@ extension MemoryLibrary {
           let all = object.machine.blockers(in: object.machine.cmaAreas[index].range)
           blockers = all.filter { $0.holder == .cmaBuffer }
         }
-        refuse(call, refusal, blockers, object)
+        refuse(
+          call, sizeRefusal(pages, object.machine.cmaAreas[index], object) ?? refusal, blockers,
+          object)
       }
     }
   }
@@ -141,6 +144,20 @@ extension MemoryLibrary {
     }
   }
 
+  /// Why an area cannot hold what is asked for, in sizes as people say them; nil when it can.
+  private static func sizeRefusal(
+    _ pages: Int, _ area: Machine.CMAArea, _ object: MachineObject
+  ) -> Refusal? {
+    guard pages > area.pages else { return nil }
+    let page = object.machine.geometry.pageSize
+    func shown(_ pages: Int) -> String { "\(pages) pages (\(formatSize(pages * page)))" }
+    return Refusal(
+      .ENOMEM,
+      "size is \(shown(pages)), and area '\(area.name)' has only \(shown(area.pages)); ask for less, "
+        + "or boot with a larger area",
+      rule: "P5.3")
+  }
+
   private static func pages(_ value: LuaValue, _ pageSize: Int) throws(LuaFailure) -> Int {
     let pages: Int
     if let number = value.integer, value.string == nil {
@@ -153,7 +170,8 @@ extension MemoryLibrary {
           + "\(ByteSize.describe(value)))")
     }
     guard (1...(1 << 32 - 1)).contains(pages) else {
-      throw LuaFailure("bad argument #1 'size' to 'cma_alloc' (\(pages) pages; ask for 1 or more)")
+      throw LuaFailure(
+        "bad argument #1 'size' to 'cma_alloc' (\(pages) pages; ask for 1 to \(1 << 32 - 1))")
     }
     return pages
   }

@@ -36,7 +36,7 @@ extension MemoryLibrary {
           "How much one call takes, as VFIO and RDMA go in chunks."),
         LuaParameter(
           "max_rounds", .integer(1...1_000_000), default: "1000",
-          "After so many rounds of pin and migrate it is killed and called a livelock."),
+          "After so many rounds of pin and migrate in one call it is killed and called a livelock."),
         LuaParameter(
           "flags", .string, default: "none",
           "More FOLL_ flags by name, such as \"FOLL_SPLIT_PMD|FOLL_INTERRUPTIBLE\" (rule P3.15)."),
@@ -93,9 +93,8 @@ extension MemoryLibrary {
           ? (call.integer(12) - 1) >> object.machine.geometry.pageShift + 1 : nil)
       let limit = call.integer(13, default: 1000)
       let spin: (Pin) -> String? = { pin in
-        // A round more than calls has moved what it found, and looks again.
-        if pin.costs.rounds >= limit + pin.costs.calls {
-          return "LIVELOCK: in \(limit) rounds it moved \(pin.costs.migratedPages) pages, and each "
+        if pin.roundsOfCall >= limit {
+          return "LIVELOCK: in \(limit) rounds it moved \(pin.movedByCall) pages, and each "
             + "time found pages that may not stay (rule P4.41)"
         }
         return pin.idleRounds > OperationRunner.idleRoundLimit

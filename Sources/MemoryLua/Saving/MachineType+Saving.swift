@@ -17,8 +17,8 @@ extension MemoryLibrary {
         Saves the machine, guests, pins and all, for machine{ from = file } to go on from.
 
         The file takes the place of an older one when it is whole: a crash on the way leaves the old one. \
-        It costs the memory that the machine has touched, holds checksums, and is read by this version of \
-        pinlab and later ones that know its format. Reach what the machine holds through guests(), pins(), \
+        It costs the memory that the machine has touched, holds checksums, and is read by versions of \
+        pinlab with the same format. Reach what the machine holds through guests(), pins(), \
         files(), cma_buffers(), devices(), pressures() and temp_refs(), as on a fork. A script in the \
         sandbox writes beneath the current folder alone.
         """,

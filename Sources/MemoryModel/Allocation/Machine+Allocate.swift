@@ -25,7 +25,7 @@ extension Machine {
         Refusal(.ENOMEM, "no zone of node \(home) may serve \(filtered.description)", rule: "A1.13")
       )
     }
-    request.avoidsCMA = inPinScope && kernel.pinning.scope == .noCMA
+    request.avoidsCMA = inPinScope && kernel.pinning.scopeAvoidsCMA
     if failAllocation > 0 {
       failAllocation -= 1
       if failAllocation == 0 {
@@ -36,7 +36,7 @@ extension Machine {
     if let pfn = allocateFromFreeLists(request, firstFlags(request)) {
       return finish(pfn, order, filtered, nil)
     }
-    if inPinScope, kernel.pinning.scope == .noCMASlowPath,
+    if inPinScope, kernel.pinning.scopeStartsInSlowPath,
       let slow = self.request(
         order: order, gfp: scoped(gfp, inPinScope, isSlow: true), node: home)
     {
@@ -46,17 +46,12 @@ extension Machine {
     return finish(slow.pfn, order, filtered, slow.refusal)
   }
 
-  /// What is left of a request's flags inside a long-term pin (rules P2.33, P2.34): 5.1 to 5.8 looked
-  /// at them in the slow path alone, and 5.9 to 5.12 only kept CMA away.
+  /// What is left of a request's flags inside a long-term pin (rules P2.33, P2.34).
   ///
   /// Kernel: `current_gfp_context()`, include/linux/sched/mm.h.
   func scoped(_ gfp: GFPFlags, _ inPinScope: Bool, isSlow: Bool) -> GFPFlags {
-    guard inPinScope else { return gfp }
-    switch kernel.pinning.scope {
-    case .none, .noCMA: return gfp
-    case .noCMASlowPath: return isSlow ? gfp.subtracting(.movable) : gfp
-    case .pin: return gfp.subtracting(.movable)
-    }
+    inPinScope && kernel.pinning.scopeDropsMovable(isSlow: isSlow)
+      ? gfp.subtracting(.movable) : gfp
   }
 
   /// Whether a request may take blocks of CMA pageblocks (rule P2.30).

@@ -47,7 +47,7 @@ extension Machine {
   mutating func passesWatermarks(
     _ zone: Int, _ request: AllocationRequest, _ flags: AllocationFlags
   ) -> Bool {
-    if kernel.perCPULists == .autoTuned && !zoneTable[zone].flags.contains(.belowHigh) {
+    if tunesPerCPULists && !zoneTable[zone].flags.contains(.belowHigh) {
       if isWatermarkOKFast(zone, request, mark: zoneTable[zone].watermark(2), flags) {
         return true
       }

@@ -17,9 +17,7 @@ extension Machine {
     mode: inout TakeMode
   ) -> PFN? {
     lastTaken = .cma
-    // The half rule, before every single block: the reads lag, the division truncates.
-    if flags.contains(.cma), kernel.takesCMAFirst,
-      zoneTable[zone].visibleFreeCMA > zoneTable[zone].visibleFree / 2,
+    if flags.contains(.cma), prefersCMA(zone),
       let pfn = takeSmallest(zone, order: order, .cma)
     {
       return pfn
@@ -35,6 +33,17 @@ extension Machine {
       return takeMovingFallback(zone, order: order, type, flags)
     }
   }
+
+  /// The half rule, asked before every single block: the reads lag, the division truncates (rules
+  /// P2.31, A9.3g; 16867664936e).
+  func prefersCMA(_ zone: Int) -> Bool {
+    kernel.takesCMAFirst
+      && zoneTable[zone].visibleFreeCMA > zoneTable[zone].visibleFree / 2
+  }
+
+  /// Whether a refill goes on at the stage of the fallback that it had come to: 6.15 and 6.12.29 (F6, rule
+  /// A3.20).
+  var fallbackHasStages: Bool { kernel.fallback == .claimThenSteal }
 
   /// Own lists, CMA, claim, steal; an earlier stage is not tried again while `mode` is past it
   /// (rule A3.20).

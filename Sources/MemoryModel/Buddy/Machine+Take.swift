@@ -44,10 +44,10 @@ extension Machine {
 
   /// Whether blocks of this order go through the per-CPU lists (rule A5.2).
   ///
-  /// Rows j and k: before 5.14 order 0 alone. Kernel: `pcp_allowed_order()`.
+  /// Kernel: `pcp_allowed_order()`.
   func isPerCPUOrder(_ order: Int) -> Bool {
     if order == 0 { return true }
     return order <= 3
-      ? kernel.cachesHighOrders : order == geometry.pageblockOrder && kernel.hugeLists > 0
+      ? kernel.cachesHighOrders : order == geometry.pageblockOrder && cachesHugePages
   }
 }

@@ -109,11 +109,11 @@ extension Machine {
 
   /// Whether runs are known to be the same as single calls: the kernels up to 6.9 account a refill
   /// as a whole and size it otherwise (rules A9.6, A9.7).
-  var handlesRuns: Bool { kernel.typesFollowPageblocks && kernel.perCPULists == .autoTuned }
+  var handlesRuns: Bool { kernel.typesFollowPageblocks && tunesPerCPULists }
 
   /// Whether the scope of a long-term pin shows in a request's flags alone.
   private func isPlainScope(_ inPinScope: Bool) -> Bool {
-    !inPinScope || kernel.pinning.scope == .pin || kernel.pinning.scope == .none
+    !inPinScope || !kernel.pinning.scopeAvoidsCMA && !kernel.pinning.scopeStartsInSlowPath
   }
 
   /// Takes pages that one list hands out before anything else happens: what is on it, or else one
@@ -201,15 +201,14 @@ extension Machine {
     lastTaken = .cma
     while left > 0 {
       let prefersCMA =
-        mayUseCMA && kernel.takesCMAFirst
-        && zoneTable[zone].visibleFreeCMA > zoneTable[zone].visibleFree / 2
+        mayUseCMA && prefersCMA(zone)
       var source = MigrateType.cma
       if prefersCMA && open(&cma, zone, .cma) {
         // Before the stages, which it leaves alone.
       } else if mode == .normal && open(&own, zone, type) {
         source = type
       } else if mayUseCMA, mode.rawValue <= TakeMode.cma.rawValue, open(&cma, zone, .cma) {
-        if kernel.fallback == .claimThenSteal { mode = .cma }
+        if fallbackHasStages { mode = .cma }
       } else {
         // Claiming and stealing look at all lists.
         close(&own, zone, type)

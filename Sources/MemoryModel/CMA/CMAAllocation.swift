@@ -109,7 +109,8 @@ public struct CMAAllocation: ExplorableOperation {
         return end(
           .refused(
             Refusal(
-              .ENOMEM, "\(pages) pages are not a size for area '\(area.name)' of \(area.pages)",
+              .ENOMEM,
+              "\(pages) pages are asked for, and area '\(area.name)' has \(area.pages) in all",
               rule: "P5.3")), &machine)
       }
     }

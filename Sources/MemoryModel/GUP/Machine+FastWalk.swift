@@ -67,12 +67,7 @@ extension Machine {
 
   /// What the fast walk refuses for a long-term pin.
   private func fastCheck(_ flags: GUPFlags) -> PinningRules.Check {
-    guard flags.contains(.longTerm) else { return .none }
-    return switch kernel.pinning.fastCheck {
-    case .absent: .none
-    case .cma: .cmaBlock
-    case .same: kernel.pinning.check
-    }
+    flags.contains(.longTerm) ? kernel.pinning.checkOfFastWalk : .none
   }
 
   /// The same as bits, see ``refusals(_:)``.

@@ -1,23 +1,7 @@
 extension Machine {
   /// The classes of pageblocks on which a check refuses a long-term pin: bit ``FrameTable``'s
-  /// `pinClass` is set for each (rules P3.1, P3.4, P3.52, P3.54).
-  ///
-  /// Without CONFIG_CMA types are not looked at (rule P0.3).
-  func refusals(_ check: PinningRules.Check) -> UInt16 {
-    let cma: UInt16 = 1 << MigrateType.cma.rawValue
-    let isolate: UInt16 = 1 << MigrateType.isolate.rawValue
-    let movable: UInt16 = 1 << MigrateType.movable.rawValue
-    let zone: UInt16 = 0xFF00
-    func types(_ bits: UInt16) -> UInt16 { hasCMA ? bits | bits << 8 : 0 }
-    return switch check {
-    case .none: 0
-    case .cmaBlock: types(cma)
-    case .movableType: types(cma) | movable | movable << 8
-    case .zoneOrCMA: types(cma) | zone
-    case .zoneAndCMA: types(cma) & zone
-    case .pinnable: types(cma | isolate) | zone
-    }
-  }
+  /// `pinClass` is set for each.
+  func refusals(_ check: PinningRules.Check) -> UInt16 { check.refusedClasses(hasCMA: hasCMA) }
 
   /// Whether a long-term pin may stay where this folio is; its head alone decides (rule P3.2).
   ///
@@ -35,7 +19,7 @@ extension Machine {
       switch frames.migrateType(head) {
       case .cma: return ("its pageblock is CMA", "P3.1")
       case .isolate: return ("its pageblock is isolated", "P3.3")
-      case .movable where kernel.pinning.check == .movableType:
+      case .movable where kernel.pinning.check.refusesMovableBlocks:
         return ("its pageblock is Movable", "P3.52")
       default: break
       }

@@ -112,7 +112,7 @@ extension Machine {
     let each = isPin ? 2 : 1
     if rules.slowBatch {
       costs.walks = counts.small + counts.segments
-      let second = rules.output == .scatter ? 0 : each
+      let second = rules.writesScatterList ? 0 : each
       costs.pinAtomics =
         counts.small + each * counts.segments
         + second * (counts.segments - counts.singleSegments)
@@ -121,16 +121,16 @@ extension Machine {
       costs.pinAtomics = counts.small + each * counts.large
     }
     costs.entryReads = 4 * costs.walks
-    if rules.output == .scatter { costs.arrayWrites = 0 }
+    if rules.writesScatterList { costs.arrayWrites = 0 }
     guard flags.contains(.longTerm) else { return costs }
     let folios = counts.small + counts.segments
-    if rules.walker == .integrated {
+    if rules.testsWhileWalking {
       costs.lookups = folios
       return costs
     }
     costs.rounds = counts.calls
-    costs.lookups = rules.scan == .perPage ? counts.pages : folios
-    costs.rescanReads = rules.scan == .compoundStep ? folios : counts.pages
+    costs.lookups = rules.looksUpEveryPage ? counts.pages : folios
+    costs.rescanReads = rules.stepsOverCompounds ? folios : counts.pages
     if rules.vmasArray {
       costs.arrayWrites += counts.pages
       costs.rescanReads += counts.pages

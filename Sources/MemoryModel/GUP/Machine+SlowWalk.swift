@@ -39,7 +39,7 @@ extension Machine {
           if done > 0 {
             costs.walks += done
             costs.entryReads += 4 * done
-            let isScatter = kernel.pinning.output == .scatter
+            let isScatter = kernel.pinning.writesScatterList
             costs.pinAtomics += (isScatter ? 2 : 4) * done
             costs.arrayWrites += isScatter ? 0 : done << 9
             page += done << 9
@@ -102,17 +102,8 @@ extension Machine {
     return unshares(anonymous: true) && !entry.flags.contains(.exclusive)
   }
 
-  /// Whether this kernel makes a private copy before a read pin: of anonymous memory that is not
-  /// exclusive (5.19), and of what private mappings of files show (6.2).
-  ///
-  /// Kernel: `gup_must_unshare()`, mm/internal.h.
-  func unshares(anonymous: Bool) -> Bool {
-    switch kernel.pinning.unsharing {
-    case .none: false
-    case .anonymous: anonymous
-    case .all: true
-    }
-  }
+  /// Whether this kernel makes a private copy before a read pin.
+  func unshares(anonymous: Bool) -> Bool { kernel.pinning.unshares(anonymous: anonymous) }
 
   /// Whether a long-term pin may write a shared file that is not memory: from 6.5 on not (rule P3.13).
   ///
@@ -147,7 +138,7 @@ extension Machine {
       costs.walks += done
       costs.entryReads += 4 * done
       costs.pinAtomics += done
-      costs.arrayWrites += kernel.pinning.output == .scatter ? 0 : done
+      costs.arrayWrites += kernel.pinning.writesScatterList ? 0 : done
       page += done
       if page == last { break }
       let entry = pageTables[table + page & 511]
@@ -198,7 +189,7 @@ extension Machine {
         }
         guard grab(folio, pages - 1, flags) else { return .overflow }
         // A walker that writes a scatter list grabs all of a leaf at once (rule P3.60).
-        if kernel.pinning.output == .pages { costs.pinAtomics += perGrab }
+        if !kernel.pinning.writesScatterList { costs.pinAtomics += perGrab }
       } else {
         guard grab(folio, pages - 1, flags) else { return .overflow }
         // A walk of its own for each page.
@@ -214,7 +205,7 @@ extension Machine {
       }
     }
     write(folio, first, pages, &out)
-    if kernel.pinning.output == .pages { costs.arrayWrites += pages }
+    if !kernel.pinning.writesScatterList { costs.arrayWrites += pages }
     return nil
   }
 

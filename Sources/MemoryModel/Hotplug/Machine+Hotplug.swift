@@ -31,7 +31,7 @@ extension Machine {
       perCPU[local].highMin = highMin
       perCPU[local].highMax = highMax
       perCPU[local].batch = batch
-      if kernel.perCPULists != .autoTuned { perCPU[local].high = highMin }
+      if !tunesPerCPULists { perCPU[local].high = highMin }
     }
   }
 

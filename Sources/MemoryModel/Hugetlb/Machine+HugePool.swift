@@ -112,11 +112,7 @@ extension Machine {
   ///
   /// Kernel: `folio_is_longterm_pinnable()`, as far as huge pages can be concerned (rule P2.36).
   private func mayStayForLongPin(_ pfn: PFN) -> Bool {
-    // 5.1 to 5.8 looked at it nowhere; the series of 2020 with the predicate of its check (P3.53).
-    switch kernel.pinning.scope {
-    case .none, .noCMASlowPath: true
-    case .noCMA, .pin: unpinnableReason(pfn) == nil
-    }
+    !kernel.pinning.scopeGuardsHugePool || unpinnableReason(pfn) == nil
   }
 
   /// The first free page of one node that the task may have.

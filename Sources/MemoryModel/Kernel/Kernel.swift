@@ -1,5 +1,6 @@
-// Invariant: every switch is read at exactly one place, whose comment names the rule. Nothing
-// compares version numbers. KernelSwitch.all names them, KernelPreset.all gives them values.
+// Invariant: what a switch's value means is written at one place, which names the rule; whoever else needs
+// it asks there. Nothing compares version numbers. KernelSwitch.all names the switches, KernelPreset.all
+// gives them values.
 
 /// The behaviour of one kernel, as named switches (rule A9.2).
 public struct Kernel: Sendable, Equatable, Codable {
@@ -23,7 +24,7 @@ public struct Kernel: Sendable, Equatable, Codable {
   public var typesFollowPageblocks = true
   /// Per-CPU lists for pageblock-sized blocks (row k, rules A5.3, P2.35): none up to 5.13, one that all
   /// types share in 6.0 to 6.9 (5d0a661d808f), two from 6.10 on (bf14ed81f571).
-  public var hugeLists = 2
+  var hugeLists = 2
   /// Whether blocks of order 1 to 3 go through the per-CPU lists (5.14 and later, row j).
   public var cachesHighOrders = true
   /// Whether movable requests take CMA first while more than half of what is free is CMA (5.8 and
@@ -45,7 +46,7 @@ public struct Kernel: Sendable, Equatable, Codable {
   public var countsFreeHighAtomic = true
 
   /// How the per-CPU lists are sized, filled and flushed (rows l and m).
-  public var perCPULists = PerCPURegime.autoTuned
+  var perCPULists = PerCPURegime.autoTuned
   /// Whether HighAtomic reserves are limited to a hundredth of the zone, rounded to pageblocks, and
   /// zones of less than a hundred pageblocks have none (6.8 and later, rule A3.29).
   public var limitsHighAtomicStrictly = true

@@ -20,6 +20,25 @@ public struct KernelPreset: Sendable {
     all.first { $0.name == name } ?? all.first { $0.kernel.release == name }
   }
 
+  /// What to say about a name that is no preset's: the release before it, if it is a version, and all names.
+  public static func unknown(_ name: String) -> String {
+    func version(_ text: String?) -> [Int]? {
+      guard let parts = text?.split(separator: ".").map({ Int($0) }), !parts.isEmpty,
+        !parts.contains(nil)
+      else { return nil }
+      return parts.compactMap { $0 }
+    }
+    var text = "there is no kernel \"\(name)\""
+    if let wanted = version(name) {
+      let before = all.compactMap { preset in version(preset.firstRelease).map { ($0, preset.name) }
+      }
+      .filter { $0.0.lexicographicallyPrecedes(wanted) }
+      .max { $0.0.lexicographicallyPrecedes($1.0) }
+      text += before.map { "; the one before it is \($0.1)" } ?? "; the oldest is \(all[0].name)"
+    }
+    return text + "; known are " + all.map(\.name).joined(separator: ", ")
+  }
+
   /// The kernel of a preset that exists.
   static func kernel(_ name: String) -> Kernel {
     guard let preset = all.first(where: { $0.name == name }) else {

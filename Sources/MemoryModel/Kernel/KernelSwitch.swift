@@ -99,42 +99,42 @@ extension KernelSwitch {
   private static let longTerm: [KernelSwitch] = [
     KernelSwitch(
       "lt_check", \.pinning.check, "Which folios a long-term pin may not stay on.", rule: "P3.4",
-      readAt: "Machine.refusals(_:)"),
+      readAt: "PinningRules.Check.refusedClasses(hasCMA:)"),
     KernelSwitch(
       "lt_users", \.pinning.users, "Whose pins are checked at all.", rule: "P3.58",
-      readAt: "PinRequest.effectiveFlags(_:)"),
+      readAt: "PinningRules.checksEveryPin, PinningRules.regions"),
     KernelSwitch(
       "lt_fast_check", \.pinning.fastCheck, "What the fast walk tests.", rule: "P3.32",
-      readAt: "Machine.fastRefusals(_:)"),
+      readAt: "PinningRules.checkOfFastWalk"),
     KernelSwitch(
       "lt_scan", \.pinning.scan, "Which entries of the output the check looks at.", rule: "P3.44",
-      readAt: "LongTermCheck.collect(_:_:_:)"),
+      readAt: "PinningRules+LongTerm"),
     KernelSwitch(
       "lt_on_migrate_fail", \.pinning.onMigrateFail, "What a failed migration means.",
-      rule: "P3.50", readAt: "Pin.advanceCheck(_:_:)"),
+      rule: "P3.50", readAt: "PinningRules.pinsAnyway"),
     KernelSwitch(
       "lt_on_isolate_fail", \.pinning.onIsolateFail,
       "What it means that nothing could be isolated.", rule: "P3.43",
-      readAt: "LongTermCheck.staysIfNothingIsolated(_:)"),
+      readAt: "PinningRules.staysIfNothingIsolated"),
     KernelSwitch(
       "lt_drain", \.pinning.drain, "When the LRU batches are drained.", rule: "P3.45",
-      readAt: "LongTermCheck.drain(_:_:_:)"),
+      readAt: "PinningRules+LongTerm"),
     KernelSwitch(
       "lt_isolate_inverted", \.pinning.isolateInverted,
       "The test after isolation is the wrong way round.", rule: "P3.46",
       readAt: "LongTermCheck.isolate(_:_:_:)"),
     KernelSwitch(
       "lt_dest", \.pinning.destination, "How frames to move to are asked for.", rule: "P4.8",
-      readAt: "LongTermCheck.destination(_:)"),
+      readAt: "PinningRules.destinationFlags"),
     KernelSwitch(
       "lt_scope", \.pinning.scope, "What allocations lose inside a long-term pin.",
-      rule: "P2.34", readAt: "Machine.scoped(_:_:)"),
+      rule: "P2.34", readAt: "PinningRules+LongTerm"),
     KernelSwitch(
       "lt_compound", \.pinning.compound, "Whether compound pages are moved.", rule: "P3.56",
-      readAt: "LongTermCheck.look(_:_:_:)"),
+      readAt: "PinningRules.leavesCompounds"),
     KernelSwitch(
       "lt_reason", \.pinning.reason, "The reason that trace events print.", rule: "P3.59",
-      readAt: "LongTermCheck.endUnpin(_:)"),
+      readAt: "PinningRules.migrationReason"),
     KernelSwitch(
       "lt_check_array", \.pinning.checkArray,
       "The check allocates an array of pointers by kmalloc, 4 MiB at most.", rule: "P3.48",
@@ -158,23 +158,23 @@ extension KernelSwitch {
       readAt: "Unpin, UnpinOperation"),
     KernelSwitch(
       "gup_vmas_array", \.pinning.vmasArray, "An array of VMAs beside the array of pages.",
-      rule: "P3.48", readAt: "Pin.begin(_:), Pin.countAreas(_:)"),
+      rule: "P3.48", readAt: "Pin.needsAreas(_:)"),
     KernelSwitch(
       "gup_counting", \.pinning.counting, "Whether pins are counted, or are plain references.",
-      rule: "P1.3", readAt: "PinRequest.effectiveFlags(_:)"),
+      rule: "P1.3", readAt: "PinningRules.countsPins"),
     KernelSwitch(
       "gup_unshare", \.pinning.unsharing, "When a read pin gets a private copy first.",
-      rule: "P3.14", readAt: "Machine.unshares(anonymous:)"),
+      rule: "P3.14", readAt: "PinningRules.unshares(anonymous:)"),
     KernelSwitch(
       "gup_refuses_dirty_tracking", \.pinning.refusesDirtyTracking,
       "No long-term write pin of a shared file that tracks dirty pages.", rule: "P3.13",
       readAt: "Machine.mayWriteForLong(_:)"),
     KernelSwitch(
       "gup_walker", \.pinning.walker, "Whether the walker tests each page as it finds it.",
-      rule: "P3.60", readAt: "Pin.walkSlow(_:_:)"),
+      rule: "P3.60", readAt: "PinningRules.testsWhileWalking"),
     KernelSwitch(
       "gup_output", \.pinning.output, "Whether the walker writes pointers or a scatter list.",
-      rule: "P7.51", readAt: "Pin.walkSlow(_:_:)"),
+      rule: "P7.51", readAt: "PinningRules.writesScatterList"),
     KernelSwitch(
       "bug_zero_page_unpinnable", \.pinning.zeroPageUnpinnable,
       "The page of zeros may not stay pinned.", rule: "P3.5",
@@ -188,7 +188,7 @@ extension KernelSwitch {
     KernelSwitch(
       "mig_split_retry_longterm", \.pinning.splitRetry,
       "Whether a split that found a reference is tried again.", rule: "P4.9",
-      readAt: "MigrationBatch.refuseMemory"),
+      readAt: "PinningRules.retriesSplit(_:)"),
     KernelSwitch(
       "vfio_batch", \.pinning.vfioBatch, [1, 512], "Pages that VFIO pins in one call.",
       rule: "P7.3", readAt: "DeviceAttachment.batch(_:)"),
@@ -198,28 +198,28 @@ extension KernelSwitch {
         + "merged.", rule: "P7.9", readAt: "DeviceMap.request(_:_:)"),
     KernelSwitch(
       "spapr_pin", \.pinning.registration, "What powerpc does before it keeps a guest's pages.",
-      rule: "P3.56", readAt: "DeviceMap.request(_:_:)"),
+      rule: "P3.56", readAt: "PinningRules+Walk"),
     KernelSwitch(
       "lru_batch_size", \.pinning.lruBatchSize, [14, 15, 31], "Folios in an LRU batch.",
       rule: "P1.20", readAt: "Machine.lruBatchCapacity"),
     KernelSwitch(
       "lru_clear_flag_on_queue", \.pinning.clearsFlagOnQueue,
       "A folio that waits in a batch loses its LRU flag.", rule: "P1.26",
-      readAt: "Machine.queue(_:_:isUnlock:)"),
+      readAt: "Machine.clearsFlag(_:)"),
   ]
 
   private static let allocator: [KernelSwitch] = [
     KernelSwitch(
       "thp_pcp_lists", \.hugeLists, [0, 1, 2],
       "Per-CPU lists for pages of 2 MiB: none, one for all types, two.", rule: "P2.35",
-      readAt: "Machine.perCPUIndex(_:order:)"),
+      readAt: "Machine+AllocatorRules"),
     KernelSwitch(
       "alloc_fallback", \.fallback, "Which block a request takes when its own lists are empty.",
       rule: "A9.5", readAt: "Machine.take"),
     KernelSwitch(
       "alloc_cma_first", \.takesCMAFirst,
       "Movable requests take CMA first while more than half of the free memory is CMA.",
-      rule: "A9.3g", readAt: "Machine.take"),
+      rule: "A9.3g", readAt: "Machine.prefersCMA(_:)"),
     KernelSwitch(
       "alloc_inserts_at_head", \.insertsAtHead,
       "Blocks that are moved or put back go to the head of a list.", rule: "A9.2a",
@@ -288,7 +288,7 @@ extension KernelSwitch {
       rule: "P9.11", readAt: "Machine.askForPages(in:)"),
     KernelSwitch(
       "pcp_regime", \.perCPULists, "How per-CPU lists are sized, filled and flushed.",
-      rule: "A9.7", readAt: "Machine+PerCPU"),
+      rule: "A9.7", readAt: "Machine+AllocatorRules"),
     KernelSwitch(
       "pcp_high_orders", \.cachesHighOrders, "Orders 1 to 3 go through the per-CPU lists.",
       rule: "A9.2j", readAt: "Machine.isPerCPUOrder(_:)"),

@@ -1,5 +1,6 @@
-// Invariant: every switch is read at one place, whose comment names the rule and the commit that
-// turned it. The raw values are the names of rule P0.6, which a user types.
+// Invariant: what a value means is written once, in PinningRules+LongTerm and PinningRules+Walk or at the
+// only place that looks at the switch, with the rule and the commit that turned it. A switch of two values
+// means what its name says. The raw values are the names of rule P0.6, which a user types.
 
 /// How a kernel pins for long, and migrates, switch by switch (rule P0.6); the defaults are
 /// 6.12.117's.
@@ -135,26 +136,26 @@ public struct PinningRules: Sendable, Equatable, Codable {
     case batched = "batch3plus7"
   }
 
-  public var check = Check.pinnable
-  public var users = Users.gup
-  public var registration = Registration.longTerm
-  public var fastCheck = FastCheck.same
-  public var scan = Scan.pfnRange
-  public var onMigrateFail = MigrationFailure.error
-  public var onIsolateFail = IsolationFailure.retryForever
-  public var drain = Drain.referencesLocalThenAll
+  var check = Check.pinnable
+  var users = Users.gup
+  var registration = Registration.longTerm
+  var fastCheck = FastCheck.same
+  var scan = Scan.pfnRange
+  var onMigrateFail = MigrationFailure.error
+  var onIsolateFail = IsolationFailure.retryForever
+  var drain = Drain.referencesLocalThenAll
   /// 6.1.0 to 6.1.12 (67e139b02d99, rule P3.46).
   public var isolateInverted = false
-  public var destination = Destination.user
-  public var scope = Scope.pin
-  public var compound = Compound.move
-  public var reason = Reason.longtermPin
+  var destination = Destination.user
+  var scope = Scope.pin
+  var compound = Compound.move
+  var reason = Reason.longtermPin
   /// 6.11.0: the check allocates an array of page pointers by kmalloc (rule P3.48).
   public var checkArray = false
   /// 5.13 to 6.0: a failed round unpins folio by folio (rule P8.3).
   public var batchedRoundUnpin = false
-  public var counting = Counting.pins
-  public var unsharing = Unsharing.all
+  var counting = Counting.pins
+  var unsharing = Unsharing.all
   /// 6.5 and later: no long-term write pin of a shared file that tracks dirty pages (rule P3.13).
   public var refusesDirtyTracking = true
   /// One walk a leaf instead of one a page (`gup.slowBatch`, 57edfcfd3419, rule P3.21).
@@ -166,11 +167,11 @@ public struct PinningRules: Sendable, Equatable, Codable {
   public var unpinBatch = true
   /// 5.1 to 5.10: an array of VMAs beside the array of pages (rules P3.48, P8.6).
   public var vmasArray = false
-  public var walker = Walker.rescan
-  public var output = Output.pages
-  public var migrationMode = MigrationMode.batched
+  var walker = Walker.rescan
+  var output = Output.pages
+  var migrationMode = MigrationMode.batched
   /// Whether a split that found a reference is tried again (fd4a7ac32918, rule P4.9).
-  public var splitRetry = true
+  var splitRetry = true
   /// Pages that VFIO pins in one call (`vfio.batch`, 4d83de6da265, rules P7.1, P7.3).
   public var vfioBatch = 512
   /// VFIO calls for the first page of a compound page alone, and takes the frames behind it for the rest:

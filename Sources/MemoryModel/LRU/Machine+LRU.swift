@@ -31,7 +31,7 @@ extension Machine {
   /// (rule P1.26).
   ///
   /// Kernel: `folio_batch_add_and_move()`, 6.11 to 6.16.
-  private func clearsFlag(_ kind: LRUBatchKind) -> Bool {
+  func clearsFlag(_ kind: LRUBatchKind) -> Bool {
     kernel.pinning.clearsFlagOnQueue && kind != .add && kind != .mlock
   }
 

@@ -173,7 +173,7 @@ extension Machine {
           if frames.zone(of: pfn) != zone {
             return "AI.7: \(pfn) of another zone is on list \(index) of CPU \(cpu)"
           }
-          if kernel.hugeLists != 1, frames.migrateType(pfn) == .cma, index != 13,
+          if !sharesHugeList, frames.migrateType(pfn) == .cma, index != 13,
             index % 3 != 1 || index >= 12
           {
             return "AI.8: CMA block \(pfn) is on the non-movable list \(index) of CPU \(cpu)"

@@ -241,7 +241,7 @@ extension Machine {
       if let folio = folio(of: held.page) { counts.references[folio.head.index] += 1 }
     }
     // Before read pins made copies of their own (rule P3.14) they took pages that others share, too.
-    let sharesReadPins = kernel.pinning.unsharing == .none
+    let sharesReadPins = !unshares(anonymous: true)
     // A call under way has not written all of its words.
     for pin in pins where pin.pages > 0 {
       var word = pin.words.lowerBound
@@ -395,8 +395,7 @@ extension Machine {
   }
 
   private func waitsWithoutFlag(_ pfn: PFN) -> Bool {
-    kernel.pinning.clearsFlagOnQueue
-      && batchesHolding(pfn).contains { $0.kind != .add && $0.kind != .mlock }
+    batchesHolding(pfn).contains { clearsFlag($0.kind) }
   }
 }
 

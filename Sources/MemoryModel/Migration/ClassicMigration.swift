@@ -99,7 +99,7 @@ struct ClassicMigration: Hashable, Sendable {
         counts.split += 1
         list.replaceSubrange(index...index, with: [folio.head] + pieces)
         return
-      case .again where target.reason == .longtermPin && machine.kernel.pinning.splitRetry:
+      case .again where machine.kernel.pinning.retriesSplit(target.reason):
         kept.append(folio.head)
         return next()
       default: break

@@ -150,7 +150,7 @@ struct MigrationBatch: Hashable, Sendable {
       case .done:
         countSplit(folio, &counts)
         return
-      case .again where target.reason == .longtermPin && machine.kernel.pinning.splitRetry:
+      case .again where machine.kernel.pinning.retriesSplit(target.reason):
         failed -= 1
         counts.thpFailed -= isTHP(folio)
         keep(folio)

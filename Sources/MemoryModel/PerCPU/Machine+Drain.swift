@@ -4,7 +4,7 @@ extension Machine {
   ///
   /// Kernel: `free_pcppages_bulk()`, mm/page_alloc.c.
   mutating func drain(_ zone: Int, _ local: Int, pages: Int, from first: Int) {
-    if kernel.perCPULists == .fixed { return drainInTurn(zone, local, pages: pages) }
+    if hasFixedPerCPULists { return drainInTurn(zone, local, pages: pages) }
     var left = min(pages, perCPU[local].count)
     var index = first
     while left > 0 {
@@ -43,9 +43,7 @@ extension Machine {
   /// Kernel: `free_pcppages_bulk()` up to 5.13.
   private mutating func drainInTurn(_ zone: Int, _ local: Int, pages: Int) {
     // With more orders there are more lists (5.14 to 5.17).
-    let lists =
-      kernel.cachesHighOrders || kernel.hugeLists > 0
-      ? PerCPUPages.listCount : 3
+    let lists = kernel.cachesHighOrders || cachesHugePages ? PerCPUPages.listCount : 3
     var left = min(pages, perCPU[local].count)
     var taken: [(pfn: PFN, order: Int, type: MigrateType)] = []
     var index = 0
@@ -163,7 +161,7 @@ extension Machine {
 
   /// Rule A5.26.
   private mutating func decay(_ zone: Int, _ local: Int) {
-    if kernel.perCPULists != .autoTuned { return }
+    if !tunesPerCPULists { return }
     let batch = perCPU[local].batch
     let high = perCPU[local].high
     if high > perCPU[local].highMin {

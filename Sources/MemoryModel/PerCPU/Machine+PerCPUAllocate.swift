@@ -6,7 +6,7 @@ extension Machine {
     _ zone: Int, order: Int, _ type: MigrateType, _ flags: AllocationFlags
   ) -> PFN? {
     let local = zone * cpuCount + currentCPU
-    if kernel.perCPULists == .autoTuned {
+    if tunesPerCPULists {
       perCPU[local].freeCount >>= 1
     } else {
       perCPU[local].allocFactor >>= 1
@@ -49,11 +49,8 @@ extension Machine {
   /// Kernel: `nr_pcp_alloc()`.
   mutating func refillSize(_ zone: Int, _ local: Int, order: Int) -> Int {
     let batch = perCPU[local].batch
-    switch kernel.perCPULists {
-    case .fixed: return batch
-    case .lowWatermark: return batch > 1 ? max(batch >> order, 2) : batch
-    case .autoTuned: break
-    }
+    if hasFixedPerCPULists { return batch }
+    if !tunesPerCPULists { return batch > 1 ? max(batch >> order, 2) : batch }
     let highMin = perCPU[local].highMin
     let highMax = perCPU[local].highMax
     var high = clamp(perCPU[local].high, highMin, highMax)
@@ -74,12 +71,12 @@ extension Machine {
     return wanted > 1 ? max(wanted >> order, 2) : wanted
   }
 
-  /// Row k: one list for all order-9 blocks in 6.0 to 6.9, which hands CMA blocks to kernel
-  /// requests (rule A5.3).
+  /// The list of a block; where all types share one for 2 MiB pages, CMA blocks come to kernel requests
+  /// (rule A5.3).
   ///
   /// Kernel: `order_to_pindex()`.
   func perCPUIndex(_ type: MigrateType, order: Int) -> Int {
-    order > 3 && kernel.hugeLists == 1 ? 12 : PerCPUList.index(type, order: order)
+    order > 3 && sharesHugeList ? 12 : PerCPUList.index(type, order: order)
   }
 
   /// CONFIG_PCP_BATCH_SCALE_MAX.

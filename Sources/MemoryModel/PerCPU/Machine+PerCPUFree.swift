@@ -11,21 +11,19 @@ extension Machine {
     let type = pageblock.isMergeable ? pageblock : .movable
 
     let local = zone * cpuCount + currentCPU
-    if kernel.perCPULists == .autoTuned { perCPU[local].allocFactor >>= 1 }
+    if tunesPerCPULists { perCPU[local].allocFactor >>= 1 }
     count(.pgfree, 1 << order)
     let index = perCPUIndex(type, order: order)
     frames.pushHead(&perCPU[local].lists[index], pfn, order: order)
     frames.setHead(pfn, FrameState(.perCPU, order: order, listed: pageblock))
     perCPU[local].count += 1 << order
-    switch kernel.perCPULists {
-    case .fixed:
+    if hasFixedPerCPULists {
       if perCPU[local].count >= perCPU[local].high {
         drain(zone, local, pages: perCPU[local].batch, from: 0)
       }
       return
-    case .lowWatermark: return flushByFactor(zone, local, index, order: order)
-    case .autoTuned: break
     }
+    if !tunesPerCPULists { return flushByFactor(zone, local, index, order: order) }
 
     let batch = perCPU[local].batch
     var freesHigh = false

@@ -146,7 +146,7 @@ extension Machine {
     let fraction = settings.percpuPagelistHighFraction
     let highMin: Int
     let highMax: Int
-    if kernel.perCPULists == .fixed {
+    if hasFixedPerCPULists {
       // Six batches (row l).
       highMin = 6 * batch
       highMax = highMin
@@ -164,7 +164,7 @@ extension Machine {
       perCPU[zone * cpuCount + cpu].batch = batch
       perCPU[zone * cpuCount + cpu].highMin = highMin
       perCPU[zone * cpuCount + cpu].highMax = highMax
-      if kernel.perCPULists != .autoTuned { perCPU[zone * cpuCount + cpu].high = highMin }
+      if !tunesPerCPULists { perCPU[zone * cpuCount + cpu].high = highMin }
     }
   }
 

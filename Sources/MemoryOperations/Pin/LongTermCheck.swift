@@ -111,7 +111,7 @@ struct LongTermCheck: Hashable, Sendable {
         if moved > 0 { continue }
       }
       let (first, pages, next) = machine.pinnedRun(at: position)
-      if machine.kernel.pinning.scan == .pfnRange {
+      if machine.kernel.pinning.goesByFrames {
         // A run belongs to one folio, and the kernel skips by frame number.
         costs.rescanReads += pages
         position = next
@@ -128,7 +128,7 @@ struct LongTermCheck: Hashable, Sendable {
   private mutating func passLeaves(
     _ machine: inout Machine, _ pace: Pace, limit: Int, _ costs: inout OperationCosts
   ) -> Bool {
-    guard pace == .slice, machine.kernel.pinning.scan == .pfnRange else { return false }
+    guard pace == .slice, machine.kernel.pinning.goesByFrames else { return false }
     let leaves = machine.countPinnableLeaves(at: position, count: limit, previous: previous)
     if leaves == 0 { return false }
     costs.rescanReads += leaves << 9
@@ -145,9 +145,7 @@ struct LongTermCheck: Hashable, Sendable {
     _ machine: inout Machine, _ pace: Pace, limit: Int, _ costs: inout OperationCosts
   ) -> Int {
     let rules = machine.kernel.pinning
-    guard pace == .slice, rules.drain == .referencesLocalThenAll, !rules.isolateInverted,
-      rules.scan == .pfnRange, flags.contains(.pin)
-    else {
+    guard pace == .slice, rules.isolatesTogether, flags.contains(.pin) else {
       return 0
     }
     // The list may become as long as the output; growing it by copies would stop a slice.
@@ -179,8 +177,8 @@ struct LongTermCheck: Hashable, Sendable {
       costs.rescanReads += 1
       offset += 1
       let folio = machine.folio(of: page) ?? Folio(page, order: 0)
-      let isSameHead = machine.kernel.pinning.scan == .headCompare && previous == folio
-      if machine.kernel.pinning.scan == .compoundStep && folio.order > 0 {
+      let isSameHead = machine.kernel.pinning.comparesHeads && previous == folio
+      if machine.kernel.pinning.stepsOverCompounds && folio.order > 0 {
         skipping = folio.pages - (page.index - folio.head.index) - 1
       }
       if !isSameHead {
@@ -208,7 +206,7 @@ struct LongTermCheck: Hashable, Sendable {
     let folio = machine.folio(of: page) ?? Folio(page, order: 0)
     previous = folio
     if machine.isLongTermPinnable(folio) { return false }
-    if folio.order > 0 && machine.kernel.pinning.compound == .skip { return false }
+    if folio.order > 0 && machine.kernel.pinning.leavesCompounds { return false }
     collected += 1
     phase = .isolate(folio, page: page)
     return true
@@ -218,8 +216,7 @@ struct LongTermCheck: Hashable, Sendable {
     _ machine: inout Machine, _ folio: Folio, _ page: PFN, _ costs: inout OperationCosts
   ) {
     if machine.frames.head(folio.head).flags.contains(.hugetlb) {
-      // The helper of 2018 asks for the page that it found, and a tail is no huge page (rule P3.55).
-      if machine.kernel.pinning.registration == .helper && page != folio.head { return }
+      if machine.kernel.pinning.isolatesPageAsFound && page != folio.head { return }
       if machine.isolateHugetlb(folio) {
         list.append(folio.head)
         isolated += 1
@@ -265,22 +262,20 @@ struct LongTermCheck: Hashable, Sendable {
   private mutating func drain(
     _ machine: inout Machine, _ folio: Folio, _ costs: inout OperationCosts
   ) {
-    switch machine.kernel.pinning.drain {
-    case .localOnly:
+    let rules = machine.kernel.pinning
+    if rules.drainsHere {
       machine.drainLRU(cpu: machine.currentCPU)
       costs.localDrains += 1
-    case .allIfNotLRU:
+    } else if rules.drainsAllIfNotLRU {
       if drained == 0 && !machine.frames.head(folio.head).isLRU {
         machine.drainAllLRU()
         costs.fullDrains += 1
         drained = 1
       }
-    case .refcountPlusOne, .referencesLocalThenAll:
+    } else {
       guard folio.order == 0 else { return }
       let expected =
-        machine.expectedReferences(folio)
-        + (machine.kernel.pinning.drain == .refcountPlusOne || !flags.contains(.pin)
-          ? 1 : FolioTable.pinBias)
+        machine.expectedReferences(folio) + rules.referencesOfPin(isCounted: flags.contains(.pin))
       if drained == 0 && machine.references(folio) != expected {
         machine.drainLRU(cpu: machine.currentCPU)
         costs.localDrains += 1
@@ -318,7 +313,7 @@ struct LongTermCheck: Hashable, Sendable {
   /// Rules P3.47, P3.50: nothing could be isolated, so all is well, these kernels say.
   mutating func staysIfNothingIsolated(_ machine: borrowing Machine) -> Bool {
     guard case .unpin = phase, position == words.lowerBound, list.isEmpty,
-      machine.kernel.pinning.onIsolateFail == .ignoreIfListEmpty
+      machine.kernel.pinning.staysIfNothingIsolated
     else { return false }
     result = .stay
     phase = .done
@@ -334,25 +329,11 @@ struct LongTermCheck: Hashable, Sendable {
     migration = Migration(
       list,
       MigrationTarget(
-        gfp: Self.destination(machine.kernel.pinning), reason: reason(machine),
+        gfp: machine.kernel.pinning.destinationFlags,
+        reason: machine.kernel.pinning.migrationReason,
         inPinScope: true), .sync, hasHugetlb: hasHugetlb)
     list = []
     phase = .migrate
-  }
-
-  /// Until the series of 2020 these migrations called themselves contig_range (rule P3.59).
-  private func reason(_ machine: borrowing Machine) -> MigrationReason {
-    machine.kernel.pinning.reason == .longtermPin ? .longtermPin : .contigRange
-  }
-
-  /// Rule P4.8.
-  private static func destination(_ rules: PinningRules) -> GFPFlags {
-    switch rules.destination {
-    case .userNoRetry: [.user, .noRetry, .noWarn]
-    case .userThisNode: [.user, .thisNode, .noWarn]
-    case .user: [.user, .noWarn]
-    case .userMovableNoCMA: [.user, .movable, .noWarn]
-    }
   }
 
   private mutating func putBack(_ machine: inout Machine, _ costs: inout OperationCosts) {

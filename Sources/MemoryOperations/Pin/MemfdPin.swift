@@ -177,7 +177,7 @@ public struct MemfdPin: ExplorableOperation {
     let unit = 1 << machine.files[file].hugeOrder
     page &= ~(unit - 1)
     guard let pfn = machine.cachedFrame(file, page: page), let folio = machine.folio(of: pfn) else {
-      let inPinScope = machine.kernel.pinning.users == .gup
+      let inPinScope = machine.kernel.pinning.checksEveryPin
       if case .failure(let refusal) = machine.fillHole(file, page: page, inPinScope: inPinScope) {
         giveBack(&machine)
         phase = .finish(refusal)

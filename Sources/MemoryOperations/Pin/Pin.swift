@@ -18,6 +18,12 @@ public struct Pin: ExplorableOperation {
   public private(set) var costs = OperationCosts()
   /// Rounds in a row that isolated nothing: it spins until somebody puts a folio back (rule P3.43).
   public private(set) var idleRounds = 0
+  /// Rounds of the call under way that found pages which may not stay; every call of a holder that goes in
+  /// chunks begins anew.
+  public private(set) var roundsOfCall = 0
+  /// Pages that these rounds moved.
+  public var movedByCall: Int { costs.migratedPages - movedBefore }
+  private var movedBefore = 0
 
   private struct FaultRefusal: Hashable, Sendable {
     var page: Int
@@ -141,7 +147,7 @@ public struct Pin: ExplorableOperation {
       return
     }
     flags = request.effectiveFlags(machine.kernel)
-    isRescanning = machine.kernel.pinning.walker == .rescan
+    isRescanning = !machine.kernel.pinning.testsWhileWalking
     guard request.pages > 0 else {
       phase = .finish(Refusal(.EINVAL, "zero pages are asked for", rule: "P3.11"))
       return
@@ -199,6 +205,8 @@ public struct Pin: ExplorableOperation {
     slowCursor = cursor
     checksNoMore = false
     area = nil
+    roundsOfCall = 0
+    movedBefore = costs.migratedPages
     costs.calls += 1
     phase = isFast ? .fast : .lock
   }
@@ -357,7 +365,7 @@ public struct Pin: ExplorableOperation {
     guard let area else { return }
     var limit = min(pace == .step ? endPage : sliceEnd, area.end)
     if isKilled { limit = min(limit, killedEnd) }
-    let isIntegrated = isLongTerm && machine.kernel.pinning.walker == .integrated
+    let isIntegrated = isLongTerm && machine.kernel.pinning.testsWhileWalking
     var isTested = false
     if isIntegrated, page >= faultedEnd {
       // Up to the first page that may not stay; that one alone.
@@ -547,7 +555,7 @@ public struct Pin: ExplorableOperation {
   }
 
   private mutating func advanceCheck(_ machine: inout Machine, _ pace: Pace) {
-    if machine.kernel.pinning.walker == .integrated {
+    if machine.kernel.pinning.testsWhileWalking {
       return advanceLeafCheck(&machine, pace)
     }
     if check == nil {
@@ -570,10 +578,11 @@ public struct Pin: ExplorableOperation {
     case .stay: phase = .finish(nil)
     case .again:
       idleRounds = isolated == 0 ? idleRounds + 1 : 0
+      roundsOfCall += 1
       restart()
     case .failed(let folios):
-      if machine.kernel.pinning.onMigrateFail == .pinAnyway {
-        // Rule P3.50: from now on nothing is checked any more.
+      if machine.kernel.pinning.pinsAnyway {
+        // From now on nothing is checked any more.
         checksNoMore = true
         restart()
         return
@@ -665,7 +674,7 @@ public struct Pin: ExplorableOperation {
       phase = .call
       return
     }
-    if pin != 0, machine.kernel.pinning.output == .scatter {
+    if pin != 0, machine.kernel.pinning.writesScatterList {
       costs.records = machine.scatterRecords(cursor.start..<cursor.position)
     }
     if pin != 0 {

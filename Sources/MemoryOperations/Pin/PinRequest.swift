@@ -63,8 +63,8 @@ public struct PinRequest: Sendable, Hashable {
   func effectiveFlags(_ kernel: borrowing Kernel) -> GUPFlags {
     var flags = flags
     if entryPoint == .fastOnly { flags.formUnion([.get, .fastOnly]) }
-    if !flags.contains(.get) { flags.insert(kernel.pinning.counting == .pins ? .pin : .get) }
-    if kernel.pinning.users != .gup, !checksAlways { flags.remove(.longTerm) }
+    if !flags.contains(.get) { flags.insert(kernel.pinning.countsPins ? .pin : .get) }
+    if !kernel.pinning.checksEveryPin, !checksAlways { flags.remove(.longTerm) }
     if flags.contains(.write) { flags.insert(.honorNUMAFault) }
     switch entryPoint {
     case .locked, .fastOnly: break

@@ -29,7 +29,7 @@ enum HistoryComparer {
       "\(name) pcp count, high, flags, differences",
       [dump.pcp.count, dump.pcp.high, dump.pcp.flags, dump.diff, dump.cdiff],
       [pages.count, pages.high, pages.flags.rawValue, pages.freeDiff, pages.freeCMADiff])
-    if machine.kernel.perCPULists == .autoTuned {
+    if machine.tunesPerCPULists {
       // The recorder left out free_factor, which older kernels have here.
       checker.check(
         "\(name) pcp alloc_factor, free_count", [dump.pcp.af, dump.pcp.fc],

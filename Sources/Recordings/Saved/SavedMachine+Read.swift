@@ -4,7 +4,7 @@ extension SavedMachine {
   /// The machine that a file holds.
   ///
   /// - Parameter goesOn: Asked now and then; false gives up.
-  /// - Throws: Says what is wrong with the file: no saved machine, of a newer version, cut off, damaged,
+  /// - Throws: Says what is wrong with the file: no saved machine, of another version, cut off, damaged,
   ///   or with contents that no machine can have.
   public static func load(
     _ path: String, goesOn: () -> Bool = { true }
@@ -32,10 +32,15 @@ extension SavedMachine {
     let written = start.number(UInt32.self, at: magic.count)
     guard written <= version else {
       throw RecordingError(
-        "written in format \(written) by a newer pinlab; this one reads formats up to \(version)")
+        "written in format \(written) by a newer pinlab; this one reads format \(version)")
     }
     guard written > 0, Checksum.of(Array(start.dropLast(4))) == start.number(at: start.count - 4)
     else { throw damaged("its first bytes") }
+    guard written == version else {
+      throw RecordingError(
+        "written in format \(written) by an older pinlab; this one reads format \(version), so run the "
+          + "script that made the machine and save it again")
+    }
     var sections = 0
     let head = try FieldBytes.decode(
       Head.self, from: try section(file, .head, &sections).bytes)

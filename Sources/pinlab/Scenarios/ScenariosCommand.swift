@@ -66,8 +66,7 @@ struct ScenariosCommand: ParsableCommand {
 
     func validate() throws {
       if let kernel, Kernel.named(kernel) == nil {
-        let known = Kernel.presets.map(\.name).joined(separator: ", ")
-        throw ValidationError("there is no kernel '\(kernel)'; known are \(known)")
+        throw ValidationError(KernelPreset.unknown(kernel))
       }
     }
 

@@ -401,3 +401,18 @@ refused("plugged: a second container", "ENOMEM", "P7.5", vm:vfio():map{ length =
 for _, each in ipairs(vm.devices) do each:close() end
 check("unplugged", vm.locked_pages + vm.pinned_pages + vm.user_locked_pages + #m:pins(), 0)
 sound(m)
+
+-- VFIO's calls of one page each: that every one of many pages has to move is no livelock (P4.41).
+do
+  local m = machine{ ram = "1G", cma = "640M", thp = "never" }
+  local vm = m:guest{ ram = "8M" }
+  vm:populate()
+  local borrowed = vm:resident().cma
+  check("pages in CMA", borrowed > 1000, true)
+  m:kernel("5.1")
+  local map = assert(vm:vfio():map{ max_rounds = 2 })
+  check("moved, page by page", map.migrated, borrowed)
+  check("calls", map.calls, 2048 + map.repins)
+  check("left in CMA", vm:resident().cma, 0)
+  sound(m)
+end

@@ -449,3 +449,17 @@ for _, item in ipairs(kernel("6.12"):switches()) do
   end
 end
 assert(seen == #kernel("6.12"):switches(), seen)
+
+-- Where nobody is checked powerpc moves nothing either; where all are, its own check goes on.
+do
+  local start = small()
+  guest(start, "64K", { name = "g" })
+  local moved = {}
+  for _, users in ipairs{ "none", "spapr", "gup" } do
+    local m = start:fork()
+    m:kernel(kernel{ base = "4.9ppc", lt_users = users })
+    moved[users] = m:guest("g"):spapr():map{}.migrated
+    assert(m:check())
+  end
+  assert(moved.none == 0 and moved.spapr == 16 and moved.gup == 16)
+end
