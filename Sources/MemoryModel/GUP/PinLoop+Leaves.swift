@@ -5,8 +5,9 @@
 extension PinLoop {
   private static let wholeRun = PinWords.runBit | 512
 
-  /// Which way pageblocks follow each other that are seven apart where eight are expected: memory that was
-  /// freed before comes the other way round. 0 when they do not.
+  /// Which way pageblocks follow each other of which the first and the eighth are seven apart: 1, -1, or 0.
+  ///
+  /// Memory that was freed before comes the other way round.
   @inline(__always)
   private static func direction(_ first: UInt64, _ eighth: UInt64, shift: UInt64) -> Int {
     switch Int(truncatingIfNeeded: eighth &>> shift) &- Int(truncatingIfNeeded: first &>> shift) {
