@@ -32,9 +32,9 @@ import Testing
       pins.append(try #require(outcome.pin))
     }
     for pin in pins {
-      var unpin = Unpin(pin: pin)
-      unpin.run(&process.machine)
-      sum += unpin.costs
+      guard let record = process.machine.pin(pin) else { continue }
+      var unpin = UnpinOperation(pin: record, dirty: false)
+      sum += unpin.run(&process.machine) ?? OperationCosts()
     }
     return sum
   }

@@ -152,8 +152,8 @@ import Testing
         for reference in machine.temporaryReferences {
           machine.putTemporaryReference(reference.id)
         }
-        for id in machine.pins.map(\.id) {
-          var unpin = Unpin(pin: id)
+        for record in machine.pins {
+          var unpin = UnpinOperation(pin: record, dirty: false)
           unpin.run(&machine)
         }
         let broken = machine.check() ?? machine.checkMemory() ?? machine.brokenCount()

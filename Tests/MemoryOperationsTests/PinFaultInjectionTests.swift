@@ -120,8 +120,8 @@ import Testing
     // A short count is allowed, and then exactly those pages are pinned (I9).
     #expect(
       process.machine.pins.map(\.pages) == (outcome.pages > 0 ? [outcome.pages] : []), context)
-    if let id = outcome.pin {
-      var unpin = Unpin(pin: id)
+    if let record = outcome.pin.flatMap({ process.machine.pin($0) }) {
+      var unpin = UnpinOperation(pin: record, dirty: false)
       unpin.run(&process.machine)
     }
     let acquired = process.machine.total(.pinAcquired)

@@ -232,8 +232,8 @@ import Testing
     #expect(sound(scene) == nil, note)
     scene.process.machine.failAllocation = 0
     scene.putReferences()
-    for pin in scene.process.machine.pins.map(\.id) {
-      var unpin = Unpin(pin: pin)
+    for record in scene.process.machine.pins {
+      var unpin = UnpinOperation(pin: record, dirty: false)
       unpin.run(&scene.process.machine)
     }
     if call.refusal == nil { try scene.giveBack() }

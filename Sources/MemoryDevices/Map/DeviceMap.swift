@@ -73,7 +73,7 @@ public struct DeviceMap: ExplorableOperation {
   }
 
   public func holdings(_ machine: borrowing Machine) -> Holdings {
-    pin?.holdings(machine) ?? Holdings()
+    pin?.holdings(machine) ?? legacy?.holdings(machine) ?? Holdings()
   }
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {

@@ -1,5 +1,5 @@
-// Invariant: the words of the pin before `done` are given back; the mapping stays in the table until
-// all are.
+// Invariant: the pin of a mapping holds what is not given back yet; the mapping stays in the table until
+// nothing is left.
 
 public import MemoryModel
 import MemoryOperations
@@ -29,7 +29,8 @@ public struct DeviceUnmap: ExplorableOperation {
   private let attachment: Int
   private let closes: Bool
   private var left: ArraySlice<Int>
-  private var done = 0
+  /// The first mapping has been looked at, and counted.
+  private var hasBegun = false
   private var unmapped = DeviceUnmapOutcome()
   private var isBusy = false
 
@@ -68,13 +69,17 @@ public struct DeviceUnmap: ExplorableOperation {
       return .finished
     }
     if let held = device.mappings.first(where: { $0.id == id }) {
-      if done == 0, device.kind == .spapr { machine.markSlotsDirty(held) }
+      if !hasBegun {
+        if device.kind == .spapr { machine.markSlotsDirty(held) }
+        count(machine, device, held)
+        hasBegun = true
+      }
       guard giveBack(&machine, device, held, pace) else { return .running }
-      count(&machine, device, held)
+      if let pin = held.pin { machine.removePin(pin) }
       machine.removeMapping(attachment, id)
     }
     left.removeFirst()
-    done = 0
+    hasBegun = false
     return .running
   }
 
@@ -82,23 +87,18 @@ public struct DeviceUnmap: ExplorableOperation {
   private mutating func giveBack(
     _ machine: inout Machine, _ device: DeviceAttachment, _ held: DeviceMapping, _ pace: Pace
   ) -> Bool {
-    guard let id = held.pin, let record = machine.pin(id) else { return true }
-    let words = machine.pinWords(id)
+    guard let id = held.pin else { return true }
     // io_uring does not know what was written; powerpc dirties the pages whose slot says so.
     let dirties = held.isWrite && device.kind != .ioUring && device.kind != .spapr
-    let position = machine.unpin(
-      words.lowerBound + done..<words.upperBound, record.isGet ? .get : .pin,
-      limit: pace == .slice ? 1 << 20 : 1, batched: device.unpinsInBatches(machine),
-      dirty: dirties, perFolio: record.isPerFolio, &unmapped.costs)
-    done = position - words.lowerBound
-    return position == words.upperBound
+    return machine.unpinNext(
+      id, limit: pace == .slice ? 1 << 20 : 1, batched: device.unpinsInBatches(machine),
+      dirty: dirties, &unmapped.costs)
   }
 
   private mutating func count(
-    _ machine: inout Machine, _ device: DeviceAttachment, _ held: DeviceMapping
+    _ machine: borrowing Machine, _ device: DeviceAttachment, _ held: DeviceMapping
   ) {
     unmapped.pages += held.pages
-    defer { if let id = held.pin { machine.removePin(id) } }
     if device.kind.isVFIO {
       // Each page is looked up, and the first of the next run once more, where the run breaks; with pages
       // of every power of two it is one look and one call for each entry.

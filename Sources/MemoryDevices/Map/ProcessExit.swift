@@ -39,7 +39,9 @@ public struct ProcessExit: ExplorableOperation {
   }
 
   public func holdings(_ machine: borrowing Machine) -> Holdings {
-    unmapping?.holdings(machine) ?? closing?.holdings(machine) ?? Holdings()
+    var held = unmapping?.holdings(machine) ?? closing?.holdings(machine) ?? Holdings()
+    if outcome == nil { held.addEnd(of: space) }
+    return held
   }
 
   public func nextStep(_ machine: borrowing Machine) -> Step {

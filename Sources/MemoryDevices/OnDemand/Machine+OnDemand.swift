@@ -111,6 +111,10 @@ public struct OnDemandAccess: ExplorableOperation {
     return .running
   }
 
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
+    fault?.holdings(machine) ?? Holdings()
+  }
+
   public func nextStep(_ machine: borrowing Machine) -> Step {
     fault?.nextStep(machine)
       ?? Step(

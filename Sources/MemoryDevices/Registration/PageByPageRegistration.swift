@@ -157,6 +157,12 @@ struct PageByPageRegistration: Hashable, Sendable {
     result = Result(pin: cursor.pages > 0 ? pin : nil, refusal: refusal, corrupted: corrupted)
   }
 
+  func holdings(_ machine: borrowing Machine) -> Holdings {
+    var held = fault?.holdings(machine) ?? Holdings()
+    if result == nil, pin != 0 { held.add(machine, cursor.start..<cursor.position, flags) }
+    return held
+  }
+
   mutating func interrupt(_ machine: inout Machine) {
     if result != nil { return }
     while migration != nil { advance(&machine, .slice) }

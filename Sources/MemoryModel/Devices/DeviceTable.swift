@@ -1,6 +1,6 @@
 // Invariant: a mapping with a pin holds exactly the pages of that pin's record, in order, with the
 // frames of `deviceFrames` in between; what it charged is part of one counter until it is given back
-// (`checkDevices()`).
+// (`checkDevices(_:)`).
 
 /// Who holds memory for devices: containers, memory regions, registered buffers (rules P7.1 to P7.42).
 ///

@@ -6,14 +6,15 @@ extension Machine {
   /// and that locked_vm, pinned_vm and the user's count are the sums over mappings and locked areas.
   ///
   /// - Returns: The first that fails, in words; nil if all hold.
-  func checkDevices() -> String? {
+  func checkDevices(_ held: Holdings) -> String? {
     var owners: [Int: Int] = [:]
     var locked = Array(repeating: 0, count: spaces.count)
     var pinned = locked
     var user = 0
     for (id, device) in devices.attachments.enumerated() {
       if device.id != id { return "the device at \(id) calls itself \(device.id)" }
-      if !device.isOpen || !spaces[device.space].isAlive, !device.mappings.isEmpty {
+      let hasOwner = spaces[device.space].isAlive || held.isEnding(device.space)
+      if !device.isOpen || !hasOwner, !device.mappings.isEmpty {
         return "\(device.name) is closed, but maps memory"
       }
       for mapping in device.mappings {
@@ -60,6 +61,8 @@ extension Machine {
         return "I7: \(name) names the pin of \(record.holder)"
       }
       forEachRun(record) { pages += $1 }
+      // While its pages are given back, the runs are fewer.
+      if record.isGivingBack, pages < record.pages { return nil }
       if pages != record.pages {
         return "I7: \(name): its pin counts \(record.pages) pages, its runs \(pages)"
       }

@@ -207,6 +207,12 @@ extension Machine {
       }
     }
     if let record = mapping.pin.flatMap({ pin($0) }) {
+      if record.isGivingBack {
+        // What is left stands at the end.
+        offset = mapping.pages
+        forEachRun(record) { offset -= $1 }
+        gaps.removeAll()
+      }
       forEachRun(record) { first, pages in
         passGaps()
         add(first.index, pages)

@@ -167,6 +167,23 @@ extension Machine {
     return position
   }
 
+  /// Gives back the next pages of a record, at most `limit` words: they are no part of it any more.
+  ///
+  /// - Returns: Whether it holds nothing now; ``removePin(_:)`` is left to do.
+  package mutating func unpinNext(
+    _ id: Int, limit: Int, batched: Bool, dirty: Bool, _ costs: inout OperationCosts
+  ) -> Bool {
+    guard let index = pinIndex(id) else { return true }
+    let record = pins[index]
+    let position = unpin(
+      record.words, record.isGet ? .get : .pin, limit: limit, batched: batched, dirty: dirty,
+      perFolio: record.isPerFolio, &costs)
+    pinWords.release(record.words.lowerBound..<position)
+    pins[index].words = position..<record.words.upperBound
+    pins[index].isGivingBack = true
+    return position == record.words.upperBound
+  }
+
   /// Drops the pins of runs that are whole huge pages, as long as others hold them, too.
   ///
   /// - Returns: How many runs.

@@ -35,6 +35,8 @@ public struct PinRecord: Sendable, Hashable, Codable {
   public package(set) var shortfall: Refusal?
   /// The form in which the caller keeps the pages, when it said so.
   public package(set) var output: String?
+  /// Its first pages are given back already, and the words with them; ``pages`` is what it had.
+  package var isGivingBack = false
   /// Its words in ``Machine/pinWords``: a pfn for one page, or, with the top bit, a count of pages
   /// that is followed by their first pfn.
   var words: Range<Int>

@@ -155,7 +155,7 @@ extension KernelSwitch {
       readAt: "Machine.grabSlow"),
     KernelSwitch(
       "gup_unpin_batch", \.pinning.unpinBatch, "Unpinning goes folio by folio.", rule: "P3.80",
-      readAt: "Unpin, UnpinOperation"),
+      readAt: "UnpinOperation"),
     KernelSwitch(
       "gup_vmas_array", \.pinning.vmasArray, "An array of VMAs beside the array of pages.",
       rule: "P3.48", readAt: "Pin.needsAreas(_:)"),

@@ -23,7 +23,7 @@ extension Machine {
         return broken
       }
       return checkPinnedEntries(counts, goesOn) ?? checkFolios(counts, goesOn) ?? checkLRU(goesOn)
-        ?? checkDevices()
+        ?? checkDevices(held)
     } catch {
       return error.message
     }

@@ -7,7 +7,15 @@ public struct Holdings: Sendable {
   /// Areas that are out of their process while their entries still go, by its number.
   private var leaving: [Int: [MemoryArea]] = [:]
 
+  /// Processes whose memory is gone and whose devices are closed next.
+  private var ending: Set<Int> = []
+
   public init() {}
+
+  /// The process ends: its memory may be gone before its devices are closed.
+  package mutating func addEnd(of space: Int) { ending.insert(space) }
+
+  func isEnding(_ space: Int) -> Bool { ending.contains(space) }
 
   package mutating func add(_ folio: Folio, _ count: Int = 1) {
     references[folio.head, default: 0] += count
@@ -18,6 +26,7 @@ public struct Holdings: Sendable {
     references.merge(other.references, uniquingKeysWith: +)
     pins += other.pins
     leaving.merge(other.leaving, uniquingKeysWith: +)
+    ending.formUnion(other.ending)
   }
 
   /// Areas that are being unmapped, and pages out of the tables that nobody let go yet.

@@ -61,6 +61,10 @@ public struct AreaCall: ExplorableOperation {
     return populate(&machine, page, end, pace)
   }
 
+  public func holdings(_ machine: borrowing Machine) -> Holdings {
+    populating?.holdings(machine) ?? Holdings()
+  }
+
   private var writesAreas: Bool {
     switch change {
     case .advise(_, .dontNeed), .advise(_, .cold), .advise(_, .populateRead),

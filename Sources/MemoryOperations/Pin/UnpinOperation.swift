@@ -1,4 +1,4 @@
-// Invariant: the words before `position` are given back; the record stays until all are.
+// Invariant: the record holds what is not given back yet, and stays until nothing is left.
 
 public import MemoryModel
 
@@ -10,7 +10,7 @@ public struct UnpinOperation: ExplorableOperation {
   public private(set) var outcome: OperationCosts?
   private let pin: PinRecord
   private let dirty: Bool
-  private var done = 0
+  private var isEmpty = false
   private var costs = OperationCosts()
 
   static let sliceWords = 1 << 20
@@ -25,17 +25,14 @@ public struct UnpinOperation: ExplorableOperation {
 
   public mutating func advance(_ machine: inout Machine, _ pace: Pace) -> Progress {
     if outcome != nil { return .finished }
-    let words = machine.pinWords(pin.id)
-    guard done < words.count else {
+    guard !isEmpty else {
       machine.removePin(pin.id)
       outcome = costs
       return .finished
     }
-    let position = machine.unpin(
-      words.lowerBound + done..<words.upperBound, pin.isGet ? .get : .pin,
-      limit: pace == .slice ? Self.sliceWords : 1, batched: machine.kernel.pinning.unpinBatch,
-      dirty: dirty, perFolio: pin.isPerFolio, &costs)
-    done = position - words.lowerBound
+    isEmpty = machine.unpinNext(
+      pin.id, limit: pace == .slice ? Self.sliceWords : 1,
+      batched: machine.kernel.pinning.unpinBatch, dirty: dirty, &costs)
     return .running
   }
 
