@@ -2,7 +2,7 @@ import Foundation
 import TerminalTesting
 import Testing
 
-/// `pinlab scenarios`: list, run, check, and the table of statements.
+/// `pinlab scenarios`: list, run, check. All of them are run by a release build, see `Scripts/test`.
 @Suite struct ScenarioCommandTests {
   @Test func listsWithQuestions() throws {
     let ended = try pinlab("scenarios")
@@ -48,17 +48,5 @@ import Testing
     #expect(
       wrong.output.contains("FAILED  X2     wrong\n") && wrong.output.contains("it checks nothing"))
     #expect(wrong.output.hasSuffix("1 of 3 scenarios hold\n"))
-  }
-
-  /// docs/threads.md is what the command writes: RECORD=1 writes it anew.
-  @Test func threadsAreUpToDate() throws {
-    let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appendingPathComponent("../../docs/threads.md").standardized
-    let ended = try pinlab("scenarios", "threads")
-    #expect(ended.status == 0)
-    if ProcessInfo.processInfo.environment["RECORD"] != nil {
-      try ended.output.write(to: file, atomically: true, encoding: .utf8)
-    }
-    #expect(try String(contentsOf: file, encoding: .utf8) == ended.output)
   }
 }

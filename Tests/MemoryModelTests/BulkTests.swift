@@ -11,9 +11,9 @@ import Testing
   func sameAsSingleCalls(shape: Shape) throws {
     for seed in Seeds.list(1...2) {
       var pair = try BulkPair(try RandomRunTests.machine(shape), seed: seed)
-      let broken = try pair.run(steps: Seeds.steps(250))
+      let broken = try pair.run(steps: Seeds.steps(120))
       #expect(broken == nil, "\(shape.rawValue), seed \(seed)")
-      #expect(pair.refusals > 0 || Seeds.steps(250) < 250, "\(shape.rawValue), seed \(seed)")
+      #expect(pair.refusals > 0 || Seeds.steps(120) < 120, "\(shape.rawValue), seed \(seed)")
     }
   }
 

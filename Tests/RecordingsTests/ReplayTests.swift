@@ -4,26 +4,12 @@ import Testing
 
 @testable import Recordings
 
-/// Every operation of every recording agrees with the recorded kernel (docs/fidelity.md).
+/// Every operation of a recording agrees with the recorded kernel (docs/fidelity.md).
+///
+/// Of the full set, which takes a debug build many minutes, `Scripts/test` lets a release build judge.
 @Suite struct ReplayTests {
   static let fixtures: [String] = recordings(
     in: Bundle.module.resourceURL!.appendingPathComponent("Fixtures").path)
-
-  /// The full set lies beside the checkout on machines that have it.
-  static let allRecordings: [String] = recordings(
-    in: URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appendingPathComponent("../../../shared/fidelity").standardized.path
-  ).filter { path in
-    "ABDG".contains(name(path).first!) || whole.contains(where: name(path).hasPrefix)
-  }
-
-  /// Of C and E, those that need no migration.
-  ///
-  /// The others replay up to 110 attempts over thousands of
-  /// pages each, which takes a debug build minutes: `pinlab replay` judges them in a release build.
-  static let whole = [
-    "C-cma-01", "C-cma-02", "C-cma-03", "C-cma-04", "C-cma-21", "C-cma-24", "E-offline-01",
-  ]
 
   /// Where a file stops to agree; docs/fidelity.md says why.
   static let differing = Result {
@@ -52,28 +38,6 @@ import Testing
   }
 
   @Test func thereAreFixtures() { #expect(Self.fixtures.count >= 9) }
-
-  @Test(.enabled(if: !allRecordings.isEmpty), arguments: allRecordings)
-  func recordingAgrees(_ path: String) throws {
-    var replayer = try Replayer(try Recording(path: path))
-    try replayer.run()
-    try expectAgreement(replayer.report)
-    #expect(replayer.report.operations > 0)
-    #expect(replayer.report.stopped == nil)
-    let broken = replayer.machine.check()
-    #expect(broken == nil)
-  }
-
-  static let history: [String] = recordings(
-    in: URL(fileURLWithPath: #filePath).deletingLastPathComponent()
-      .appendingPathComponent("../../../shared/fidelity/history").standardized.path
-  ).filter { path in Kernel.presets.contains { name(path).hasPrefix("H-\($0.release)-") } }
-
-  /// Streams of older kernels judge the presets: 6.12.0, 6.9.0, 6.1.192.
-  @Test(.enabled(if: !history.isEmpty), arguments: history)
-  func olderKernelAgrees(_ path: String) throws {
-    try expectAgreement(try ReplayFile.run(path))
-  }
 
   /// All agrees, or up to where the list says that it does not.
   func expectAgreement(_ report: ReplayReport) throws {

@@ -54,6 +54,7 @@ public struct ExpectedDifferences: Sendable {
   }
 
   public func verdict(on report: ReplayReport) -> Verdict {
+    if let unsound = report.unsound { return .unexpected("its machine is not sound: \(unsound)") }
     let place = report.endOfAgreement
     guard let entry = entries[Self.name(report.file)] else {
       return place.map { .unexpected("it agrees only up to #\($0), and is on no list") } ?? .agrees

@@ -3,7 +3,9 @@ public import MemoryModel
 
 /// A recording of any class.
 public enum ReplayFile {
-  /// Replays it and compares.
+  /// Replays it, compares, and looks whether the model's machine is sound at the end.
+  ///
+  /// The machine of an older kernel's stream is not looked at: such a stream does not say all of it.
   public static func run(_ path: String) throws(RecordingError) -> ReplayReport {
     let lines = try Recording.lines(of: path)
     if isHistory(lines) {
@@ -13,7 +15,9 @@ public enum ReplayFile {
     }
     var replayer = try Replayer(try Recording(path: path, lines: lines))
     try replayer.run()
-    return replayer.report
+    var report = replayer.report
+    report.unsound = replayer.machine.check()
+    return report
   }
 
   /// The recordings of a folder by name, or the file itself.

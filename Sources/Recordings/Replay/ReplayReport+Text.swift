@@ -29,6 +29,7 @@ extension ReplayReport {
       lines += dump.differences.prefix(8).map { "    \($0)" }
       if dump.differences.count > 8 { lines.append("    … \(dump.differences.count - 8) more") }
     }
+    if let unsound { lines.append("  the model's machine is not sound at the end: \(unsound)") }
     return lines.joined(separator: "\n")
   }
 
@@ -83,6 +84,7 @@ extension ReplayReport {
     let inferred: Int
     let stopped: Stop?
     let first_disagreement: Disagreement?
+    let unsound: String?
     let states: [State]
 
     init(_ report: ReplayReport, _ verdict: ExpectedDifferences.Verdict?) {
@@ -105,6 +107,7 @@ extension ReplayReport {
           index: $0.index, command: $0.command, recorded: $0.recorded, model: $0.model,
           before: $0.before)
       }
+      unsound = report.unsound
       states = report.dumps.map {
         State(
           tag: $0.tag, index: $0.index, compared: $0.compared, differences: $0.differences)

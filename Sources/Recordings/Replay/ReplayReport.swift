@@ -36,6 +36,8 @@ public struct ReplayReport: Sendable {
   public var dumps: [DumpComparison] = []
   /// Where and why the comparison ended before the recording did.
   public var stopped: (index: Int, reason: String)?
+  /// The first invariant that the machine breaks at the end, in words.
+  public var unsound: String?
   /// Seconds spent in the model, decoding apart.
   public var seconds = 0.0
 
@@ -53,6 +55,6 @@ public struct ReplayReport: Sendable {
   }
 
   public var agrees: Bool {
-    firstDisagreement == nil && dumps.allSatisfy { $0.differences.isEmpty }
+    unsound == nil && firstDisagreement == nil && dumps.allSatisfy { $0.differences.isEmpty }
   }
 }
