@@ -2,7 +2,7 @@ import Foundation
 import TerminalTesting
 import Testing
 
-/// `pinlab scenarios`: list, run, check. All of them are run by a release build, see `Scripts/test`.
+/// `pinlab scenarios`, its list, run and check; `Scripts/test` runs all of them with a release build.
 @Suite struct ScenarioCommandTests {
   @Test func listsWithQuestions() throws {
     let ended = try pinlab("scenarios")
