@@ -24,6 +24,13 @@ import Testing
 
   @Test(arguments: [
     (
+      "counter{}:map()",
+      "t:1: attempt to call a string value (method 'map'); 'map' holds a value: write .map without ()"
+    ),
+    (
+      "local t = {} t:map()", "t:1: attempt to call a nil value (method 'map')"
+    ),
+    (
       "alloc_pages(11)",
       "t:1: bad argument #1 'order' to 'alloc_pages' (expected an integer 0..10, got 11)"
     ),

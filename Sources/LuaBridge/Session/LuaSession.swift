@@ -166,7 +166,7 @@ extension LuaSession {
     let traceback = unsafe text(gate_traceback(core.session, &length), length)
     return .failure(
       LuaError(
-        message: message, traceback: Self.trimmed(traceback),
+        message: Self.advised(message), traceback: Self.trimmed(traceback),
         isIncompleteInput: status == Int32(GATE_RUN_INCOMPLETE),
         stop: unsafe LuaStop(gate_stop_reason(core.session))))
   }
@@ -184,6 +184,16 @@ extension LuaSession {
 
   private func text(_ start: UnsafePointer<CChar>, _ length: Int) -> String {
     unsafe String(decoding: UnsafeRawBufferPointer(start: start, count: length), as: UTF8.self)
+  }
+
+  /// Lua's own message where something that holds a value was called as a method, with what to write.
+  private static func advised(_ message: String) -> String {
+    let mark = " value (method '"
+    guard message.hasSuffix("')"), !message.contains(" a nil" + mark),
+      let found = message.firstRange(of: mark)
+    else { return message }
+    let name = message[found.upperBound...].dropLast(2)
+    return message + "; '\(name)' holds a value: write .\(name) without ()"
   }
 
   /// A traceback without the frames of the gate.
