@@ -39,6 +39,9 @@ public struct Console {
   /// Says how a statement, all its lines so far, may go on at a byte offset.
   public var complete: (_ statement: String, _ cursor: Int) -> Completions = { _, _ in .none }
 
+  /// Called once a prompt is shown, for work that nobody should wait for.
+  public var idle: () -> Void = {}
+
   /// Whether several lines that came at once, pasted or recalled, must run as one input.
   ///
   /// Otherwise they run statement by statement as if typed, so that each shows its result. A
@@ -99,7 +102,7 @@ public struct Console {
       return lines.next()
     case .terminal(let lines):
       return lines.next(
-        prompt: prompt(!pending.isEmpty), context: pending, hook: interruptHook,
+        prompt: prompt(!pending.isEmpty), context: pending, hook: interruptHook, idle: idle,
         complete: complete)
     }
   }

@@ -97,9 +97,10 @@ final class TerminalLines {
   /// Shows `prompt` and lets the user edit a line.
   ///
   /// - Parameter context: The lines of the statement so far. Completion sees them before the line.
+  /// - Parameter idle: Called once the prompt is shown.
   /// - Parameter complete: Called with Tab. It has the terminal's Ctrl-C like a statement.
   func next(
-    prompt: String, context: String, hook: Interrupt.Hook?,
+    prompt: String, context: String, hook: Interrupt.Hook?, idle: () -> Void,
     complete: @escaping (String, Int) -> Completions
   ) -> Line {
     locale.enter()
@@ -123,6 +124,7 @@ final class TerminalLines {
       unsafe free(text)
     }
     _ = console_take_continued()
+    idle()
     while true {
       // After a stop, the shell has drawn over our line. Readline may have dealt with the stop while
       // it dealt with a key, so it is the return that we look out for.

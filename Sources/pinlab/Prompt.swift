@@ -21,6 +21,7 @@ struct Prompt {
     console.transcript = transcript
     console.history = History(path: History.defaultPath(application: "pinlab"))
     console.interruptHook = { unsafe Stopper.current?.interrupt() }
+    console.idle = { history.settle() }
     console.complete = { statement, cursor in complete(statement, cursor) }
     console.runsWhole = { lines in
       // A local lives as long as its input.

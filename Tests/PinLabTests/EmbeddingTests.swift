@@ -54,6 +54,36 @@ import Testing
     #expect(second.evaluate("machine{ ram = '64M' }").displays[0].hasPrefix("machine #1 "))
   }
 
+  /// Wherever a call is stopped, whoever looks next finds all given back.
+  @Test(arguments: [
+    ("pin{ longterm = true }", 20), ("pin{ longterm = true }", 200),
+    ("pin{ longterm = true }", 600),
+    ("populate()", 30), ("fork()", 30), ("munmap()", 10),
+  ])
+  func stoppedCallsLeaveNothing(call: String, milliseconds: Int) throws {
+    let session = PinLabSession { _ in }
+    session.run(
+      """
+      m = machine{ ram = "6G", movablecore = "3G" }
+      vm = m:guest{ ram = "2G", thp = "never" }
+      if ... then vm:populate() end
+      """, arguments: call == "populate()" ? [] : ["populated"])
+    let interrupter = session.interrupter
+    Thread.detachNewThread {
+      Thread.sleep(forTimeInterval: Double(milliseconds) / 1000)
+      interrupter.interrupt()
+    }
+    let stopped = session.run("while true do result = vm:\(call) end")
+    #expect(stopped.failure?.stop == .interrupt)
+    // Pins that came to their end before are whole.
+    let lengths = session.evaluate(
+      "(function() for _, p in ipairs(m:pins()) do if p.pages ~= 1 << 19 then return p.pages end end return true end)()"
+    )
+    #expect(lengths.displays == ["true"], "stopped after \(milliseconds) ms")
+    #expect(session.evaluate("m:check()").displays == ["true"])
+    #expect(session.withMachine("m") { $0.currentCPU } == 0)
+  }
+
   @Test func interrupterOutlivesItsSession() {
     var session: PinLabSession? = PinLabSession { _ in }
     let interrupter = session!.interrupter

@@ -52,7 +52,7 @@ extension MemoryLibrary {
         if call.shouldStop() { break }
         let fork: MachineObject
         do throws(MemoryError) {
-          fork = context.object(try start.machine.fork())
+          fork = context.object(try start.machine.fork(goesOn: { !call.shouldStop() }))
         } catch {
           throw LuaFailure("compare: \(error.message)")
         }

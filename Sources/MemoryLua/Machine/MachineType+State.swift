@@ -27,7 +27,8 @@ extension MemoryLibrary {
         """
     ) { call throws(LuaFailure) in
       do throws(MemoryError) {
-        let copy = try call.object(as: MachineObject.self).machine.fork()
+        let copy = try call.object(as: MachineObject.self).machine.fork(
+          goesOn: { !call.shouldStop() })
         call.hintMemory(bytes: 1 << 20)
         let fork = context.object(copy)
         fork.kernel = call.object(as: MachineObject.self).kernel

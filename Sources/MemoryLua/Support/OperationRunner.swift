@@ -8,6 +8,16 @@ enum OperationRunner {
   /// Rounds in which a pin isolated nothing before it is said to spin (rule P3.43).
   static let idleRoundLimit = 1000
 
+  /// How a run of slices ended.
+  private enum Ending {
+    /// The operation came to its end.
+    case finished
+    /// Only a fatal signal ends it: what it waits for in vain, in words.
+    case stuck(String)
+    /// The script is to stop.
+    case stopped
+  }
+
   /// Runs an operation to its end, slice by slice.
   ///
   /// Between slices the session may stop it, which ends it as a fatal signal does. Nobody else runs
@@ -16,27 +26,32 @@ enum OperationRunner {
   ///
   /// - Returns: What it waited for when it was killed, in words; nil when it came to its end.
   static func run<O: Operation>(
-    _ operation: inout O, _ object: MachineObject, _ call: borrowing LuaCall,
-    spin: (O) -> String? = { _ in nil }
+    _ operation: inout O, _ object: MachineObject, _ call: borrowing LuaCall
   ) -> String? {
+    let ending = runSlices(of: &operation, object, call) { _ in nil }
+    if case .finished = ending { return nil }
+    operation.interrupt(&object.machine)
+    if case .stuck(let reason) = ending { return reason }
+    return stoppedText
+  }
+
+  private static let stoppedText = "the script was stopped"
+
+  private static func runSlices<O: Operation>(
+    of operation: inout O, _ object: MachineObject, _ call: borrowing LuaCall,
+    spin: (O) -> String?
+  ) -> Ending {
     while true {
       switch operation.advance(&object.machine, .slice) {
-      case .finished: return nil
+      case .finished: return .finished
       case .running:
-        if let reason = spin(operation) {
-          operation.interrupt(&object.machine)
-          return reason
-        }
+        if let reason = spin(operation) { return .stuck(reason) }
       case .waiting(let wait):
         // The kernel's threads run while a task waits, and may be who it waits for.
         if object.machine.runBackground() { continue }
-        operation.interrupt(&object.machine)
-        return "it waits for \(wait.description), which nobody else will give back"
+        return .stuck("it waits for \(wait.description), which nobody else will give back")
       }
-      if call.shouldStop() {
-        operation.interrupt(&object.machine)
-        return "the script was stopped"
-      }
+      if call.shouldStop() { return .stopped }
     }
   }
 
@@ -72,7 +87,7 @@ enum OperationRunner {
       }
       if call.shouldStop() {
         operation.interrupt(&object.machine)
-        return "the script was stopped"
+        return stoppedText
       }
     }
   }
@@ -103,10 +118,31 @@ enum OperationRunner {
       throw .yielding
     }
     var operation = try make()
-    let waited = try perform(object, call, space: space) { () throws(LuaFailure) in
-      run(&operation, object, call, spin: spin)
+    let place = begin(object, space: space)
+    let ending = stoppable(object, { call.shouldStop() }) {
+      runSlices(of: &operation, object, call, spin: spin)
     }
-    return (operation, waited)
+    switch ending {
+    case .finished:
+      end(&object.machine, place)
+      return (operation, nil)
+    case .stuck(let reason):
+      operation.interrupt(&object.machine)
+      end(&object.machine, place)
+      return (operation, reason)
+    case .stopped:
+      // What it holds is given back before anybody looks; whoever stopped it need not wait for that.
+      // Taken, not copied: its lists are hundreds of megabytes.
+      var stopped: O? = operation
+      object.owe { machine in
+        guard var operation = stopped.take() else { return }
+        machine.shouldStop = { true }
+        operation.interrupt(&machine)
+        end(&machine, place)
+        machine.shouldStop = nil
+      }
+      throw LuaFailure(stoppedText)
+    }
   }
 
   /// ``call(_:_:_:space:spin:_:)`` of a process, with the script looking on before each step where the argument
@@ -192,6 +228,15 @@ enum OperationRunner {
   private static func perform<Result>(
     _ object: MachineObject, space: Int?, _ body: () throws(LuaFailure) -> Result
   ) throws(LuaFailure) -> Result {
+    let cpu = begin(object, space: space)
+    defer { end(&object.machine, cpu) }
+    return try body()
+  }
+
+  /// Counts one operation, and goes to a CPU of the process's home node.
+  ///
+  /// - Returns: The CPU to come back to.
+  private static func begin(_ object: MachineObject, space: Int?) -> Int {
     object.machine.beginOperation()
     let cpu = object.machine.currentCPU
     if let space, let node = object.machine.spaces[space].homeNode,
@@ -200,13 +245,14 @@ enum OperationRunner {
     {
       object.machine.run(onCPU: other)
     }
-    defer {
-      object.machine.run(onCPU: cpu)
-      object.machine.runBackground()
-      // What the OOM killer chose leaves when its own operation is over.
-      object.machine.finishKilled()
-    }
-    return try body()
+    return cpu
+  }
+
+  private static func end(_ machine: inout Machine, _ cpu: Int) {
+    machine.run(onCPU: cpu)
+    machine.runBackground()
+    // What the OOM killer chose leaves when its own operation is over.
+    machine.finishKilled()
   }
 }
 

@@ -45,7 +45,7 @@ final class LuaTaskProgram: TaskProgram {
     self.object = object
     self.session = session
     self.scope = scope
-    base = MachineCell(try object.machine.fork())
+    base = MachineCell(try object.machine.fork(goesOn: { !scope.shouldStop }))
     roots = Array(repeating: nil, count: functions.count)
   }
 
@@ -120,7 +120,7 @@ final class LuaTaskProgram: TaskProgram {
 
   /// A coroutine that waits in a call, after the steps that lead to the call's end.
   private func replay(_ task: Int, to place: Int) throws -> LuaTask {
-    let copy = MachineCell(try base.machine.fork())
+    let copy = MachineCell(try base.machine.fork(goesOn: { [scope] in !scope.shouldStop }))
     let hook = object.beforeChange
     object.beforeChange = nil
     object.exchange(with: copy)

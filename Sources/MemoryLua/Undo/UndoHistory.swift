@@ -89,6 +89,9 @@ public final class UndoHistory {
     for machine in machines { if let object = machine.object { watch(object) } }
   }
 
+  /// Does what statements that were stopped have left to do.
+  public func settle() { for machine in machines { machine.object?.settle() } }
+
   /// Ends a statement.
   ///
   /// - Returns: What the user should know: states that were dropped or never kept.

@@ -27,11 +27,11 @@ public struct PageTables: ~Copyable {
     self.deposits = deposits
   }
 
-  mutating func assign(from other: borrowing PageTables) {
+  mutating func assign(from other: borrowing PageTables, goesOn: () -> Bool) {
     let prefix = max(used, other.used)
-    entries.assign(from: other.entries, prefix: prefix * Self.entriesPerTable)
-    frames.assign(from: other.frames, prefix: prefix)
-    deposits.assign(from: other.deposits, prefix: prefix)
+    entries.assign(from: other.entries, prefix: prefix * Self.entriesPerTable, goesOn: goesOn)
+    frames.assign(from: other.frames, prefix: prefix, goesOn: goesOn)
+    deposits.assign(from: other.deposits, prefix: prefix, goesOn: goesOn)
     extent = other.extent
   }
 

@@ -9,7 +9,9 @@ package struct CMABitmap: ~Copyable {
   /// - Parameter frames: Frames of the machine, a multiple of 64.
   init(frames: Int) throws(MemoryError) { words = try Arena(count: frames >> 6) }
 
-  mutating func assign(from other: borrowing CMABitmap) { words.assign(from: other.words) }
+  mutating func assign(from other: borrowing CMABitmap, goesOn: () -> Bool) {
+    words.assign(from: other.words, goesOn: goesOn)
+  }
 
   func readTables(_ reader: inout some TableReader) throws {
     try reader.read("CMA bitmaps", words, used: words.count)

@@ -23,8 +23,9 @@ package struct PageCache: ~Copyable {
     entries = try Arena(count: min(max(frameCount, 64), Self.capacityLimit) * Self.chunkPages)
   }
 
-  mutating func assign(from other: borrowing PageCache) {
-    entries.assign(from: other.entries, prefix: max(used, other.used) * Self.chunkPages)
+  mutating func assign(from other: borrowing PageCache, goesOn: () -> Bool) {
+    entries.assign(
+      from: other.entries, prefix: max(used, other.used) * Self.chunkPages, goesOn: goesOn)
     extent = other.extent
   }
 

@@ -54,9 +54,9 @@ public struct FolioTable: ~Copyable {
     self.large = large
   }
 
-  mutating func assign(from other: borrowing FolioTable) {
-    frames.assign(from: other.frames)
-    large.assign(from: other.large)
+  mutating func assign(from other: borrowing FolioTable, goesOn: () -> Bool) {
+    frames.assign(from: other.frames, goesOn: goesOn)
+    large.assign(from: other.large, goesOn: goesOn)
   }
 
   mutating func note(in journal: Journal?) {

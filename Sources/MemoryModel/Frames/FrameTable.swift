@@ -50,14 +50,14 @@ public struct FrameTable: ~Copyable {
     self.blockHints = blockHints
   }
 
-  mutating func assign(from other: borrowing FrameTable) {
-    frameState.assign(from: other.frameState)
-    frameLinks.assign(from: other.frameLinks)
-    blockState.assign(from: other.blockState)
-    blockLinks.assign(from: other.blockLinks)
-    blockTypes.assign(from: other.blockTypes)
-    blockZones.assign(from: other.blockZones)
-    blockHints.assign(from: other.blockHints)
+  mutating func assign(from other: borrowing FrameTable, goesOn: () -> Bool) {
+    frameState.assign(from: other.frameState, goesOn: goesOn)
+    frameLinks.assign(from: other.frameLinks, goesOn: goesOn)
+    blockState.assign(from: other.blockState, goesOn: goesOn)
+    blockLinks.assign(from: other.blockLinks, goesOn: goesOn)
+    blockTypes.assign(from: other.blockTypes, goesOn: goesOn)
+    blockZones.assign(from: other.blockZones, goesOn: goesOn)
+    blockHints.assign(from: other.blockHints, goesOn: goesOn)
   }
 
   mutating func note(in journal: Journal?) {

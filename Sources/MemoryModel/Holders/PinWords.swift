@@ -13,8 +13,8 @@ public struct PinWords: ~Copyable {
     words = try Arena(count: max(frameCount * 16, 1 << 20))
   }
 
-  mutating func assign(from other: borrowing PinWords) {
-    words.assign(from: other.words, prefix: max(used, other.used))
+  mutating func assign(from other: borrowing PinWords, goesOn: () -> Bool) {
+    words.assign(from: other.words, prefix: max(used, other.used), goesOn: goesOn)
     extent = other.extent
   }
 

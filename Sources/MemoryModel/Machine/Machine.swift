@@ -232,12 +232,15 @@ public struct Machine: ~Copyable {
   /// A second machine in the same state.
   ///
   /// Costs the memory that was touched.
-  public func fork() throws(MemoryError) -> Machine {
+  ///
+  /// - Parameter goesOn: Asked every 16 MiB; false gives up.
+  public func fork(goesOn: () -> Bool = { true }) throws(MemoryError) -> Machine {
     var copy = try Machine(
       geometry: geometry, kernel: kernel, nodeCount: nodeCount, cpuNodes: cpuNodes, hasCMA: hasCMA,
       distances: distances, memory: memory, reserved: reserved, settings: settings,
       frameCount: frames.count, swapPages: swap.count)
-    copy.assign(from: self)
+    copy.assign(from: self, goesOn: goesOn)
+    guard goesOn() else { throw MemoryError(.stopped, "the script was stopped; no copy was made") }
     return copy
   }
 
@@ -245,23 +248,28 @@ public struct Machine: ~Copyable {
   ///
   /// Costs as a fork does, but for the page faults: the tables are there already.
   public mutating func assign(from other: borrowing Machine) {
-    hugeFlags.assign(from: other.hugeFlags)
-    frames.assign(from: other.frames)
-    zoneTable.assign(from: other.zoneTable)
-    perCPU.assign(from: other.perCPU)
-    lruBatches.assign(from: other.lruBatches)
-    lruLists.assign(from: other.lruLists)
-    folios.assign(from: other.folios)
-    pageTables.assign(from: other.pageTables)
-    pageCache.assign(from: other.pageCache)
-    swap.assign(from: other.swap)
-    pinWords.assign(from: other.pinWords)
-    zoneItems.assign(from: other.zoneItems)
-    numaItems.assign(from: other.numaItems)
-    nodeItems.assign(from: other.nodeItems)
-    events.assign(from: other.events)
-    trace.assign(from: other.trace)
-    cmaBitmap.assign(from: other.cmaBitmap)
+    assign(from: other, goesOn: { true })
+  }
+
+  /// ``assign(from:)``, of which only a part is done when `goesOn` says no.
+  private mutating func assign(from other: borrowing Machine, goesOn: () -> Bool) {
+    hugeFlags.assign(from: other.hugeFlags, goesOn: goesOn)
+    frames.assign(from: other.frames, goesOn: goesOn)
+    zoneTable.assign(from: other.zoneTable, goesOn: goesOn)
+    perCPU.assign(from: other.perCPU, goesOn: goesOn)
+    lruBatches.assign(from: other.lruBatches, goesOn: goesOn)
+    lruLists.assign(from: other.lruLists, goesOn: goesOn)
+    folios.assign(from: other.folios, goesOn: goesOn)
+    pageTables.assign(from: other.pageTables, goesOn: goesOn)
+    pageCache.assign(from: other.pageCache, goesOn: goesOn)
+    swap.assign(from: other.swap, goesOn: goesOn)
+    pinWords.assign(from: other.pinWords, goesOn: goesOn)
+    zoneItems.assign(from: other.zoneItems, goesOn: goesOn)
+    numaItems.assign(from: other.numaItems, goesOn: goesOn)
+    nodeItems.assign(from: other.nodeItems, goesOn: goesOn)
+    events.assign(from: other.events, goesOn: goesOn)
+    trace.assign(from: other.trace, goesOn: goesOn)
+    cmaBitmap.assign(from: other.cmaBitmap, goesOn: goesOn)
     fields = other.fields
   }
 

@@ -144,13 +144,17 @@ import CPrefetch
 
   /// Makes this arena's content that of another one of the same size, touching only pages that
   /// either has touched.
-  public mutating func assign(from other: borrowing Arena) {
-    assign(from: other, prefix: count)
+  ///
+  /// - Parameter goesOn: Asked every 16 MiB; where it says no, the rest keeps what it had.
+  public mutating func assign(from other: borrowing Arena, goesOn: () -> Bool = { true }) {
+    assign(from: other, prefix: count, goesOn: goesOn)
   }
 
   /// ``assign(from:)`` for the first `prefix` elements alone, where both are known to be untouched
   /// from there on.
-  public mutating func assign(from other: borrowing Arena, prefix: Int) {
+  public mutating func assign(
+    from other: borrowing Arena, prefix: Int, goesOn: () -> Bool = { true }
+  ) {
     precondition(count == other.count, "arenas of different sizes")
     precondition(!isNoted, "a machine cannot be replaced while steps may be taken back")
     precondition(prefix >= 0 && prefix <= count)
@@ -167,7 +171,7 @@ import CPrefetch
     var there = [UInt64](repeating: 0, count: min(pages, 4096))
     var here = there
     var first = 0
-    while first < pages {
+    while first < pages, goesOn() {
       let wanted = min(there.count, pages - first)
       guard unsafe pagemap.read(&there, wanted, from: source + first * page),
         unsafe pagemap.read(&here, wanted, from: UnsafeRawPointer(target) + first * page)

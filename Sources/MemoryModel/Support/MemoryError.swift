@@ -9,6 +9,8 @@ public struct MemoryError: Error, Sendable, CustomStringConvertible {
     case hostMemory
     /// A frame, block or list that is not what the caller says.
     case misuse
+    /// Whoever asked for it wants it no more.
+    case stopped
   }
 
   public let code: Code

@@ -50,10 +50,10 @@ package struct SwapSpace: ~Copyable {
     self.slots = slots
   }
 
-  mutating func assign(from other: borrowing SwapSpace) {
-    table.assign(from: other.table)
-    clusters.assign(from: other.clusters)
-    slots.assign(from: other.slots)
+  mutating func assign(from other: borrowing SwapSpace, goesOn: () -> Bool) {
+    table.assign(from: other.table, goesOn: goesOn)
+    clusters.assign(from: other.clusters, goesOn: goesOn)
+    slots.assign(from: other.slots, goesOn: goesOn)
     extent = other.extent
   }
 

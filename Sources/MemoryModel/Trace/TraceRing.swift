@@ -21,8 +21,8 @@ public struct TraceRing: ~Copyable {
 
   init() throws(MemoryError) { entries = try Arena(count: Self.capacity) }
 
-  mutating func assign(from other: borrowing TraceRing) {
-    entries.assign(from: other.entries)
+  mutating func assign(from other: borrowing TraceRing, goesOn: () -> Bool) {
+    entries.assign(from: other.entries, goesOn: goesOn)
     extent = other.extent
   }
 
