@@ -36,7 +36,7 @@ struct OpenFile: ~Copyable {
 ///
 /// The new text is written next to it and renamed, so a full disk leaves the old file as it was.
 /// A symbolic link stays one; the file it points to is replaced.
-func replaceFile(at path: String, with bytes: [UInt8], mode: mode_t) throws(FileFailure) {
+package func replaceFile(at path: String, with bytes: [UInt8], mode: UInt32) throws(FileFailure) {
   let target = resolvingLinks(path)
   let slash = target.lastIndex(of: "/").map { target.index(after: $0) } ?? target.startIndex
   let temporary = "\(target[..<slash]).\(target[slash...]).\(getpid()).tmp"

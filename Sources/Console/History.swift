@@ -181,7 +181,7 @@ private func locked<Result>(
 
 /// Creates the missing folders on the way to a file, for the user alone, as the base directory
 /// specification asks.
-private func createFolders(above path: String) throws(FileFailure) {
+package func createFolders(above path: String) throws(FileFailure) {
   for index in path.indices.dropFirst() where path[index] == "/" {
     let folder = String(path[..<index])
     if unsafe mkdir(folder, 0o700) == 0 || errno == EEXIST || errno == EISDIR { continue }

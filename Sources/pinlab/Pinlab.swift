@@ -15,7 +15,8 @@ struct Pinlab: ParsableCommand {
     abstract: "A model of the Linux memory manager behind a Lua prompt.",
     version: "pinlab \(version)",
     subcommands: [
-      RunCommand.self, ScenariosCommand.self, ReplayCommand.self, CaptureCommand.self,
+      RunCommand.self, LearnCommand.self, ScenariosCommand.self, ReplayCommand.self,
+      CaptureCommand.self,
       ReferenceCommand.self,
     ],
     defaultSubcommand: RunCommand.self)

@@ -7,6 +7,9 @@ struct Prompt {
   let session: PinLabSession
   let color: Bool
   let seed: UInt64
+  /// Takes the user through lessons, where there are any.
+  var tutor: Tutor?
+  var banner = ""
 
   func run() {
     let transcript = Transcript(comment: "--", mark: "saved by pinlab")
@@ -15,6 +18,7 @@ struct Prompt {
     session.context.writing = .anywhere
     session.lua.register(Self.library(transcript, seed: seed))
     session.lua.register(Self.undoLibrary(history))
+    if let tutor { session.lua.register(tutor.library) }
     unsafe Stopper.current = session.interrupter
     var console = Console { input in evaluate(input, transcript) }
     console.color = color
@@ -27,20 +31,34 @@ struct Prompt {
       // A local lives as long as its input.
       lines.split(separator: "\n").contains { $0.hasPrefix("local ") }
     }
+    let name = "pinlab \(Pinlab.version) · Linux \(session.context.kernel.name) · help() · "
     console.run(
-      banner:
-        "pinlab \(Pinlab.version) · Linux \(session.context.kernel.name) · help() · Ctrl-D leaves\n"
-        + "try: m = machine{ ram = \"4G\", cma = \"1G\" }   m:map()   m:alloc_pages(0)")
+      banner: banner.isEmpty
+        ? name + (tutor == nil ? "" : "lessons() · ") + "Ctrl-D leaves\n"
+          + "try: m = machine{ ram = \"4G\", cma = \"1G\" }   m:map()   m:alloc_pages(0)"
+        : name + "Ctrl-D leaves\n\n" + banner)
   }
 
   private func evaluate(_ input: String, _ transcript: Transcript) -> Evaluation {
+    var hasValue = false
+    let evaluation = evaluate(input, transcript, &hasValue)
+    guard let tutor, case .done(let output) = evaluation else { return evaluation }
+    let more = tutor.look(after: input, hasValue: hasValue)
+    Output.flush()
+    if more.isEmpty { return evaluation }
+    return .done(output: output.map { "\($0)\n\(more)" } ?? more)
+  }
+
+  private func evaluate(
+    _ input: String, _ transcript: Transcript, _ hasValue: inout Bool
+  ) -> Evaluation {
     switch input.split(whereSeparator: \.isWhitespace).joined() {
     case "quit", "exit", "quit()", "exit()":
       // A way out that everybody tries, unless the session uses the name.
       let name = String(input.split { !$0.isLetter }[0])
       if isUndefined(name) { return .leave }
     case "help":
-      return evaluate("help()", transcript)
+      return evaluate("help()", transcript, &hasValue)
     default: break
     }
     session.context.history?.begin(input)
@@ -52,6 +70,7 @@ struct Prompt {
     case .failure(let error):
       return .failure(error.message + trace(error))
     case .values(let values):
+      hasValue = !values.isEmpty
       if isExpression(input) { transcript.recordCurrent(as: "_ = " + input) }
       if let refusal = evaluation.refusal, values.isEmpty, let name = assignedName(input),
         isUndefined(name)

@@ -9,13 +9,13 @@ struct RunCommand: ParsableCommand {
     commandName: "run",
     abstract: "A model of the Linux memory manager behind a Lua prompt.",
     usage:
-      "pinlab [options] [script [args]]\npinlab scenarios [list|run ID|check]\npinlab replay FILE...\npinlab capture DIR",
+      "pinlab [options] [script [args]]\npinlab learn [LESSON]\npinlab scenarios [list|run ID|check]\npinlab replay FILE...\npinlab capture DIR",
     discussion: """
       Without a script, and with a terminal on standard input, pinlab shows a prompt. A pipe runs \
       as a script; so does '-'. Options are those of the standalone lua. At the prompt, help() \
       lists what there is.
 
-      `pinlab scenarios` lists scripts that show what the threads argue about. `pinlab replay` \
+      `pinlab learn` lists lessons that look whether a task is done. `pinlab scenarios` lists scripts that show what the threads argue about. `pinlab replay` \
       replays recorded kernels on the model and compares everything; `pinlab \
       capture` records this host's memory for machine{ from = "DIR" }. Each has --help.
       """,
@@ -132,7 +132,12 @@ struct RunCommand: ParsableCommand {
       interactive || (script.isEmpty && execute.isEmpty && require.isEmpty && !showVersion)
     guard isPrompt else { return Output.flush() }
     if Terminal.isInputInteractive {
-      Prompt(session: session, color: useColor, seed: seed).run()
+      // Without its folder of lessons the program is as good a prompt.
+      let lessons = (try? Lesson.load(ScriptFolder.find("lessons", nil))) ?? []
+      let tutor =
+        lessons.isEmpty
+        ? nil : Tutor(session, lessons, LessonProgress(path: LessonProgress.defaultPath()))
+      Prompt(session: session, color: useColor, seed: seed, tutor: tutor).run()
     } else if script.isEmpty {
       try check(session.run(try standardInput(), chunkName: "=stdin"))
     }

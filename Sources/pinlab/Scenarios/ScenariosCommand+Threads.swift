@@ -31,7 +31,7 @@ extension ScenariosCommand {
       var thread = ""
       var outcomes = ScenarioOutcomes(scenarios)
       do {
-        let root = try ScenarioFolder.find(place.path)
+        let root = try ScriptFolder.find("scenarios", place.path)
         let rows = String(decoding: try Files.read(root + "/threads.txt"), as: UTF8.self)
         for row in rows.split(separator: "\n") where !row.hasPrefix("#") {
           let cells = row.split(separator: "|", omittingEmptySubsequences: false).map { cell in

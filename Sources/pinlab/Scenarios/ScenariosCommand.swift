@@ -20,7 +20,7 @@ struct ScenariosCommand: ParsableCommand {
 
     func load() throws -> [Scenario] {
       do {
-        return try ScenarioFolder.load(try ScenarioFolder.find(path))
+        return try ScenarioFolder.load(try ScriptFolder.find("scenarios", path))
       } catch {
         complain("pinlab scenarios: \(error)")
         throw ExitCode(1)
@@ -150,7 +150,7 @@ final class CheckTranscript {
 }
 
 extension String {
-  fileprivate func padded(_ width: Int) -> String {
+  func padded(_ width: Int) -> String {
     count >= width ? self : self + String(repeating: " ", count: width - count)
   }
 }
