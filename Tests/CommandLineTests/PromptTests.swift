@@ -6,7 +6,8 @@ import Testing
   @Test func greets() throws {
     let terminal = try Home().start()
     let lines = terminal.screen.lines
-    #expect(lines[0].hasPrefix("pinlab 0.") && lines[0].contains("help() · lessons() · Ctrl-D leaves"))
+    #expect(
+      lines[0].hasPrefix("pinlab 0.") && lines[0].contains("help() · lessons() · Ctrl-D leaves"))
     #expect(lines[1].hasPrefix("try: m = machine{"))
     #expect(lines[2] == ">")
   }
