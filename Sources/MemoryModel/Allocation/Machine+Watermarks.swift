@@ -31,14 +31,17 @@ extension Machine {
     if usable <= minimum + zoneTable[zone].lowmemReserve[highest.rawValue] { return false }
     if order == 0 { return true }
     for current in order...geometry.maxOrder where zoneTable[zone].freeCounts[current] > 0 {
-      for type in [MigrateType.unmovable, .movable, .reclaimable] {
-        if !zoneTable[zone].freeList(order: current, type).isEmpty { return true }
+      if !freeList(zone, order: current, .movable).isEmpty
+        || !freeList(zone, order: current, .unmovable).isEmpty
+        || !freeList(zone, order: current, .reclaimable).isEmpty
+      {
+        return true
       }
-      if flags.contains(.cma), !zoneTable[zone].freeList(order: current, .cma).isEmpty {
+      if flags.contains(.cma), !freeList(zone, order: current, .cma).isEmpty {
         return true
       }
       if !flags.isDisjoint(with: [.highAtomic, .oom]),
-        !zoneTable[zone].freeList(order: current, .highAtomic).isEmpty
+        !freeList(zone, order: current, .highAtomic).isEmpty
       {
         return true
       }

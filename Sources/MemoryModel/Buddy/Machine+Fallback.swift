@@ -82,8 +82,8 @@ extension Machine {
     let claimable =
       order >= geometry.pageblockOrder / 2 || type == .unmovable || type == .reclaimable
       || isMobilityGroupingDisabled
-    if !zoneTable[zone].freeList(order: order, table.0).isEmpty { return (table.0, claimable) }
-    if !zoneTable[zone].freeList(order: order, table.1).isEmpty { return (table.1, claimable) }
+    if !freeList(zone, order: order, table.0).isEmpty { return (table.0, claimable) }
+    if !freeList(zone, order: order, table.1).isEmpty { return (table.1, claimable) }
     return nil
   }
 

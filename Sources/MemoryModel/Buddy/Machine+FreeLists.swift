@@ -25,8 +25,13 @@ extension Machine {
     zoneTable[zone].freeCounts[order] -= 1
   }
 
+  /// The free list of one order and type.
+  func freeList(_ zone: Int, order: Int, _ type: MigrateType) -> FrameList {
+    zoneTable.value(in: zone, at: Zone.freeListOffset(order: order, type))
+  }
+
   func firstFree(_ zone: Int, order: Int, _ type: MigrateType) -> PFN? {
-    frames.first(zoneTable[zone].freeList(order: order, type))
+    frames.first(freeList(zone, order: order, type))
   }
 
   /// Whether `pfn` starts a free block of exactly `order` in the zone of `neighbour` (rule A3.4).

@@ -98,9 +98,9 @@ extension Machine {
     let largest = perCPU[local].batch << Self.batchScaleMax
     var free = 0
     for order in (0...geometry.maxOrder).reversed() {
-      free += Int(zoneTable[zone].freeList(order: order, request.type).count) << order
+      free += Int(freeList(zone, order: order, request.type).count) << order
       if flags.contains(.cma) {
-        free += Int(zoneTable[zone].freeList(order: order, .cma).count) << order
+        free += Int(freeList(zone, order: order, .cma).count) << order
       }
       if free >= largest { return true }
     }
@@ -177,7 +177,7 @@ extension Machine {
   }
 
   private func smallestFree(_ zone: Int, _ type: MigrateType) -> Int? {
-    for order in 0...geometry.maxOrder where !zoneTable[zone].freeList(order: order, type).isEmpty {
+    for order in 0...geometry.maxOrder where !freeList(zone, order: order, type).isEmpty {
       return order
     }
     return nil

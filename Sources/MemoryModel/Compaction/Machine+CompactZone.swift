@@ -182,8 +182,8 @@ extension Machine {
   /// Whether a block is free that the request could take, or may claim.
   private func hasBlock(_ zone: Int, order: Int, for type: MigrateType) -> Bool {
     for current in order...geometry.maxOrder {
-      if !zoneTable[zone].freeList(order: current, type).isEmpty { return true }
-      if type == .movable, !zoneTable[zone].freeList(order: current, .cma).isEmpty { return true }
+      if !freeList(zone, order: current, type).isEmpty { return true }
+      if type == .movable, !freeList(zone, order: current, .cma).isEmpty { return true }
       if suitableFallback(zone, order: current, for: type)?.isClaimable == true { return true }
     }
     return false

@@ -69,7 +69,7 @@ extension Machine {
     for order in 0...geometry.maxOrder {
       var blocks = 0
       for type in MigrateType.allCases {
-        let list = zoneTable[zone].freeList(order: order, type)
+        let list = freeList(zone, order: order, type)
         var count = 0
         var next = frames.first(list)
         while let pfn = next {

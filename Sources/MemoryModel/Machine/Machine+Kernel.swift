@@ -43,7 +43,7 @@ extension Machine {
     var counts: [MigrateType: Int] = [:]
     for order in 0...geometry.maxOrder {
       for type in MigrateType.allCases {
-        let list = zoneTable[zone].freeList(order: order, type)
+        let list = freeList(zone, order: order, type)
         for pfn in Array(frames.blocks(list)) {
           let own = frames.migrateType(pfn)
           if order > geometry.pageblockOrder { setPageblockTypes(pfn, order: order, own) }

@@ -62,6 +62,19 @@ import CPrefetch
     }
   }
 
+  /// A value inside of an element, read where it stands.
+  ///
+  /// Swift 6.3 copies the whole of an inline array to read one of its elements: 792 bytes for a look at
+  /// a free list.
+  ///
+  /// - Parameter offset: Bytes from the start of the element.
+  @inline(__always)
+  func value<Value: BitwiseCopyable>(in index: Int, at offset: Int) -> Value {
+    precondition(UInt(bitPattern: index) < UInt(bitPattern: count), "arena index out of range")
+    precondition(offset >= 0 && offset + MemoryLayout<Value>.size <= MemoryLayout<Element>.size)
+    return unsafe UnsafeRawPointer(base + index).load(fromByteOffset: offset, as: Value.self)
+  }
+
   /// Notes every write from now on, or no more when `journal` is nil.
   ///
   /// Writes through a ``view()`` are not noted: who writes through one notes them first.

@@ -62,6 +62,12 @@ public struct Zone: BitwiseCopyable {
     freeLists[order * MigrateType.count + Int(type.rawValue)]
   }
 
+  /// Where that list stands in a zone's bytes.
+  static func freeListOffset(order: Int, _ type: MigrateType) -> Int {
+    MemoryLayout<Zone>.offset(of: \.freeLists)!
+      + (order * MigrateType.count + Int(type.rawValue)) * MemoryLayout<FrameList>.stride
+  }
+
   /// `zone_page_state()`: the global counter, never negative.
   var visibleFree: Int { max(freePages, 0) }
   var visibleFreeCMA: Int { max(freeCMAPages, 0) }
