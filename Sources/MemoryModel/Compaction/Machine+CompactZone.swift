@@ -33,6 +33,7 @@ extension Machine {
     placeScanners(&control)
 
     traceCompaction(control, nil)
+    noteMemoryStep()
     drainLRU(cpu: currentCPU)
     return nil
   }

@@ -13,6 +13,9 @@ public struct Replayer: ~Copyable {
   /// Two processes run, and one of them faults without leaving more than counts.
   var hasOtherProcess = false
   var choices = Choices()
+  var limits = MessageLimits()
+  /// Blocks that interrupts of the record free to the buddy.
+  var pastLists: Set<Int> = []
   private var recent: [(index: Int, command: String)] = []
   private var next: Int
   /// Whether the statistics worker runs once a second, or was put to sleep by the script.
@@ -162,6 +165,7 @@ public struct Replayer: ~Copyable {
       let workerBefore = hasStatisticsWorker
       let tickBefore = lastTick
       let taskBefore = task
+      let limitsBefore = limits
       choices = Choices()
       var best: ReplayReport?
       for _ in 0..<Self.attemptLimit {
@@ -178,6 +182,7 @@ public struct Replayer: ~Copyable {
         hasStatisticsWorker = workerBefore
         lastTick = tickBefore
         task = taskBefore
+        limits = limitsBefore
         if !choices.advance() { break }
       }
       choices = Choices()
@@ -190,6 +195,10 @@ public struct Replayer: ~Copyable {
 
   private mutating func replay(_ segment: [RecordingRecord]) {
     if machine.cpuCount > 1 {
+      // The script's task starts on any CPU, and no record says which.
+      if report.operations == 0 {
+        machine.run(onCPU: (machine.currentCPU + choices.choose(machine.cpuCount)) % machine.cpuCount)
+      }
       for idle in 0..<machine.cpuCount where idle != machine.currentCPU {
         if choices.choose(2) == 1 { machine.foldStatistics(cpu: idle) }
       }
@@ -425,7 +434,7 @@ public struct Replayer: ~Copyable {
   func hex(_ value: Int) -> String { String(value, radix: 16) }
 
   /// `zf` holds the exact free counts of the zones that an operation changed.
-  private func compareFreePages(_ record: RecordingRecord) -> Difference? {
+  func compareFreePages(_ record: RecordingRecord) -> Difference? {
     for entry in record.zf ?? [] where entry.count >= 3 && entry[0] < machine.zoneCount {
       let free = machine.freePagesSnapshot(entry[0])
       let cma = machine.freeCMASnapshot(entry[0])

@@ -153,9 +153,7 @@ struct PageEvents {
           isReclaiming = event.key == Self.reclaimBegin
           if isReclaiming { reclaims.append([]) }
         }
-        if event.comm == nil, event.key == Self.reclaimBegin || event.key == Self.wakeup {
-          steps += 1
-        }
+        if event.comm == nil, Self.steps.contains(event.key) { steps += 1 }
         if let count = Self.reports[event.code], numbers.count >= count {
           recorded.append(
             PageEvent(kind: .report(event.code), numbers: Array(numbers.prefix(count))))
@@ -177,7 +175,8 @@ struct PageEvents {
 
   private static let reclaimBegin = RecordingEvent.key("rb")
   private static let reclaimEnd = RecordingEvent.key("re")
-  private static let wakeup = RecordingEvent.key("wk")
+  /// The task's own events behind which a thread may get to run in the middle of an allocation.
+  private static let steps = Set(["rb", "wk", "kb", "im"].map { RecordingEvent.key($0) })
   private static let sleep = RecordingEvent.key("ks")
 
   /// The kernel thread that an event comes from, if the model has it.

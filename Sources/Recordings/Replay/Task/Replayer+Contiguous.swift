@@ -33,7 +33,9 @@ extension Replayer {
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     if let difference { return difference }
-    let lines = machine.log.lines.suffix(machine.log.total - messages).map(Self.comparable)
+    let lines = limits.filter(
+      Array(machine.log.lines.suffix(machine.log.total - messages)), at: Self.end(of: record)
+    ).map(Self.comparable)
     let recorded = Self.messages(record.log ?? [])
     if lines != recorded {
       return (
@@ -42,6 +44,9 @@ extension Replayer {
     }
     return Counters(machine).compare(since: before, record.d ?? [:])
   }
+
+  /// Messages come when an operation has failed.
+  static func end(of record: RecordingRecord) -> Int { (record.t ?? 0) + (record.ns ?? 0) }
 
   /// Lines of the kernel's log without what follows the first line of a failed allocation: the call trace
   /// and the state of memory, which the model does not print.

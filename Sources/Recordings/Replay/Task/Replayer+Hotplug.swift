@@ -33,7 +33,9 @@ extension Replayer {
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     if let difference { return difference }
-    let lines = Array(machine.log.lines.suffix(machine.log.total - messages))
+    let lines = limits.filter(
+      Array(machine.log.lines.suffix(machine.log.total - messages)), at: record.t ?? 0
+    ).filter { Self.isWarning($0) }
     let recorded = (record.log ?? []).filter { Self.isWarning($0) }
     if lines == recorded { return nil }
     return ("log " + recorded.joined(separator: " / "), "log " + lines.joined(separator: " / "))

@@ -51,8 +51,62 @@ extension Replayer {
         return searchShot(record, index, share: share)
       }
     }
-    return runOnce(record)
+    let interrupted = Self.interruptFrees(record)
+    return interrupted.isEmpty ? runOnce(record) : searchPastLists(record, interrupted)
   }
+
+  /// Blocks that interrupts freed in the middle of a record, but for those that a drain of it took from
+  /// the per-CPU lists.
+  private static func interruptFrees(_ record: RecordingRecord) -> [Int] {
+    if record.op == "idle" { return [] }
+    func blocks(_ event: RecordingEvent, behind count: Int) -> [Int] {
+      let (first, repeats) = (event.arguments[0], event.repetition(after: count))
+      return (0..<abs(repeats)).map { first + ($0 << event.arguments[1]) * repeats.signum() }
+    }
+    var freed: [Int] = []
+    for event in record.ev ?? [] where event.key == Self.free && event.comm?.first == "(" {
+      freed += blocks(event, behind: 2)
+    }
+    if freed.isEmpty { return [] }
+    var drained = Set<Int>()
+    for event in record.zv ?? [] where event.code == "d" && event.arguments.count >= 3 {
+      drained.formUnion(blocks(event, behind: 3))
+    }
+    return freed.filter { !drained.contains($0) }
+  }
+
+  /// Nothing says whether an interrupt found the CPU's lists locked, and so freed to the buddy: first
+  /// never, then one block, then two (docs/fidelity.md, learned rule 30).
+  private mutating func searchPastLists(
+    _ record: RecordingRecord, _ candidates: [Int]
+  ) -> Difference? {
+    do {
+      let start = try machine.fork()
+      let (taskBefore, reportBefore, limitsBefore) = (task, report, limits)
+      let first = runOnce(record)
+      if first == nil, compareFreePages(record) == nil { return nil }
+      let (taskAfter, reportAfter) = (task, report)
+      var subsets = candidates.map { Set([$0]) }
+      for (index, one) in candidates.enumerated() {
+        subsets += candidates[(index + 1)...].map { Set([one, $0]) }
+      }
+      for subset in subsets.prefix(Self.subsetLimit) {
+        machine.assign(from: start)
+        (task, report, limits) = (taskBefore, reportBefore, limitsBefore)
+        report.inferred += 1
+        pastLists = subset
+        let difference = runOnce(record)
+        pastLists = []
+        if difference == nil, compareFreePages(record) == nil { return nil }
+      }
+      (task, report) = (taskAfter, reportAfter)
+      return first ?? compareFreePages(record)
+    } catch {
+      return ("a machine to try with", error.message)
+    }
+  }
+
+  private static let subsetLimit = 400
 
   /// Operations that last long enough for a timer to fire in their middle.
   private static let interruptible: Set<String> = ["pin", "mfpin", "cma_alloc", "acr", "offline"]
@@ -77,6 +131,7 @@ extension Replayer {
   ) -> Difference? {
     let taskBefore = task
     let reportBefore = report
+    let limitsBefore = limits
     task?.shot = RecordedTask.Shot(timer: timer, after: .max)
     if timer.isIsolation {
       // It spins: the pins that it took and gave back tell for how many rounds, but for the last.
@@ -101,6 +156,7 @@ extension Replayer {
       machine.assign(from: start)
       task = taskBefore
       report = reportBefore
+      limits = limitsBefore
       report.inferred += 1
       task?.shot = RecordedTask.Shot(timer: timer, after: place)
       let difference = runOnce(record)
@@ -137,6 +193,11 @@ extension Replayer {
     var events = PageEvents(
       record.ev ?? [], machine, isFork: record.op == "user", request: request)
     var foreign = events.foreign
+    for (index, request) in foreign.enumerated() {
+      if case .free(let pfn) = request.kind, pastLists.contains(pfn.index) {
+        foreign[index].kind = .freePastLists(pfn)
+      }
+    }
     if record.op == "user" { placeStacks(record, in: &foreign) }
     machine.expectForeign(foreign, reclaims: events.reclaims)
     // A system call begins with its own memory.
@@ -178,7 +239,7 @@ extension Replayer {
     case "free": return free(record)
     case "mmap": return map(record)
     case "munmap": return unmap(record, &events)
-    case "madvise": return advise(record)
+    case "madvise": return advise(record, &events)
     case "touch": return touch(record, &events)
     case "pin": return pin(record, &events)
     case "mfpin": return pinFile(record, &events)
@@ -261,11 +322,18 @@ extension Replayer {
     return nil
   }
 
-  private mutating func advise(_ record: RecordingRecord) -> Difference? {
+  private mutating func advise(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
     let advice: MemoryAdvice
     switch record.adv {
+    case 4 where Self.isLong(range(record)):
+      guard let area = machine.spaces[task!.space].area(range(record).lowerBound),
+        area.end >= range(record).upperBound
+      else { fallthrough }
+      return zapInParts(area, range(record), &events)
     case 4: advice = .dontNeed
-    case 9: return punchHole(record)
+    case 9: return punchHole(record, &events)
     case 14: advice = .hugePage
     default: advice = .noHugePage
     }
@@ -277,18 +345,51 @@ extension Replayer {
   }
 
   /// MADV_REMOVE: `shmem_fallocate()` with FALLOC_FL_PUNCH_HOLE.
-  private mutating func punchHole(_ record: RecordingRecord) -> Difference? {
+  private mutating func punchHole(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
     let pages = range(record)
     guard let area = machine.spaces[task!.space].area(pages.lowerBound), let file = area.file else {
       return ("a shared mapping", "none")
     }
-    var gather = PageGather(space: task!.space)
-    machine.zap(area, pages, &gather)
-    machine.finish(&gather)
+    if let difference = zapInParts(area, pages, &events) { return difference }
     let first = area.filePage(pages.lowerBound)
-    machine.truncate(file, first..<first + pages.count)
+    for part in Self.parts(first..<first + pages.count) {
+      machine.truncate(file, part)
+      if let difference = events.compare(machine) { return difference }
+    }
     return nil
   }
+
+  /// Unmaps pages of one area and compares between its parts, all of one gather.
+  private mutating func zapInParts(
+    _ area: MemoryArea, _ pages: Range<Int>, _ events: inout PageEvents
+  ) -> Difference? {
+    machine.drainLRU(cpu: machine.currentCPU)
+    var gather = PageGather(space: task!.space)
+    for part in Self.parts(pages) {
+      machine.zap(area, part, &gather, isPart: part.upperBound < pages.upperBound)
+      if let difference = events.compare(machine) { return difference }
+    }
+    machine.finish(&gather)
+    return events.compare(machine)
+  }
+
+  /// Parts of which the trace holds all events; they end where page tables do.
+  private static func parts(_ pages: Range<Int>) -> [Range<Int>] {
+    var parts: [Range<Int>] = []
+    var first = pages.lowerBound
+    while first < pages.upperBound {
+      let end = min((first | (partPages - 1)) + 1, pages.upperBound)
+      parts.append(first..<end)
+      first = end
+    }
+    return parts
+  }
+
+  private static func isLong(_ pages: Range<Int>) -> Bool { pages.count > partPages }
+
+  private static let partPages = 1 << 14
 
   /// Runs an operation to its end and compares its events as they come.
   mutating func run(
