@@ -15,6 +15,8 @@ package struct ForeignRequest: Sendable, Equatable, Codable {
     ///
     /// Pages of the kernel that its shrinkers give back are told beforehand.
     case thread(BackgroundThread, shrunk: [ShrunkPages])
+    /// A node's kcompactd begins to run or goes on, and loses its CPU after so many scans of a pageblock.
+    case kcompactd(node: Int, scans: Int?)
     /// The nap of a node's kswapd is over.
     case endNap(node: Int)
   }
@@ -30,7 +32,7 @@ package struct ForeignRequest: Sendable, Equatable, Codable {
   }
 
   /// How many allocations and frees of the operation come before it.
-  package let position: Int
+  package var position: Int
   package var kind: Kind
   package let order: Int
   /// How many times the operation itself has woken kswapd, reclaimed, begun to compact or looked for what
@@ -117,6 +119,10 @@ extension Machine {
         foreign.shrunk = shrunk
         return serve(thread, at: position, isBefore: isBefore)
       }
+      if case .kcompactd(let node, let scans) = request.kind {
+        pauseKcompactd(node: node, afterScans: scans)
+        return serve(.kcompactd(node: node), at: position, isBefore: isBefore)
+      }
       // Its own events are not the operation's.
       foreign.countdown = 0
       serve(request)
@@ -188,6 +194,9 @@ extension Machine {
     case .thread(let thread, let shrunk):
       foreign.shrunk = shrunk
       _ = step(thread)
+    case .kcompactd(let node, let scans):
+      pauseKcompactd(node: node, afterScans: scans)
+      _ = step(.kcompactd(node: node))
     case .endNap(let node): endNap(node: node)
     case .allocate(let gfp): _ = allocatePages(order: request.order, gfp: gfp)
     case .free(let pfn): try? freePages(pfn, order: request.order)

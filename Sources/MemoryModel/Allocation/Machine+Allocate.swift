@@ -173,7 +173,7 @@ extension Machine {
   /// Only an interrupt meets it locked by its own CPU, and that is where a recorded one differs from the
   /// model, in which nothing interrupts (docs/fidelity.md, learned rule 30).
   /// Kernel: `free_unref_page()` where `pcp_spin_trylock()` fails.
-  mutating func freePastLists(_ pfn: PFN, order: Int) {
+  package mutating func freePastLists(_ pfn: PFN, order: Int) {
     let state = frames.head(pfn)
     guard let zone = frames.zone(of: pfn), state.kind == .allocated, state.order == order,
       folios.references(Folio(pfn, order: order)) == 0

@@ -27,7 +27,9 @@ extension Replayer {
   private func startsMemoryWork(_ record: RecordingRecord) -> Bool {
     guard ["alloc", "free", "idle"].contains(record.op) else { return false }
     if endsVictim(record) { return true }
-    return (record.ev ?? []).contains { Self.memoryWork.contains($0.key) }
+    return (record.ev ?? []).contains {
+      Self.memoryWork.contains($0.key) || $0.comm?.hasPrefix("kcompactd") == true
+    }
   }
 
   private static let memoryWork: Set<UInt16> = ["kt", "rb", "kw", "kc", "ks", "wk"].reduce(into: [])
@@ -51,62 +53,8 @@ extension Replayer {
         return searchShot(record, index, share: share)
       }
     }
-    let interrupted = Self.interruptFrees(record)
-    return interrupted.isEmpty ? runOnce(record) : searchPastLists(record, interrupted)
+    return runOnce(record)
   }
-
-  /// Blocks that interrupts freed in the middle of a record, but for those that a drain of it took from
-  /// the per-CPU lists.
-  private static func interruptFrees(_ record: RecordingRecord) -> [Int] {
-    if record.op == "idle" { return [] }
-    func blocks(_ event: RecordingEvent, behind count: Int) -> [Int] {
-      let (first, repeats) = (event.arguments[0], event.repetition(after: count))
-      return (0..<abs(repeats)).map { first + ($0 << event.arguments[1]) * repeats.signum() }
-    }
-    var freed: [Int] = []
-    for event in record.ev ?? [] where event.key == Self.free && event.comm?.first == "(" {
-      freed += blocks(event, behind: 2)
-    }
-    if freed.isEmpty { return [] }
-    var drained = Set<Int>()
-    for event in record.zv ?? [] where event.code == "d" && event.arguments.count >= 3 {
-      drained.formUnion(blocks(event, behind: 3))
-    }
-    return freed.filter { !drained.contains($0) }
-  }
-
-  /// Nothing says whether an interrupt found the CPU's lists locked, and so freed to the buddy: first
-  /// never, then one block, then two (docs/fidelity.md, learned rule 30).
-  private mutating func searchPastLists(
-    _ record: RecordingRecord, _ candidates: [Int]
-  ) -> Difference? {
-    do {
-      let start = try machine.fork()
-      let (taskBefore, reportBefore, limitsBefore) = (task, report, limits)
-      let first = runOnce(record)
-      if first == nil, compareFreePages(record) == nil { return nil }
-      let (taskAfter, reportAfter) = (task, report)
-      var subsets = candidates.map { Set([$0]) }
-      for (index, one) in candidates.enumerated() {
-        subsets += candidates[(index + 1)...].map { Set([one, $0]) }
-      }
-      for subset in subsets.prefix(Self.subsetLimit) {
-        machine.assign(from: start)
-        (task, report, limits) = (taskBefore, reportBefore, limitsBefore)
-        report.inferred += 1
-        pastLists = subset
-        let difference = runOnce(record)
-        pastLists = []
-        if difference == nil, compareFreePages(record) == nil { return nil }
-      }
-      (task, report) = (taskAfter, reportAfter)
-      return first ?? compareFreePages(record)
-    } catch {
-      return ("a machine to try with", error.message)
-    }
-  }
-
-  private static let subsetLimit = 400
 
   /// Operations that last long enough for a timer to fire in their middle.
   private static let interruptible: Set<String> = ["pin", "mfpin", "cma_alloc", "acr", "offline"]
@@ -193,11 +141,7 @@ extension Replayer {
     var events = PageEvents(
       record.ev ?? [], machine, isFork: record.op == "user", request: request)
     var foreign = events.foreign
-    for (index, request) in foreign.enumerated() {
-      if case .free(let pfn) = request.kind, pastLists.contains(pfn.index) {
-        foreign[index].kind = .freePastLists(pfn)
-      }
-    }
+    placeInterrupts(record, in: &foreign)
     if record.op == "user" { placeStacks(record, in: &foreign) }
     machine.expectForeign(foreign, reclaims: events.reclaims)
     // A system call begins with its own memory.
