@@ -385,4 +385,42 @@ import Testing
     #expect(local(machine).freeDiff == 0)
     #expect(machine.check() == nil)
   }
+
+  @Test("A0.4, learned rule 29: a part of an LRU counter rearms the expiry as well")
+  func lruPartExpires() throws {
+    var machine = try machine()
+    machine.foldStatistics(cpu: 0)
+    machine.perCPU[zone].expire = 0
+    machine.foldStatistics(cpu: 0)
+    #expect(local(machine).expire == 0)
+    let threshold = machine.zone(zone).statThreshold
+    machine.countZoneItem(zone, 2, 1, times: threshold)
+    #expect(Int(local(machine).itemDiffs[2]) == threshold)
+    machine.countZoneItem(zone, 2, 1)
+    #expect(local(machine).itemDiffs[2] == 0)
+    machine.foldStatistics(cpu: 0)
+    #expect(local(machine).expire == 0)
+    machine.countZoneItem(zone, 2, -512)
+    #expect(local(machine).itemDiffs[2] == 0)
+    machine.countZoneItem(zone, 7, 1)
+    machine.foldStatistics(cpu: 0)
+    #expect(local(machine).expire == 3)
+    #expect(local(machine).itemDiffs[7] == 0)
+  }
+
+  @Test("Learned rule 31: who finds the lists locked frees to the buddy")
+  func freesPastLists() throws {
+    var machine = try machine()
+    guard case .page(let pfn) = machine.allocatePages(order: 1, gfp: .kernel) else {
+      Issue.record("no page")
+      return
+    }
+    let (count, free) = (local(machine).count, machine.freePagesSnapshot(zone))
+    machine.freePastLists(pfn, order: 1)
+    #expect(local(machine).count == count)
+    #expect(machine.freePagesSnapshot(zone) == free + 2)
+    #expect(machine.check() == nil)
+    machine.freePastLists(pfn, order: 1)
+    #expect(machine.freePagesSnapshot(zone) == free + 2)
+  }
 }

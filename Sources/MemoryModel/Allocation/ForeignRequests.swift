@@ -9,10 +9,14 @@ package struct ForeignRequest: Sendable, Equatable, Codable {
   package enum Kind: Sendable, Equatable, Codable {
     case allocate(GFPFlags)
     case free(PFN)
+    /// Freed by an interrupt that came while the running operation held the lock of the CPU's lists.
+    case freePastLists(PFN)
     /// A kernel thread gets to run, for one round of its loop. What it allocates and frees counts among the operation's events.
     ///
     /// Pages of the kernel that its shrinkers give back are told beforehand.
     case thread(BackgroundThread, shrunk: [ShrunkPages])
+    /// A node's kcompactd begins to run or goes on, and loses its CPU after so many scans of a pageblock.
+    case kcompactd(node: Int, scans: Int?)
     /// The nap of a node's kswapd is over.
     case endNap(node: Int)
   }
@@ -28,11 +32,11 @@ package struct ForeignRequest: Sendable, Equatable, Codable {
   }
 
   /// How many allocations and frees of the operation come before it.
-  package let position: Int
+  package var position: Int
   package var kind: Kind
   package let order: Int
-  /// How many times the operation itself has woken kswapd or reclaimed before it: threads run in the
-  /// middle of an allocation, too.
+  /// How many times the operation itself has woken kswapd, reclaimed, begun to compact or looked for what
+  /// can move before it: threads run in the middle of an allocation, too.
   package let steps: Int
 
   package init(position: Int, _ kind: Kind, order: Int, steps: Int = 0) {
@@ -54,7 +58,7 @@ struct ForeignRequests: Sendable, Codable {
   var reclaims: [[ForeignRequest.ShrunkPages]] = []
   /// An allocation is under way that has not been counted.
   var isPostponed = false
-  /// How many times the operation has woken kswapd or reclaimed.
+  /// How many of these places the operation has passed, see ``ForeignRequest/steps``.
   var steps = 0
 
   /// Whether requests are left, so that every allocation and every free has to be counted.
@@ -115,6 +119,10 @@ extension Machine {
         foreign.shrunk = shrunk
         return serve(thread, at: position, isBefore: isBefore)
       }
+      if case .kcompactd(let node, let scans) = request.kind {
+        pauseKcompactd(node: node, afterScans: scans)
+        return serve(.kcompactd(node: node), at: position, isBefore: isBefore)
+      }
       // Its own events are not the operation's.
       foreign.countdown = 0
       serve(request)
@@ -124,7 +132,7 @@ extension Machine {
       ? foreign.requests[foreign.next].position - position + (isBefore ? 1 : 0) : 0
   }
 
-  /// The operation has woken kswapd, or is reclaiming: where somebody else may get to run.
+  /// The operation has woken kswapd, reclaims or compacts: where somebody else may get to run.
   mutating func noteMemoryStep() {
     guard background.running == nil, foreign.next < foreign.requests.count else { return }
     foreign.steps += 1
@@ -186,9 +194,13 @@ extension Machine {
     case .thread(let thread, let shrunk):
       foreign.shrunk = shrunk
       _ = step(thread)
+    case .kcompactd(let node, let scans):
+      pauseKcompactd(node: node, afterScans: scans)
+      _ = step(.kcompactd(node: node))
     case .endNap(let node): endNap(node: node)
     case .allocate(let gfp): _ = allocatePages(order: request.order, gfp: gfp)
     case .free(let pfn): try? freePages(pfn, order: request.order)
+    case .freePastLists(let pfn): freePastLists(pfn, order: request.order)
     }
   }
 }

@@ -167,6 +167,22 @@ extension Machine {
     freePerCPU(zone, pfn, order: order)
   }
 
+  /// Gives a block back to the buddy, whatever its order: who cannot have the lock of the per-CPU lists
+  /// does not wait for it.
+  ///
+  /// Only an interrupt meets it locked by its own CPU, and that is where a recorded one differs from the
+  /// model, in which nothing interrupts (docs/fidelity.md, learned rule 30).
+  /// Kernel: `free_unref_page()` where `pcp_spin_trylock()` fails.
+  package mutating func freePastLists(_ pfn: PFN, order: Int) {
+    let state = frames.head(pfn)
+    guard let zone = frames.zone(of: pfn), state.kind == .allocated, state.order == order,
+      folios.references(Folio(pfn, order: order)) == 0
+    else { return }
+    trace.append(TraceEvent(.pageFree, pfn, order: order))
+    frames.clearHead(pfn, order: order)
+    freeOnePage(zone, pfn, order: order)
+  }
+
   private func notAllocated(_ pfn: PFN, _ state: FrameState) -> String {
     switch state.kind {
     case .free: return "\(pfn) is free already (order \(state.order)): a double free?"

@@ -46,7 +46,8 @@ extension Machine {
   ///
   /// Kernel: `waitqueue_active()`, `wq_has_sleeper()`.
   func isAsleep(_ thread: BackgroundThread) -> Bool {
-    background.running != thread && !background.pending.contains(thread)
+    if case .kcompactd(let node) = thread, isKcompactdPaused(node: node) { return false }
+    return background.running != thread && !background.pending.contains(thread)
   }
 
   /// Whether whoever runs the operation wants it to end; the kernel's threads end their run, too.

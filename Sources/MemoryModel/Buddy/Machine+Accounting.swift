@@ -57,6 +57,40 @@ extension Machine {
     }
   }
 
+  /// `count` updates of a counter of the zone's LRU lists or locked pages with `step` pages each.
+  ///
+  /// Of the lag only the expiry of the per-CPU lists depends, so the counter itself is exact. Kernel:
+  /// `update_lru_size()`, `__mod_zone_page_state()` (rule A0.4).
+  mutating func countZoneItem(_ zone: Int, _ item: Int, _ step: Int, times count: Int = 1) {
+    zoneItems[zone * VMStatNames.zoneItems.count + item] += step * count
+    let local = zone * cpuCount + currentCPU
+    let threshold = zoneTable[zone].statThreshold
+    var pending = Int(perCPU[local].itemDiffs[item])
+    if abs(step) == 1 {
+      pending = Self.fold(pending, step: step, times: count, threshold).rest
+    } else {
+      for _ in 0..<count { pending = abs(pending + step) > threshold ? 0 : pending + step }
+    }
+    perCPU[local].itemDiffs[item] = Int8(clamping: pending)
+  }
+
+  /// Moves what a CPU holds back of a zone's counters into the global ones.
+  ///
+  /// - Returns: Whether there was anything.
+  mutating func foldDifferences(_ zone: Int, cpu: Int) -> Bool {
+    let local = zone * cpuCount + cpu
+    var changed = perCPU[local].freeDiff != 0 || perCPU[local].freeCMADiff != 0
+    zoneTable[zone].freePages += perCPU[local].freeDiff
+    zoneTable[zone].freeCMAPages += perCPU[local].freeCMADiff
+    perCPU[local].freeDiff = 0
+    perCPU[local].freeCMADiff = 0
+    for item in perCPU[local].itemDiffs.indices where perCPU[local].itemDiffs[item] != 0 {
+      perCPU[local].itemDiffs[item] = 0
+      changed = true
+    }
+    return changed
+  }
+
   /// What reaches the global counter, and what stays with the CPU, after `count` updates of one page
   /// (rule A0.4).
   private static func fold(
@@ -93,15 +127,8 @@ extension Machine {
   /// Kernel: `quiet_vmstat()`, `refresh_cpu_vm_stats()`, mm/vmstat.c.
   public mutating func foldStatistics(cpu: Int) {
     for zone in 0..<zoneCount {
-      let local = zone * cpuCount + cpu
-      if perCPU[local].freeDiff != 0 || perCPU[local].freeCMADiff != 0 {
-        // Three quiet seconds until pages of another node go home (rule A5.27).
-        perCPU[local].expire = 3
-      }
-      zoneTable[zone].freePages += perCPU[local].freeDiff
-      zoneTable[zone].freeCMAPages += perCPU[local].freeCMADiff
-      perCPU[local].freeDiff = 0
-      perCPU[local].freeCMADiff = 0
+      // Three quiet seconds until pages of another node go home (rule A5.27).
+      if foldDifferences(zone, cpu: cpu) { perCPU[zone * cpuCount + cpu].expire = 3 }
     }
   }
 

@@ -34,6 +34,10 @@ struct CompactControl: Sendable, Codable {
   var failedSearches = 0
   /// The rest of the pageblock is scanned to its end, however much is found.
   var finishesPageblock = false
+  /// How many pageblocks are scanned until the thread loses its CPU; nil when it keeps it.
+  var scansLeft: Int?
+  /// Where it goes on then.
+  var position: SourcePosition?
 
   /// Free blocks taken as targets, by order, head first.
   var freeLists: [[PFN]]
@@ -62,6 +66,15 @@ struct CompactControl: Sendable, Codable {
   ///
   /// Kernel: `freelist_scan_limit()`.
   var searchLimit: Int { Machine.collectedPagesLimit >> min(failedSearches, 63) + 1 }
+}
+
+/// A pageblock that the migrate scanner is about to look at.
+struct SourcePosition: Sendable, Codable {
+  var low: Int
+  var blockStart: Int
+  var blockEnd: Int
+  /// The fast search has looked at the hint already.
+  var isChecked: Bool
 }
 
 /// A task's wish to get the block that its compaction makes before anybody else does (rule A3.13).

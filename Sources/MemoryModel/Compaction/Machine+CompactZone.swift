@@ -33,6 +33,7 @@ extension Machine {
     placeScanners(&control)
 
     traceCompaction(control, nil)
+    noteMemoryStep()
     drainLRU(cpu: currentCPU)
     return nil
   }
@@ -82,18 +83,22 @@ extension Machine {
 
   /// Isolates and moves once.
   ///
-  /// - Returns: What the compaction comes to; nil when another round follows.
+  /// - Returns: What the compaction comes to; nil when another round follows, or the rest of this one.
   mutating func compactRound(
     _ control: inout CompactControl, _ rounds: inout CompactRounds
   ) -> CompactResult? {
     let zone = control.zone
-    let result = compactionResult(control)
-    if result != .continue { return result }
-    control.finishesPageblock = pageblockStart(rounds.lastMoved) == pageblockStart(control.migrate)
+    if control.position == nil {
+      let result = compactionResult(control)
+      if result != .continue { return result }
+      control.finishesPageblock =
+        pageblockStart(rounds.lastMoved) == pageblockStart(control.migrate)
+    }
     // A second time through when the rest of a pageblock is to be finished after a failure.
     var foundNothing = false
     scan: while true {
       switch isolateSources(&control) {
+      case .paused: return nil
       case .abort:
         putBackMovable(control.list)
         control.list = []
@@ -198,7 +203,7 @@ extension Machine {
 }
 
 /// What one round of a compaction leaves to the next.
-struct CompactRounds {
+struct CompactRounds: Sendable, Codable {
   /// The pageblock from which folios last moved; 0 when what they left has been flushed.
   var lastMoved = 0
   /// As long as nothing was found, both cached positions stay together.

@@ -9,6 +9,20 @@ struct Kcompactd: Sendable, Codable {
   var highest: ZoneIndex?
   /// A user has written vm.compaction_proactiveness.
   var isProactive = false
+  /// What it was at when it lost its CPU.
+  var paused: KcompactdWork?
+  /// It loses its CPU when it has scanned so many more pageblocks; only a replay knows.
+  var scansLeft: Int?
+}
+
+/// One run of kcompactd, which may lose its CPU between two pageblocks.
+struct KcompactdWork: Sendable, Codable {
+  let order: Int
+  let highest: ZoneIndex
+  var control: CompactControl
+  /// Of the first zone's compaction, if that has begun.
+  var rounds: CompactRounds?
+  var zones: [Int]
 }
 
 extension Machine {
@@ -62,14 +76,50 @@ extension Machine {
     if kcompactd[node].isProactive {
       compactProactively(node: node)
       kcompactd[node].isProactive = false
-    } else if kcompactd[node].maxOrder > 0 {
+    } else if kcompactd[node].maxOrder > 0 || kcompactd[node].paused != nil {
       compactForKswapd(node: node)
     }
-    return kcompactd[node].maxOrder == 0
+    return kcompactd[node].maxOrder == 0 || kcompactd[node].paused != nil
   }
 
   /// Kernel: `kcompactd_do_work()`.
   private mutating func compactForKswapd(node: Int) {
+    var work = kcompactd[node].paused ?? beginKcompactd(node)
+    kcompactd[node].paused = nil
+    work.control.scansLeft = kcompactd[node].scansLeft
+    kcompactd[node].scansLeft = nil
+    while let zone = work.zones.first {
+      if work.rounds == nil {
+        let order = work.order
+        if zoneTable[zone].compaction.isPutOff(order: order)
+          || compactionNeed(zone, order: order, highest: zoneTable[zone].index, .watermarkMin)
+            != .continue
+        {
+          work.zones.removeFirst()
+          continue
+        }
+        work.control.zone = zone
+      }
+      guard let status = compactZone(&work) else {
+        kcompactd[node].paused = work
+        return
+      }
+      if status == .success {
+        zoneTable[zone].compaction.resume(order: work.order, succeeded: false)
+      } else if status == .partialSkipped || status == .complete {
+        // Pages on per-CPU lists could have merged.
+        drainAllPages(zone: zone)
+        zoneTable[zone].compaction.putOff(order: work.order)
+      }
+      count(.compactDaemonMigrateScanned, work.control.scannedSources)
+      count(.compactDaemonFreeScanned, work.control.scannedTargets)
+      work.zones.removeFirst()
+    }
+    if kcompactd[node].maxOrder <= work.order { kcompactd[node].maxOrder = 0 }
+    if kcompactdHighest(node).rawValue >= work.highest.rawValue { kcompactd[node].highest = nil }
+  }
+
+  private mutating func beginKcompactd(_ node: Int) -> KcompactdWork {
     let order = kcompactd[node].maxOrder
     let highest = kcompactdHighest(node)
     var control = CompactControl(
@@ -78,25 +128,32 @@ extension Machine {
     trace.append(
       TraceEvent(.kcompactdWake, PFN(node), order: order, UInt32(highest.rawValue)))
     count(.compactDaemonWake, 1)
-    for zone in zones(of: node, upTo: highest) {
-      if zoneTable[zone].compaction.isPutOff(order: control.order) { continue }
-      let index = zoneTable[zone].index
-      if compactionNeed(zone, order: control.order, highest: index, .watermarkMin) != .continue {
-        continue
-      }
-      control.zone = zone
-      let status = compactZone(&control)
-      if status == .success {
-        zoneTable[zone].compaction.resume(order: control.order, succeeded: false)
-      } else if status == .partialSkipped || status == .complete {
-        // Pages on per-CPU lists could have merged.
-        drainAllPages(zone: zone)
-        zoneTable[zone].compaction.putOff(order: control.order)
-      }
-      count(.compactDaemonMigrateScanned, control.scannedSources)
-      count(.compactDaemonFreeScanned, control.scannedTargets)
+    return KcompactdWork(
+      order: order, highest: highest, control: control, zones: zones(of: node, upTo: highest))
+  }
+
+  /// - Returns: Nil when it lost its CPU (docs/fidelity.md, learned rule 32).
+  private mutating func compactZone(_ work: inout KcompactdWork) -> CompactResult? {
+    if work.rounds == nil {
+      if let result = beginCompacting(&work.control) { return result }
+      work.rounds = CompactRounds(work.control, self)
     }
-    if kcompactd[node].maxOrder <= order { kcompactd[node].maxOrder = 0 }
-    if kcompactdHighest(node).rawValue >= highest.rawValue { kcompactd[node].highest = nil }
+    while true {
+      if let result = compactRound(&work.control, &work.rounds!) {
+        work.rounds = nil
+        return endCompacting(&work.control, result)
+      }
+      if work.control.position != nil { return nil }
+    }
+  }
+
+  /// Whether a node's kcompactd has lost its CPU in the middle of a run.
+  package func isKcompactdPaused(node: Int) -> Bool {
+    kcompactd.indices.contains(node) && kcompactd[node].paused != nil
+  }
+
+  /// Says when kcompactd, once it runs, loses its CPU.
+  mutating func pauseKcompactd(node: Int, afterScans scans: Int?) {
+    kcompactd[node].scansLeft = scans
   }
 }

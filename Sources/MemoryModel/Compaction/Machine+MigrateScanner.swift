@@ -1,36 +1,47 @@
 // The migrate scanner: ascends through the zone and takes folios off the LRU lists.
 
 extension Machine {
-  enum SourceScan { case abort, none, found }
+  enum SourceScan { case abort, none, found, paused }
 
   /// Takes folios of the first suitable pageblock from the scanner on (rule A7.7).
   ///
   /// Kernel: `isolate_migratepages()`, mm/compaction.c.
   mutating func isolateSources(_ control: inout CompactControl) -> SourceScan {
     let zone = control.zone
-    var low = findSourceBlock(&control)
-    var blockStart = max(pageblockStart(low), zoneTable[zone].start)
-    // The fast search has looked at the hint already.
-    var isChecked = low != control.migrate && control.failedSearches == 0
-    var blockEnd = pageblockEnd(low)
-    while blockEnd <= control.free {
-      if isWholePageblock(zone, blockStart, blockEnd) {
-        let isBeginning = low == pageblockStart(low) || low == zoneTable[zone].start
-        if !(isBeginning && !isChecked && isSkipped(blockStart, control)) {
-          if isSuitableSource(blockStart, control) {
-            guard isolateSources(&control, from: low, to: blockEnd) else { return .abort }
+    var at = control.position ?? firstSource(&control)
+    control.position = nil
+    while at.blockEnd <= control.free {
+      if isWholePageblock(zone, at.blockStart, at.blockEnd) {
+        let isBeginning = at.low == pageblockStart(at.low) || at.low == zoneTable[zone].start
+        if !(isBeginning && !at.isChecked && isSkipped(at.blockStart, control)) {
+          if isSuitableSource(at.blockStart, control) {
+            if let left = control.scansLeft {
+              if left == 0 {
+                control.position = at
+                return .paused
+              }
+              control.scansLeft = left - 1
+            }
+            guard isolateSources(&control, from: at.low, to: at.blockEnd) else { return .abort }
             break
           }
-          rememberSources(upTo: blockEnd, control)
+          rememberSources(upTo: at.blockEnd, control)
         }
       }
-      isChecked = false
-      low = blockEnd
-      control.migrate = blockEnd
-      blockStart = blockEnd
-      blockEnd += geometry.pageblockPages
+      control.migrate = at.blockEnd
+      at = SourcePosition(
+        low: at.blockEnd, blockStart: at.blockEnd,
+        blockEnd: at.blockEnd + geometry.pageblockPages, isChecked: false)
     }
     return control.pages > 0 ? .found : .none
+  }
+
+  private mutating func firstSource(_ control: inout CompactControl) -> SourcePosition {
+    let low = findSourceBlock(&control)
+    return SourcePosition(
+      low: low, blockStart: max(pageblockStart(low), zoneTable[control.zone].start),
+      blockEnd: pageblockEnd(low),
+      isChecked: low != control.migrate && control.failedSearches == 0)
   }
 
   /// Whether all of a pageblock is memory of the zone.

@@ -8,6 +8,12 @@ public enum VMStatNames {
     "nr_bounce", "nr_free_cma",
   ]
 
+  /// Those of the LRU lists and of locked pages, whose part that a CPU holds back is kept by name.
+  public static let laggingItems = [
+    "nr_zone_inactive_anon", "nr_zone_active_anon", "nr_zone_inactive_file", "nr_zone_active_file",
+    "nr_zone_unevictable", "nr_mlock",
+  ]
+
   public static let numaItems = [
     "numa_hit", "numa_miss", "numa_foreign", "numa_interleave", "numa_local", "numa_other",
   ]

@@ -88,7 +88,7 @@ extension Machine {
     let state = frames.head(folio.head)
     if state.isLRU { unlinkLRU(folio, state) }
     if state.flags.contains(.mlocked), let zone = frames.zone(of: folio.head) {
-      zoneItems[zone * VMStatNames.zoneItems.count + 7] -= folio.pages
+      countZoneItem(zone, 7, -folio.pages)
       count(.unevictableCleared, folio.pages)
     }
     if state.flags.contains(.partiallyMapped) { deferredSplits.removeAll { $0 == folio.head } }

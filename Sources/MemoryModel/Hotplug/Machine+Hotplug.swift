@@ -87,11 +87,9 @@ extension Machine {
   ///
   /// Kernel: `zone_pcp_reset()`.
   private mutating func resetPerCPULists(_ zone: Int) {
-    for local in zone * cpuCount..<(zone + 1) * cpuCount {
-      zoneTable[zone].freePages += perCPU[local].freeDiff
-      zoneTable[zone].freeCMAPages += perCPU[local].freeCMADiff
-      perCPU[local].freeDiff = 0
-      perCPU[local].freeCMADiff = 0
+    for cpu in 0..<cpuCount {
+      let local = zone * cpuCount + cpu
+      _ = foldDifferences(zone, cpu: cpu)
       perCPU[local].high = 0
       perCPU[local].flags = []
       perCPU[local].allocFactor = 0

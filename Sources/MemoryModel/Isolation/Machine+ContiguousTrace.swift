@@ -13,6 +13,7 @@ extension Machine {
   /// Kernel: `trace_mm_compaction_isolate_migratepages()`,
   /// `trace_mm_compaction_isolate_freepages()`.
   mutating func traceScan(_ kind: TraceEvent.Kind, _ range: PFNRange, scanned: Int, taken: Int) {
+    defer { if kind == .isolateMigratePages { noteMemoryStep() } }
     trace.append(
       TraceEvent(
         kind, PFN(range.start), order: 0, UInt32(range.end), UInt32(scanned) << 12 | UInt32(taken)))

@@ -75,9 +75,9 @@ extension Machine {
     }
   }
 
-  /// Links the folios of an `add` batch; neighbours of one list and zone are counted together.
+  /// Links the folios of an `add` batch; neighbours of one size, list and zone are counted together.
   private mutating func flushAdded(_ batch: Int, _ count: Int) {
-    var pages = 0
+    var alike = 0
     var counted: (folio: Folio, list: LRUList, zone: Int?)?
     for index in 0..<count {
       let pfn = lruBatches[batch].pages[index]
@@ -98,12 +98,14 @@ extension Machine {
       }
       let zone = frames.zone(of: pfn)
       let list = state.lruList
-      if let last = counted, last.list != list || last.zone != zone {
-        countLRU(last.folio, last.list, pages)
-        pages = 0
+      if let last = counted,
+        last.list != list || last.zone != zone || last.folio.order != folio.order
+      {
+        countLRU(last.folio, last.list, last.folio.pages, times: alike)
+        alike = 0
       }
       counted = (folio, list, zone)
-      pages += folio.pages
+      alike += 1
       state.isLRU = true
       frames.setHead(pfn, state)
       if state.entersYoungest { clearReferenced(folio) }
@@ -111,7 +113,7 @@ extension Machine {
       frames.pushHead(
         &lruLists[node * LRUList.count + list.rawValue], pfn, order: folio.order)
     }
-    if let last = counted { countLRU(last.folio, last.list, pages) }
+    if let last = counted { countLRU(last.folio, last.list, last.folio.pages, times: alike) }
   }
 
   private mutating func move(_ pfn: PFN, _ kind: LRUBatchKind) {
@@ -199,10 +201,13 @@ extension Machine {
     countLRU(folio, list, -folio.pages)
   }
 
-  private mutating func countLRU(_ folio: Folio, _ list: LRUList, _ pages: Int) {
+  /// - Parameter count: How many folios alike, one after the other.
+  private mutating func countLRU(
+    _ folio: Folio, _ list: LRUList, _ pages: Int, times count: Int = 1
+  ) {
     guard let zone = frames.zone(of: folio.head) else { return }
-    nodeItems[zoneTable[zone].node * VMStatNames.nodeItems.count + list.rawValue] += pages
-    zoneItems[zone * VMStatNames.zoneItems.count + list.rawValue + 1] += pages
+    nodeItems[zoneTable[zone].node * VMStatNames.nodeItems.count + list.rawValue] += pages * count
+    countZoneItem(zone, list.rawValue + 1, pages, times: count)
   }
 
   /// Queues new folios of order 0 in this CPU's `add` batch, one after the other, with all of its
@@ -319,7 +324,7 @@ extension Machine {
     let list = state.lruList
     let index = node(of: run.first) * LRUList.count + list.rawValue
     frames.pushHead(&lruLists[index], run: run)
-    countLRU(Folio(run.first, order: 0), list, run.count)
+    countLRU(Folio(run.first, order: 0), list, 1, times: run.count)
   }
 
   /// ``unlinkLRU(_:_:)`` for the pages of a run, all of one zone.
@@ -327,7 +332,7 @@ extension Machine {
     let list = state.lruList
     let index = node(of: run.first) * LRUList.count + list.rawValue
     frames.remove(&lruLists[index], run: run)
-    countLRU(Folio(run.first, order: 0), list, -run.count)
+    countLRU(Folio(run.first, order: 0), list, -1, times: run.count)
   }
 
   package func node(of pfn: PFN) -> Int {

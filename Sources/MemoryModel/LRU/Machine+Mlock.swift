@@ -77,7 +77,7 @@ extension Machine {
   /// NR_MLOCK and its events.
   mutating func countMlocked(_ folio: Folio, _ sign: Int, event: VMEvent? = nil) {
     guard let zone = frames.zone(of: folio.head) else { return }
-    zoneItems[zone * VMStatNames.zoneItems.count + 7] += sign * folio.pages
+    countZoneItem(zone, 7, sign * folio.pages)
     count(event ?? (sign > 0 ? .unevictableMlocked : .unevictableMunlocked), folio.pages)
   }
 }

@@ -86,6 +86,8 @@ public struct MachineImage {
     public var freeCount = 0
     public var freeDiff = 0
     public var freeCMADiff = 0
+    /// Of the counters of the LRU lists and of locked pages, by name.
+    public var itemDiffs: [String: Int] = [:]
     public var lists: [Int: [Int]] = [:]
     /// Types that kernels up to 6.9 remember for pages on these lists, by pfn.
     public var rememberedTypes: [Int: MigrateType] = [:]
@@ -158,6 +160,7 @@ extension Machine {
     for (index, name) in VMStatNames.nodeItems.enumerated() {
       machine.nodeItems[index] = image.nodeItems[name] ?? 0
     }
+    for zone in image.zones { machine.loadItemDifferences(zone) }
     machine.calculateTotalReserve()
     return machine
   }
@@ -281,6 +284,15 @@ extension Machine {
         frames.pushTail(&perCPU[local].lists[index], PFN(start), order: order)
         let type = image.rememberedTypes[start] ?? frames.migrateType(PFN(start))
         frames.setHead(PFN(start), FrameState(.perCPU, order: order, listed: type))
+      }
+    }
+  }
+
+  private mutating func loadItemDifferences(_ image: MachineImage.ZoneImage) {
+    let id = image.node * ZoneIndex.count + image.index.rawValue
+    for (cpu, source) in image.perCPU.enumerated() where cpu < cpuCount {
+      for (item, name) in VMStatNames.zoneItems.enumerated() {
+        perCPU[id * cpuCount + cpu].itemDiffs[item] = Int8(clamping: source.itemDiffs[name] ?? 0)
       }
     }
   }

@@ -139,12 +139,7 @@ extension Machine {
     defer { currentCPU = running }
     for zone in populatedZones {
       let local = zone * cpuCount + cpu
-      let changed = perCPU[local].freeDiff != 0 || perCPU[local].freeCMADiff != 0
-      zoneTable[zone].freePages += perCPU[local].freeDiff
-      zoneTable[zone].freeCMAPages += perCPU[local].freeCMADiff
-      perCPU[local].freeDiff = 0
-      perCPU[local].freeCMADiff = 0
-      if changed { perCPU[local].expire = 3 }
+      if foldDifferences(zone, cpu: cpu) { perCPU[local].expire = 3 }
       decay(zone, local)
       // Empty lists leave the countdown where it stands.
       if perCPU[local].expire == 0 || perCPU[local].count == 0 { continue }

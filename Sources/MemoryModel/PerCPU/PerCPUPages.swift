@@ -18,6 +18,9 @@ public struct PerCPUPages: BitwiseCopyable {
   public internal(set) var freeDiff: Int
   /// This CPU's pending part of NR_FREE_CMA_PAGES.
   public internal(set) var freeCMADiff: Int
+  /// This CPU's pending part of the zone's other counters, by ``VMStatNames/zoneItems``: of those of the
+  /// LRU lists and of locked pages.
+  public internal(set) var itemDiffs: InlineArray<10, Int8>
   var lists: InlineArray<14, FrameList>
 
   public struct Flags: OptionSet, BitwiseCopyable, Sendable {

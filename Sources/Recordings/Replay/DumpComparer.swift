@@ -91,6 +91,14 @@ struct DumpComparer {
       }
     }
     if let recorded = dump.compact { compare(recorded, zone.compaction, name) }
+    if machine.cpuCount == 1 {
+      for (item, name) in VMStatNames.zoneItems.enumerated()
+      where VMStatNames.laggingItems.contains(name) {
+        checker.check(
+          "\(dump.name) \(name) held back", dump.stat[name]?.last ?? 0,
+          Int(machine.perCPUPages(zone: dump.idx, cpu: 0).itemDiffs[item]))
+      }
+    }
     for pages in dump.pcp where pages.cpu < machine.cpuCount {
       compare(pages, machine.perCPUPages(zone: dump.idx, cpu: pages.cpu), name, machine)
     }

@@ -173,6 +173,10 @@ extension MachineImage.ZoneImage {
       pages.freeCount = source.free_count
       pages.freeDiff = source.free_diff
       pages.freeCMADiff = source.free_cma_diff
+      // A dump has the sum of all CPUs' differences.
+      if zone.pcp.count == 1 {
+        for name in VMStatNames.laggingItems { pages.itemDiffs[name] = zone.stat[name]?.last }
+      }
       for (key, list) in source.lists {
         guard let index = Int(key) else {
           throw RecordingError("\(recording.path): per-CPU list \"\(key)\" is not a number")

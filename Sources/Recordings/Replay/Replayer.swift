@@ -13,17 +13,22 @@ public struct Replayer: ~Copyable {
   /// Two processes run, and one of them faults without leaving more than counts.
   var hasOtherProcess = false
   var choices = Choices()
+  var limits = MessageLimits()
+  /// Blocks that interrupts of the record free to the buddy, and whether before the running batch.
+  var pastLists: [Int: Bool] = [:]
+  /// What interrupts freed up to the next dump, see ``InterruptFrees``.
+  var interruptFrees = InterruptFrees()
   private var recent: [(index: Int, command: String)] = []
   private var next: Int
   /// Whether the statistics worker runs once a second, or was put to sleep by the script.
-  private var hasStatisticsWorker: Bool
+  var hasStatisticsWorker: Bool
 
   /// khugepaged was started and has not drained the LRU batches for its first scan yet.
-  private var awaitsScan = false
+  var awaitsScan = false
   /// Since the last dump: the statistics worker ran, which it does once a second.
-  private var workerRan = false
+  var workerRan = false
   /// The timer tick (HZ = 250) of the last operation.
-  private var lastTick = 0
+  var lastTick = 0
 
   /// Combinations of open choices tried between two dumps before giving up.
   private static let attemptLimit = 20_000
@@ -125,11 +130,14 @@ public struct Replayer: ~Copyable {
         if Self.isDump(record) { break }
         isOpen = isOpen || leavesChoices(record)
       }
+      interruptFrees = InterruptFrees(segment)
+      isOpen = isOpen || !interruptFrees.unseen.isEmpty
       let clock = ContinuousClock()
       let started = clock.now
       if isOpen { try search(segment) } else { replay(segment) }
+      // A child that ran the script ends behind the final dump.
       if next == recording.count, let last = segment.last, !Self.isDump(last),
-        report.stopped == nil
+        report.stopped == nil, report.followsRecording, report.dumps.last?.tag != "end"
       {
         throw RecordingError(
           "\(recording.path) ends without a final dump after \(report.operations) operations; "
@@ -162,6 +170,7 @@ public struct Replayer: ~Copyable {
       let workerBefore = hasStatisticsWorker
       let tickBefore = lastTick
       let taskBefore = task
+      let limitsBefore = limits
       choices = Choices()
       var best: ReplayReport?
       for _ in 0..<Self.attemptLimit {
@@ -178,6 +187,7 @@ public struct Replayer: ~Copyable {
         hasStatisticsWorker = workerBefore
         lastTick = tickBefore
         task = taskBefore
+        limits = limitsBefore
         if !choices.advance() { break }
       }
       choices = Choices()
@@ -190,6 +200,10 @@ public struct Replayer: ~Copyable {
 
   private mutating func replay(_ segment: [RecordingRecord]) {
     if machine.cpuCount > 1 {
+      // The script's task starts on any CPU, and no record says which.
+      if report.operations == 0 {
+        machine.run(onCPU: (machine.currentCPU + choices.choose(machine.cpuCount)) % machine.cpuCount)
+      }
       for idle in 0..<machine.cpuCount where idle != machine.currentCPU {
         if choices.choose(2) == 1 { machine.foldStatistics(cpu: idle) }
       }
@@ -214,7 +228,7 @@ public struct Replayer: ~Copyable {
       return
     }
     report.operations += 1
-    if let difference = apply(record) ?? compareFreePages(record) {
+    if let difference = settle(record) {
       report.firstDisagreement = ReplayReport.Disagreement(
         index: index, command: record.cmd ?? record.op, recorded: difference.recorded,
         model: difference.model, before: recent.map { "\($0.index): \($0.command)" })
@@ -225,12 +239,16 @@ public struct Replayer: ~Copyable {
     recent.append((index, record.cmd ?? record.op))
   }
 
-  private mutating func apply(_ record: RecordingRecord) -> Difference? {
+  mutating func apply(_ record: RecordingRecord) -> Difference? {
     runTimers(before: record)
     fireTimers(before: record)
     if record.op == "user", record.cmd?.hasPrefix("child") == true { hasOtherProcess = true }
     switch record.op {
-    case "drain_pcp": machine.drainAllPages()
+    case "drain_pcp":
+      for block in interruptFrees.beforeDrain[record.i ?? -1] ?? [] {
+        try? machine.freePages(PFN(block.pfn), order: block.order)
+      }
+      machine.drainAllPages()
     case "cpu": leaveCPU(for: record.cmd?.split(separator: " ").last.flatMap { Int($0) })
     case "sleep_ms": for cpu in 0..<machine.cpuCount { machine.foldStatistics(cpu: cpu) }
     default: break
@@ -374,6 +392,15 @@ public struct Replayer: ~Copyable {
       for index in 0..<abs(repeats) {
         let pfn = event.arguments[0] + (index << order) * repeats.signum()
         report.pageEvents += 1
+        if pastLists[pfn] != nil {
+          machine.freePastLists(PFN(pfn), order: order)
+          continue
+        }
+        if record.op == "drain_pcp",
+          interruptFrees.beforeDrain[record.i ?? -1]?.contains(where: { $0.pfn == pfn }) == true
+        {
+          continue
+        }
         do {
           try machine.freePages(PFN(pfn), order: order)
         } catch {
@@ -425,7 +452,7 @@ public struct Replayer: ~Copyable {
   func hex(_ value: Int) -> String { String(value, radix: 16) }
 
   /// `zf` holds the exact free counts of the zones that an operation changed.
-  private func compareFreePages(_ record: RecordingRecord) -> Difference? {
+  func compareFreePages(_ record: RecordingRecord) -> Difference? {
     for entry in record.zf ?? [] where entry.count >= 3 && entry[0] < machine.zoneCount {
       let free = machine.freePagesSnapshot(entry[0])
       let cma = machine.freeCMASnapshot(entry[0])

@@ -22,7 +22,7 @@ public enum SavedMachine {
   ///
   /// Only machines of this very format are read: a machine is cheap to make again by its script, and what
   /// an older one meant nobody could test.
-  public static let version: UInt32 = 2
+  public static let version: UInt32 = 3
   static let sectionBytes = 40
 
   enum Kind: UInt32 {

@@ -84,7 +84,14 @@ struct PageEvents {
     // The model serves a foreign request just before the operation's next own one, so behind reports
     // that come between.
     var waiting: [PageEvent] = []
-    for event in events {
+    let runs = Self.compactorRuns(events, machine)
+    for (index, event) in events.enumerated() {
+      if let run = runs[index] {
+        thread = nil
+        foreign.append(
+          ForeignRequest(
+            position: own, .kcompactd(node: run.node, scans: run.scans), order: 0, steps: steps))
+      }
       if !freesRanges {
         recorded += waiting
         waiting = []
@@ -142,7 +149,7 @@ struct PageEvents {
       case Self.end:
         recorded.append(PageEvent(kind: .migrationEnd, numbers: Array(numbers.prefix(8))))
       default:
-        if Self.wakes.contains(event.key), let woken = Self.thread(event) {
+        if Self.wakes.contains(event.key), runs[index] == nil, let woken = Self.thread(event) {
           thread = (event.comm ?? "", foreign.count)
           foreign.append(
             ForeignRequest(position: own, .thread(woken, shrunk: []), order: 0, steps: steps))
@@ -153,9 +160,7 @@ struct PageEvents {
           isReclaiming = event.key == Self.reclaimBegin
           if isReclaiming { reclaims.append([]) }
         }
-        if event.comm == nil, event.key == Self.reclaimBegin || event.key == Self.wakeup {
-          steps += 1
-        }
+        if event.comm == nil, Self.steps.contains(event.key) { steps += 1 }
         if let count = Self.reports[event.code], numbers.count >= count {
           recorded.append(
             PageEvent(kind: .report(event.code), numbers: Array(numbers.prefix(count))))
@@ -177,8 +182,53 @@ struct PageEvents {
 
   private static let reclaimBegin = RecordingEvent.key("rb")
   private static let reclaimEnd = RecordingEvent.key("re")
-  private static let wakeup = RecordingEvent.key("wk")
+  /// The task's own events behind which a thread may get to run in the middle of an allocation.
+  private static let steps = Set(["rb", "wk", "kb", "im"].map { RecordingEvent.key($0) })
   private static let sleep = RecordingEvent.key("ks")
+
+  /// Runs of kcompactd that begin or end in the middle of a compaction, by the index of their first event:
+  /// how many pageblocks they scan until the thread loses its CPU, nil for all.
+  ///
+  /// A run that ends elsewhere than behind a scan or the beginning of the compaction is taken to its end.
+  private static func compactorRuns(
+    _ events: [RecordingEvent], _ machine: borrowing Machine
+  ) -> [Int: (node: Int, scans: Int?)] {
+    var runs: [Int: (node: Int, scans: Int?)] = [:]
+    var paused = Set((0..<machine.nodeCount).filter { machine.isKcompactdPaused(node: $0) })
+    var index = 0
+    while index < events.count {
+      guard case .kcompactd(let node) = thread(events[index]) else {
+        index += 1
+        continue
+      }
+      let first = index
+      let resumes = paused.contains(node)
+      var isCompacting = resumes
+      var scans = 0
+      var last = events[first].key
+      while index < events.count {
+        let event = events[index]
+        // Interrupts come in between, and the thread goes on.
+        if event.comm?.first != "(" {
+          guard event.comm == events[first].comm, index == first || event.key != wake else { break }
+          if event.key == compactionBegin { isCompacting = true }
+          if event.key == compactionEnd { isCompacting = false }
+          if event.key == scan { scans += 1 }
+          last = event.key
+        }
+        index += 1
+      }
+      let pauses = isCompacting && (last == scan || last == compactionBegin)
+      if resumes || pauses { runs[first] = (node, pauses ? scans : nil) }
+      if pauses { paused.insert(node) } else { paused.remove(node) }
+    }
+    return runs
+  }
+
+  private static let wake = RecordingEvent.key("kc")
+  private static let scan = RecordingEvent.key("im")
+  private static let compactionBegin = RecordingEvent.key("kb")
+  private static let compactionEnd = RecordingEvent.key("ke")
 
   /// The kernel thread that an event comes from, if the model has it.
   private static func thread(_ event: RecordingEvent) -> BackgroundThread? {

@@ -22,7 +22,9 @@ extension Replayer {
     let messages = machine.log.total
     let before = Counters(machine)
     var events = PageEvents(record.ev ?? [], machine, freesRanges: true)
-    machine.expectForeign(events.foreign, reclaims: events.reclaims)
+    var foreign = events.foreign
+    placeInterrupts(record, in: &foreign)
+    machine.expectForeign(foreign, reclaims: events.reclaims)
     var difference: Difference?
     do throws(MemoryError) {
       difference = try performContiguous(record, &events)
@@ -33,7 +35,9 @@ extension Replayer {
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     if let difference { return difference }
-    let lines = machine.log.lines.suffix(machine.log.total - messages).map(Self.comparable)
+    let lines = limits.filter(
+      Array(machine.log.lines.suffix(machine.log.total - messages)), at: Self.end(of: record)
+    ).map(Self.comparable)
     let recorded = Self.messages(record.log ?? [])
     if lines != recorded {
       return (
@@ -42,6 +46,9 @@ extension Replayer {
     }
     return Counters(machine).compare(since: before, record.d ?? [:])
   }
+
+  /// Messages come when an operation has failed.
+  static func end(of record: RecordingRecord) -> Int { (record.t ?? 0) + (record.ns ?? 0) }
 
   /// Lines of the kernel's log without what follows the first line of a failed allocation: the call trace
   /// and the state of memory, which the model does not print.

@@ -16,7 +16,9 @@ extension Replayer {
     var events = PageEvents(record.ev ?? [], machine, freesRanges: true)
     // The signal's own memory is freed when the counters have been read already.
     let last = record.ret == -Errno.EINTR.rawValue ? events.takeLastFree() : nil
-    machine.expectForeign(events.foreign)
+    var foreign = events.foreign
+    placeInterrupts(record, in: &foreign)
+    machine.expectForeign(foreign)
     var difference: Difference?
     do throws(MemoryError) {
       difference =
@@ -33,7 +35,9 @@ extension Replayer {
     difference = difference ?? events.compare(machine) ?? events.finish()
     report.pageEvents += events.compared
     if let difference { return difference }
-    let lines = Array(machine.log.lines.suffix(machine.log.total - messages))
+    let lines = limits.filter(
+      Array(machine.log.lines.suffix(machine.log.total - messages)), at: record.t ?? 0
+    ).filter { Self.isWarning($0) }
     let recorded = (record.log ?? []).filter { Self.isWarning($0) }
     if lines == recorded { return nil }
     return ("log " + recorded.joined(separator: " / "), "log " + lines.joined(separator: " / "))

@@ -27,7 +27,9 @@ extension Replayer {
   private func startsMemoryWork(_ record: RecordingRecord) -> Bool {
     guard ["alloc", "free", "idle"].contains(record.op) else { return false }
     if endsVictim(record) { return true }
-    return (record.ev ?? []).contains { Self.memoryWork.contains($0.key) }
+    return (record.ev ?? []).contains {
+      Self.memoryWork.contains($0.key) || $0.comm?.hasPrefix("kcompactd") == true
+    }
   }
 
   private static let memoryWork: Set<UInt16> = ["kt", "rb", "kw", "kc", "ks", "wk"].reduce(into: [])
@@ -77,6 +79,7 @@ extension Replayer {
   ) -> Difference? {
     let taskBefore = task
     let reportBefore = report
+    let limitsBefore = limits
     task?.shot = RecordedTask.Shot(timer: timer, after: .max)
     if timer.isIsolation {
       // It spins: the pins that it took and gave back tell for how many rounds, but for the last.
@@ -101,6 +104,7 @@ extension Replayer {
       machine.assign(from: start)
       task = taskBefore
       report = reportBefore
+      limits = limitsBefore
       report.inferred += 1
       task?.shot = RecordedTask.Shot(timer: timer, after: place)
       let difference = runOnce(record)
@@ -137,6 +141,7 @@ extension Replayer {
     var events = PageEvents(
       record.ev ?? [], machine, isFork: record.op == "user", request: request)
     var foreign = events.foreign
+    placeInterrupts(record, in: &foreign)
     if record.op == "user" { placeStacks(record, in: &foreign) }
     machine.expectForeign(foreign, reclaims: events.reclaims)
     // A system call begins with its own memory.
@@ -178,7 +183,7 @@ extension Replayer {
     case "free": return free(record)
     case "mmap": return map(record)
     case "munmap": return unmap(record, &events)
-    case "madvise": return advise(record)
+    case "madvise": return advise(record, &events)
     case "touch": return touch(record, &events)
     case "pin": return pin(record, &events)
     case "mfpin": return pinFile(record, &events)
@@ -261,11 +266,18 @@ extension Replayer {
     return nil
   }
 
-  private mutating func advise(_ record: RecordingRecord) -> Difference? {
+  private mutating func advise(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
     let advice: MemoryAdvice
     switch record.adv {
+    case 4 where Self.isLong(range(record)):
+      guard let area = machine.spaces[task!.space].area(range(record).lowerBound),
+        area.end >= range(record).upperBound
+      else { fallthrough }
+      return zapInParts(area, range(record), &events)
     case 4: advice = .dontNeed
-    case 9: return punchHole(record)
+    case 9: return punchHole(record, &events)
     case 14: advice = .hugePage
     default: advice = .noHugePage
     }
@@ -277,18 +289,51 @@ extension Replayer {
   }
 
   /// MADV_REMOVE: `shmem_fallocate()` with FALLOC_FL_PUNCH_HOLE.
-  private mutating func punchHole(_ record: RecordingRecord) -> Difference? {
+  private mutating func punchHole(
+    _ record: RecordingRecord, _ events: inout PageEvents
+  ) -> Difference? {
     let pages = range(record)
     guard let area = machine.spaces[task!.space].area(pages.lowerBound), let file = area.file else {
       return ("a shared mapping", "none")
     }
-    var gather = PageGather(space: task!.space)
-    machine.zap(area, pages, &gather)
-    machine.finish(&gather)
+    if let difference = zapInParts(area, pages, &events) { return difference }
     let first = area.filePage(pages.lowerBound)
-    machine.truncate(file, first..<first + pages.count)
+    for part in Self.parts(first..<first + pages.count) {
+      machine.truncate(file, part)
+      if let difference = events.compare(machine) { return difference }
+    }
     return nil
   }
+
+  /// Unmaps pages of one area and compares between its parts, all of one gather.
+  private mutating func zapInParts(
+    _ area: MemoryArea, _ pages: Range<Int>, _ events: inout PageEvents
+  ) -> Difference? {
+    machine.drainLRU(cpu: machine.currentCPU)
+    var gather = PageGather(space: task!.space)
+    for part in Self.parts(pages) {
+      machine.zap(area, part, &gather, isPart: part.upperBound < pages.upperBound)
+      if let difference = events.compare(machine) { return difference }
+    }
+    machine.finish(&gather)
+    return events.compare(machine)
+  }
+
+  /// Parts of which the trace holds all events; they end where page tables do.
+  private static func parts(_ pages: Range<Int>) -> [Range<Int>] {
+    var parts: [Range<Int>] = []
+    var first = pages.lowerBound
+    while first < pages.upperBound {
+      let end = min((first | (partPages - 1)) + 1, pages.upperBound)
+      parts.append(first..<end)
+      first = end
+    }
+    return parts
+  }
+
+  private static func isLong(_ pages: Range<Int>) -> Bool { pages.count > partPages }
+
+  private static let partPages = 1 << 14
 
   /// Runs an operation to its end and compares its events as they come.
   mutating func run(
