@@ -3,6 +3,7 @@
 -- pin in these counts?
 -- Rules: P1.1, P1.3, P1.7, P1.20, P4.5, P4.6.
 local function first() return vm:page(0) end
+local guessed
 return {
   setup = function()
     m = machine{ ram = "512M", thp = "never" }
@@ -16,11 +17,13 @@ is a promise so far: no page belongs to it before it is touched.]],
 Let the guest write to all of its memory:
   vm:write()]],
     check = function()
-      return vm:resident().pages == 16, "16 pages: vm:map() draws them."
+      local pages = vm:resident().pages
+      return pages == 16 and first().ref == 2, "16 pages: vm:map() draws them.",
+        pages == 16 and "Its pages are there, but not as vm:write() alone leaves them: again(), and then vm:write()."
     end,
     hints = { "vm:write()" },
     answer = "vm:write()",
-    wrong = { 'vm:write(0, "4K")', "vm:read(0, 4096)" },
+    wrong = { 'vm:write(0, "4K")', "vm:read()", "vm:populate()" },
   },
   {
     text = [[
@@ -29,20 +32,25 @@ moment. A page is moved only when there are no others than expected.]],
     ask = [[
 The guest maps its first page once. How many references has that page?
   vm:page(0).ref]],
-    expect = function() return first().ref end,
+    check = function(value)
+      if first().ref ~= 2 then return false, nil, "The page has changed since it was written: again() goes back." end
+      if math.type(value) ~= "integer" then return false end
+      return value == 2, "Two, and only one is the mapping's. m:why(vm:page(0)) tells who has the other.", "no, not " .. value
+    end,
     hints = { "Ask: vm:page(0).ref" },
     answer = "vm:page(0).ref",
     wrong = { "1", "vm:page(0).mapcount" },
-    done = "Two, and only one is the mapping's. m:why(vm:page(0)) tells who has the other.",
   },
   {
     text = [[
-New pages wait in a batch of their CPU before they go onto an LRU list, 31 of them, and the batch holds a reference
-to each. Whoever has just touched memory and wonders why it does not move has met this one.]],
+New pages wait in a batch of their CPU, up to 31 at a time, before they go onto an LRU list; the batch holds a
+reference to each. Whoever has just touched memory and wonders why it does not move has met this one.]],
     ask = [[
 Empty the batches of all CPUs:
   m:drain_lru()]],
-    check = function() return first().ref == 1 and first().lru ~= nil, "Now the page is on a list, and has one reference." end,
+    check = function()
+      return first().ref == 1 and first().lru ~= nil, "Now the page is on a list, and has one reference."
+    end,
     hints = { "m:drain_lru()" },
     answer = "m:drain_lru()",
     wrong = { "m:drain()", "m:lru()" },
@@ -55,10 +63,19 @@ struct page, so a pin of a single page is a number of references at once (GUP_PI
 Pin the first page:
   p = vm:pin{ length = "4K" }
 How many references is one pin?]],
-    expect = 1024,
+    check = function(value)
+      if value == 1024 or value == 1025 and first().ref == 1025 then guessed = value end
+      if guessed == 1025 then
+        return false, nil, "That is the page's count now. One of them is the mapping's."
+      end
+      if guessed and #m:pins() == 0 then return false, nil, "Right. Now pin the page, and see it in vm:page(0).ref." end
+      if not guessed and type(value) == "number" then return false, nil, "no, not " .. value end
+      return guessed == 1024
+    end,
     hints = { "Compare vm:page(0).ref before and after; undo() goes back.", "vm:page(0).ref - 1" },
     answer = 'p = vm:pin{ length = "4K" }\nreturn vm:page(0).ref - 1',
-    wrong = { "1", 'p = vm:pin{ length = "4K" } return vm:page(0).ref' },
+    also = { 'p = vm:pin{ length = "4K" } return 1024' },
+    wrong = { "1", "1024", 'p = vm:pin{ length = "4K" }' },
   },
   {
     text = [[
@@ -70,7 +87,7 @@ page that is mapped by 1024 processes looks pinned, and is not.]],
     wrong = { "1026", "2048" },
   },
   {
-    ask = "See for yourself whether the pinned page could be moved: type the rule that m:why gives for it, such as \"P1.1\".",
+    ask = 'Could the pinned page be moved? Type the rule that m:why gives for that, a text such as "P1.1".',
     expect = function()
       local fork = m:fork()
       if #fork:pins() == 0 then fork:guest("vm0"):pin{ length = "4K" } end
@@ -79,7 +96,9 @@ page that is mapped by 1024 processes looks pinned, and is not.]],
     hints = { "m:why(vm:page(0)) has it in brackets behind \"cannot move\".", "m:why(vm:page(0)).rule" },
     answer = "m:why(vm:page(0)).rule",
     wrong = { '"P1.1"', "m:why(vm:page(0)).pin_rule" },
-    done = "try_to_migrate_one does not unmap an anonymous page that may be pinned: it is not even tried.",
+    done = [[
+try_to_migrate_one clears the entry, sees that this anonymous page may be pinned, and puts the entry back: it never
+stays unmapped, so it is never copied.]],
   },
   {
     text = [[
@@ -92,8 +111,9 @@ Give the pins back, and let somebody else refer to the page:
     check = function()
       if #m:pins() > 0 then return false end
       local why = m:why(first())
-      return #m:temp_refs() > 0 and not why.movable and why.rule == "P4.6",
-        "Now it is unmapped, found to have one reference too many, and mapped again: folio_migrate_mapping says no."
+      return #m:temp_refs() > 0 and not why.movable and why.rule == "P4.6", [[
+When the kernel tries to move it now, it unmaps it, finds one reference too many (folio_migrate_mapping), and maps it
+again.]]
     end,
     hints = { "m:pins() must be empty, and m:temp_refs() must not." },
     answer = 'for _, p in ipairs(m:pins()) do p:unpin() end\nt = m:temp_ref(vm:page(0), "a scanner")',
@@ -104,6 +124,7 @@ Give the pins back, and let somebody else refer to the page:
     check = function() return m:why(first()).movable == true, "One mapping, one reference: it may go anywhere." end,
     hints = { "t:release()" },
     answer = "t:release()",
+    also = { "m:temp_refs()[1]:release()" },
     wrong = { "m:drain_lru()", "vm:read(0, 4096)" },
   },
 }

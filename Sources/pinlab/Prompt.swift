@@ -4,19 +4,29 @@ import PinLab
 
 /// The prompt around a session.
 struct Prompt {
-  let session: PinLabSession
-  let color: Bool
-  let seed: UInt64
+  private let session: PinLabSession
+  private let color: Bool
+  private let seed: UInt64
   /// Takes the user through lessons, where there are any.
-  var tutor: Tutor?
-  var banner = ""
+  private let tutor: Tutor?
+  private let history = UndoHistory()
 
-  func run() {
-    let transcript = Transcript(comment: "--", mark: "saved by pinlab")
-    let history = UndoHistory()
+  /// A prompt that keeps from now on what undo goes back to.
+  init(session: PinLabSession, color: Bool, seed: UInt64, tutor: Tutor?) {
+    self.session = session
+    self.color = color
+    self.seed = seed
+    self.tutor = tutor
     session.context.history = history
     session.context.writing = .anywhere
-    session.lua.register(Self.library(transcript, seed: seed))
+  }
+
+  /// Talks until the user leaves.
+  ///
+  /// - Parameter opening: What stands below the program's name; nil for what to try first.
+  func run(opening: String? = nil) {
+    let transcript = Transcript(comment: "--", mark: "saved by pinlab")
+    session.lua.register(library(transcript))
     session.lua.register(Self.undoLibrary(history))
     if let tutor { session.lua.register(tutor.library) }
     unsafe Stopper.current = session.interrupter
@@ -33,16 +43,19 @@ struct Prompt {
     }
     let name = "pinlab \(Pinlab.version) · Linux \(session.context.kernel.name) · help() · "
     console.run(
-      banner: banner.isEmpty
-        ? name + (tutor == nil ? "" : "lessons() · ") + "Ctrl-D leaves\n"
-          + "try: m = machine{ ram = \"4G\", cma = \"1G\" }   m:map()   m:alloc_pages(0)"
-        : name + "Ctrl-D leaves\n\n" + banner)
+      banner: opening.map { name + "Ctrl-D leaves\n\n" + $0 }
+        ?? name + (tutor == nil ? "" : "lessons() · ") + "Ctrl-D leaves\n"
+        + "try: m = machine{ ram = \"4G\", cma = \"1G\" }   m:map()   m:alloc_pages(0)")
   }
 
   private func evaluate(_ input: String, _ transcript: Transcript) -> Evaluation {
     var hasValue = false
     let evaluation = evaluate(input, transcript, &hasValue)
-    guard let tutor, case .done(let output) = evaluation else { return evaluation }
+    guard let tutor else { return evaluation }
+    if case .failure(let message) = evaluation, let advice = tutor.advise(on: input) {
+      return .failure("\(message)\n\(advice)")
+    }
+    guard case .done(let output) = evaluation else { return evaluation }
     let more = tutor.look(after: input, hasValue: hasValue)
     Output.flush()
     if more.isEmpty { return evaluation }
@@ -59,6 +72,8 @@ struct Prompt {
       if isUndefined(name) { return .leave }
     case "help":
       return evaluate("help()", transcript, &hasValue)
+    case let name where Tutor.commands.contains(name) && tutor != nil && isFunction(name):
+      return evaluate("\(name)()", transcript, &hasValue)
     default: break
     }
     session.context.history?.begin(input)
@@ -100,6 +115,13 @@ struct Prompt {
   private func assignedName(_ input: String) -> String? {
     guard let match = input.wholeMatch(of: /\s*([A-Za-z_]\w*)\s*=[^=](?s:.*)/) else { return nil }
     return String(match.1)
+  }
+
+  private func isFunction(_ name: String) -> Bool {
+    session.run(
+      "return type(rawget(_G, ...)) == 'function'", chunkName: "=prompt", arguments: [name]
+    )
+    .values?.first?.boolean == true
   }
 
   private func isUndefined(_ name: String) -> Bool {
@@ -174,9 +196,11 @@ struct Prompt {
       suffix: found.candidates.first?.kind == .value ? "\"" : nil)
   }
 
-  private static func library(_ transcript: Transcript, seed: UInt64) -> LuaLibrary {
-    // The prompt, its transcript and its session live on one thread.
+  private func library(_ transcript: Transcript) -> LuaLibrary {
+    // The prompt, its transcript, its tutor and its session live on one thread.
     nonisolated(unsafe) let transcript = transcript
+    nonisolated(unsafe) let tutor = tutor
+    let seed = seed
     return LuaLibrary(
       "prompt", doc: "What only the prompt has.",
       functions: [
@@ -189,6 +213,11 @@ struct Prompt {
           ],
           doc: "Writes the inputs of this session that worked as a script that runs."
         ) { call throws(LuaFailure) in
+          if unsafe tutor?.hasBegun == true {
+            throw LuaFailure(
+              "save: a script has no lesson that makes this session's machines; save from a session without one"
+            )
+          }
           do throws(FileFailure) {
             try unsafe transcript.save(
               to: call.string(0),

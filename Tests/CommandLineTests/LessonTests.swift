@@ -77,6 +77,25 @@ import Testing
     }
   }
 
+  /// What learners do that a lesson does not ask for.
+  @Test func bearsMistakes() throws {
+    let terminal = try Home().start(["learn", "2", "--step", "4"])
+    for (input, answer) in [
+      ("p = vm:pin{ length = \"4K\" }", "> "), ("undo()", "undone: p = vm:pin{"),
+      ("1025", "no, not 1025"), ("1024", "Right. Now pin the page"),
+      ("p = vm:pin{ length = \"4K\" }", "✓ Done."), ("m = nil", "> "),
+      ("2049", "again() puts them back."), ("again", "Step 6 of 8"),
+      ("P4.5", "Almost: the answer is a text, and stands between quotes: \"P4.5\""),
+      ("5", "The answer is a text, between quotes."), ("'P4.5'", "✓ try_to_migrate_one"),
+      ("save('x.lua')", "save from a session without one"),
+      ("1", ""), ("2", ""), ("3", ""), ("4", "Not that yet. lesson() shows the step again"),
+    ] {
+      terminal.enter(input)
+      if !answer.isEmpty { try terminal.wait(for: answer.hasPrefix("> ") ? "\n> " : answer) }
+      if !answer.hasPrefix("> ") { try terminal.wait(for: "\n> ") }
+    }
+  }
+
   @Test(arguments: [
     ("wrong = { \"sum = start\" }", "wrong = { \"sum = 42\" }", "step 1 passes with `sum = 42`"),
     (

@@ -54,6 +54,7 @@ extension MemoryLibrary {
         do throws(MemoryError) {
           fork = context.object(try start.machine.fork(goesOn: { !call.shouldStop() }))
         } catch {
+          if error.code == .stopped { break }
           throw LuaFailure("compare: \(error.message)")
         }
         fork.kernel = object

@@ -48,7 +48,9 @@ enum OperationRunner {
         if let reason = spin(operation) { return .stuck(reason) }
       case .waiting(let wait):
         // The kernel's threads run while a task waits, and may be who it waits for.
-        if object.machine.runBackground() { continue }
+        let hasRun = object.machine.runBackground()
+        if call.shouldStop() { return .stopped }
+        if hasRun { continue }
         return .stuck("it waits for \(wait.description), which nobody else will give back")
       }
       if call.shouldStop() { return .stopped }
@@ -77,8 +79,9 @@ enum OperationRunner {
       case .finished: return nil
       case .running: break
       case .waiting(let wait):
-        if object.machine.runBackground() { continue }
+        if object.machine.runBackground(), !call.shouldStop() { continue }
         operation.interrupt(&object.machine)
+        if call.shouldStop() { return stoppedText }
         return "it waits for \(wait.description), which nobody else will give back"
       }
       if let reason = spin(operation) {
@@ -120,26 +123,30 @@ enum OperationRunner {
     var operation = try make()
     let place = begin(object, space: space)
     let ending = stoppable(object, { call.shouldStop() }) {
-      runSlices(of: &operation, object, call, spin: spin)
+      let ending = runSlices(of: &operation, object, call, spin: spin)
+      switch ending {
+      case .finished: end(&object.machine, place)
+      case .stuck:
+        operation.interrupt(&object.machine)
+        end(&object.machine, place)
+      case .stopped: break
+      }
+      return ending
     }
     switch ending {
-    case .finished:
-      end(&object.machine, place)
-      return (operation, nil)
-    case .stuck(let reason):
-      operation.interrupt(&object.machine)
-      end(&object.machine, place)
-      return (operation, reason)
+    case .finished: return (operation, nil)
+    case .stuck(let reason): return (operation, reason)
     case .stopped:
       // What it holds is given back before anybody looks; whoever stopped it need not wait for that.
       // Taken, not copied: its lists are hundreds of megabytes.
       var stopped: O? = operation
       object.owe { machine in
         guard var operation = stopped.take() else { return }
+        let asked = machine.shouldStop
         machine.shouldStop = { true }
         operation.interrupt(&machine)
         end(&machine, place)
-        machine.shouldStop = nil
+        machine.shouldStop = asked
       }
       throw LuaFailure(stoppedText)
     }

@@ -89,6 +89,12 @@ public final class UndoHistory {
     for machine in machines { if let object = machine.object { watch(object) } }
   }
 
+  /// Forgets all that could be taken back.
+  public func forget() {
+    done = []
+    undone = []
+  }
+
   /// Does what statements that were stopped have left to do.
   public func settle() { for machine in machines { machine.object?.settle() } }
 

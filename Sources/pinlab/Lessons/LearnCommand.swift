@@ -60,10 +60,10 @@ struct LearnCommand: ParsableCommand {
       complain("pinlab learn: \(failure)")
       throw ExitCode(1)
     }
-    var prompt = Prompt(session: session, color: useColor, seed: seed, tutor: tutor)
-    prompt.banner = tutor.begin(name, step: step)
-    if !isTyped { Output.write(prompt.banner + "\n") }
-    prompt.run()
+    let prompt = Prompt(session: session, color: useColor, seed: seed, tutor: tutor)
+    let opening = tutor.begin(name, step: step)
+    if !isTyped { Output.write(opening + "\n") }
+    prompt.run(opening: opening)
     if !isTyped, !tutor.isFinished { throw ExitCode(1) }
   }
 

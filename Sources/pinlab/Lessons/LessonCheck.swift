@@ -15,7 +15,7 @@ struct LessonCheck {
     let count = try LessonTable(lesson, session()).count
     for step in 1...count {
       // Each try begins where the answers before it lead.
-      let (right, table) = try stand(before: step)
+      let (_, table) = try stand(before: step)
       let texts = try table.texts(step)
       guard !texts.ask.isEmpty else { throw LessonFailure("step \(step) asks for nothing") }
       guard try !table.hints(step).isEmpty else { throw LessonFailure("step \(step) has no hint") }
@@ -31,9 +31,12 @@ struct LessonCheck {
           throw LessonFailure("step \(step) passes with `\(statement)`, which is said to be wrong")
         }
       }
-      let answer = try table.answer(step)
-      guard try passes(answer, step, right, table) else {
-        throw LessonFailure("step \(step) does not pass with its answer `\(answer)`")
+      for answer in try [table.answer(step)] + table.also(step) {
+        let (session, table) = try stand(before: step)
+        _ = try table.texts(step)
+        guard try passes(answer, step, session, table) else {
+          throw LessonFailure("step \(step) does not pass with its answer `\(answer)`")
+        }
       }
     }
     return count
@@ -44,13 +47,7 @@ struct LessonCheck {
   private func stand(before step: Int) throws(LessonFailure) -> (PinLabSession, LessonTable) {
     let session = session()
     let table = try LessonTable(lesson, session)
-    for earlier in 1..<step {
-      _ = try table.texts(earlier)
-      let evaluation = session.evaluate(try table.answer(earlier))
-      if let error = evaluation.outcome.failure {
-        throw LessonFailure("the answer of step \(earlier): \(error.message)")
-      }
-    }
+    try table.lead(to: step)
     return (session, table)
   }
 

@@ -57,6 +57,25 @@ struct LessonTable {
     try call("wrong", step).map { $0.string ?? "" }
   }
 
+  /// Other statements that solve it.
+  func also(_ step: Int) throws(LessonFailure) -> [String] {
+    try call("also", step).map { $0.string ?? "" }
+  }
+
+  /// Does all that comes before a step, as its answers do it.
+  func lead(to step: Int) throws(LessonFailure) {
+    for earlier in 1..<step {
+      _ = try texts(earlier)
+      let answer = try answer(earlier)
+      let evaluation = session.evaluate(answer)
+      if let error = evaluation.outcome.failure { throw LessonFailure(error.message) }
+      let hasValue = !evaluation.displays.isEmpty
+      guard try check(earlier, source: answer, hasValue: hasValue).isPassed else {
+        throw LessonFailure("step \(earlier) does not pass with its answer `\(answer)`")
+      }
+    }
+  }
+
   /// Looks whether a step is done.
   ///
   /// - Parameters:
@@ -95,12 +114,13 @@ struct LessonTable {
       if step.expect ~= nil then
         step.wanted = step.expect
         if type(step.wanted) == "function" then step.wanted = step.wanted() end
+        if step.wanted == nil then error("what it expects is nil") end
       end
       return text(step.text), text(step.ask)
     elseif what == "hints" then
       return table.unpack(step.hints or {})
-    elseif what == "wrong" then
-      return table.unpack(step.wrong or {})
+    elseif what == "wrong" or what == "also" then
+      return table.unpack(step[what] or {})
     elseif what == "answer" then
       if step.answer then return text(step.answer) end
       return type(step.wanted) == "string" and string.format("%q", step.wanted) or tostring(step.wanted)
@@ -114,12 +134,20 @@ struct LessonTable {
         if passed then return true, text(done or step.done) end
         return false, text(miss)
       end
-      if value == step.wanted then return true, text(step.done) end
+      if step.wanted ~= nil and value == step.wanted then return true, text(step.done) end
+      local wanted = type(step.wanted)
+      if wanted == "string" and source:match("^%s*(.-)%s*$") == step.wanted then
+        return false, 'Almost: the answer is a text, and stands between quotes: "' .. step.wanted .. '"'
+      end
       -- Only what is meant as an answer is judged; looking around is free.
       local literal = source:match("^%s*[%w.]+%s*$") or source:match('^%s*"[^"]*"%s*$')
         or source:match("^%s*'[^']*'%s*$")
-      if value == nil or type(value) ~= type(step.wanted) or not literal then return false, "" end
-      return false, step.miss and tostring(step.miss(value) or "no") or "no, not " .. tostring(value)
+      if value == nil or not literal then return false, "" end
+      if type(value) ~= wanted then
+        local kinds = { number = "a number", string = "a text, between quotes", boolean = "true or false" }
+        return false, kinds[wanted] and "The answer is " .. kinds[wanted] .. "." or ""
+      end
+      return false, step.miss and text(step.miss(value)):match(".+") or "no, not " .. tostring(value)
     end
     """
 }

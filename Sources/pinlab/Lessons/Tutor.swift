@@ -14,6 +14,8 @@ final class Tutor {
   private var table: LessonTable?
   private var step = 0
   private var hintsGiven = 0
+  /// Statements in a row that nothing was said to.
+  private var silent = 0
   private var request: Request?
 
   private enum Request {
@@ -30,6 +32,12 @@ final class Tutor {
 
   /// Whether the lesson that was begun is at its end.
   private(set) var isFinished = false
+
+  /// Whether machines of a lesson are among those of the session.
+  private(set) var hasBegun = false
+
+  /// Those of its functions that a learner may type without the brackets.
+  static let commands: Set<String> = ["lessons", "lesson", "hint", "skip", "again", "leave"]
 
   /// What the prompt offers.
   var library: LuaLibrary {
@@ -111,16 +119,37 @@ final class Tutor {
       case .skip: return try skip(table)
       case .again: return begin(lesson, step: step)
       case .leave:
+        remember(lesson)
         end()
         return "left at step \(step) of \(table.count); lesson(\"\(lesson.id)\") goes on there"
       default: return ""
       }
     } catch {
-      return "\(lesson.path): \(error)"
+      return broken(error)
     }
   }
 
+  /// What to add to the error of a statement that did not run.
+  func advise(on source: String) -> String? {
+    guard let table else { return nil }
+    let verdict = try? table.check(step, source: source, hasValue: false)
+    guard let message = verdict?.message, message.hasPrefix("Almost") else { return nil }
+    return wrapped(message)
+  }
+
   // MARK: Steps
+
+  /// What a lesson says that does not find what it made.
+  private func broken(_ failure: LessonFailure) -> String {
+    wrapped(
+      "\(failure)\n\nThe lesson's machines are not as this step needs them: again() puts them back."
+    )
+  }
+
+  /// A lesson that was done stays done.
+  private func remember(_ lesson: Lesson) {
+    if progress[lesson] != .done { progress[lesson] = .at(step) }
+  }
 
   private func begin(_ lesson: Lesson, step wanted: Int?) -> String {
     end()
@@ -134,15 +163,24 @@ final class Tutor {
       // A lesson that has become shorter begins anew.
       if wanted == nil, case .at(let left) = progress[lesson], left <= table.count { first = left }
       // The same state as if the learner had done all before.
-      for step in 1..<first {
-        _ = try table.texts(step)
-        _ = session.evaluate(try table.answer(step))
+      do throws(LessonFailure) {
+        try table.lead(to: first)
+      } catch {
+        table.unload()
+        return wrapped(
+          "The steps before were not done to their end (\(error)); "
+            + "lesson(\"\(lesson.id)\", \(first)) begins anew.")
       }
+      // Going back to machines of before would show nothing.
+      session.context.history?.forget()
       self.lesson = lesson
       self.table = table
       isFinished = false
       step = first
       hintsGiven = 0
+      silent = 0
+      hasBegun = true
+      if wanted != nil { remember(lesson) }
       var text = ""
       if first == 1 {
         text =
@@ -167,14 +205,15 @@ final class Tutor {
 
   private func check(_ source: String, hasValue: Bool) -> String {
     guard let lesson, let table else { return "" }
+    var text = ""
     do throws(LessonFailure) {
       var verdict = try table.check(step, source: source, hasValue: hasValue)
-      guard verdict.isPassed else { return verdict.message.isEmpty ? "" : wrapped(verdict.message) }
-      var text = ""
+      guard verdict.isPassed else { return unanswered(verdict.message) }
       while verdict.isPassed {
         text += wrapped("\(mark) \(verdict.message.isEmpty ? "Done." : verdict.message)") + "\n"
         step += 1
         hintsGiven = 0
+        silent = 0
         guard step <= table.count else {
           progress[lesson] = .done
           isFinished = true
@@ -182,15 +221,27 @@ final class Tutor {
           return text + "\n" + bold("That was \(lesson.id) · \(lesson.title).") + "\n"
             + wrapped("The machines stay for you to play with. " + next(after: lesson))
         }
-        progress[lesson] = .at(step)
-        text += try shown(table)
+        remember(lesson)
+        text += try shown(table) + "\n"
         // The learner may have done more than was asked.
         verdict = try table.check(step, source: nil, hasValue: false)
       }
-      return text
+      return String(text.dropLast())
     } catch {
-      return "\(lesson.path): \(error)"
+      return text + broken(error)
     }
+  }
+
+  /// What to say to a statement that did not do what the step asks for; mostly nothing, because looking
+  /// around is what a prompt is for.
+  private func unanswered(_ message: String) -> String {
+    silent = message.isEmpty ? silent + 1 : 0
+    if !message.isEmpty { return wrapped(message) }
+    return silent == 4
+      ? wrapped(
+        "Not that yet. lesson() shows the step again, hint() helps, again() puts the machines back."
+      )
+      : ""
   }
 
   private func next(after lesson: Lesson) -> String {
@@ -213,7 +264,7 @@ final class Tutor {
     session.context.history?.begin(answer)
     let evaluation = session.evaluate(answer)
     for note in session.context.history?.end() ?? [] { text += note + "\n" }
-    if let error = evaluation.outcome.failure { return text + error.message }
+    if let error = evaluation.outcome.failure { return text + broken(LessonFailure(error.message)) }
     if !evaluation.displays.isEmpty { text += evaluation.displays.joined(separator: "  ") + "\n" }
     let looked = check(answer, hasValue: !evaluation.displays.isEmpty)
     return text
@@ -234,7 +285,7 @@ final class Tutor {
       return "\(lesson.id.padded(4))\(lesson.title)\(state)\n"
         + wrapped(lesson.opening.question, indent: 4)
     }.joined(separator: "\n")
-      + "\n\nlesson(\"\(lessons.first?.id ?? "")\") begins one; pinlab learn does from the shell."
+      + "\n\nlesson(\"\(lessons.first?.id ?? "")\") begins one; from the shell: pinlab learn 1."
   }
 
   private func shown(_ table: LessonTable) throws(LessonFailure) -> String {
