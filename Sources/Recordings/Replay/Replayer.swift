@@ -202,7 +202,8 @@ public struct Replayer: ~Copyable {
     if machine.cpuCount > 1 {
       // The script's task starts on any CPU, and no record says which.
       if report.operations == 0 {
-        machine.run(onCPU: (machine.currentCPU + choices.choose(machine.cpuCount)) % machine.cpuCount)
+        machine.run(
+          onCPU: (machine.currentCPU + choices.choose(machine.cpuCount)) % machine.cpuCount)
       }
       for idle in 0..<machine.cpuCount where idle != machine.currentCPU {
         if choices.choose(2) == 1 { machine.foldStatistics(cpu: idle) }
