@@ -265,6 +265,11 @@ public struct Replayer: ~Copyable {
     }
     if worker && !workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     switch record.op {
+    case "drain_lru":
+      // The other CPUs have something to do for once, and go idle again.
+      for idle in 0..<machine.cpuCount where idle != machine.currentCPU {
+        if choices.choose(2) == 1 { machine.foldStatistics(cpu: idle) }
+      }
     case "sleep_ms" where hasStatisticsWorker:
       // Its timer is deferrable: it waits until the CPU has something else to do.
       for cpu in 0..<machine.cpuCount {
