@@ -5,7 +5,8 @@ import Testing
 
 /// What a replay knows of time and of interrupts.
 @Suite struct ReplayLimitTests {
-  private static let failure = "cma: __cma_alloc: reserved: alloc failed, req-size: 4 pages, ret: -12"
+  private static let failure =
+    "cma: __cma_alloc: reserved: alloc failed, req-size: 4 pages, ret: -12"
   private static let second = 1_000_000_000
 
   @Test("Learned rule 30: ten failures in five seconds are printed, then the number of the others")

@@ -143,6 +143,18 @@ extension Machine {
     }
   }
 
+  /// A scan is over: threads that ran before its report run now, outside of allocations, too.
+  mutating func serveThreadsBeforeScan() {
+    guard background.running == nil, foreign.next < foreign.requests.count,
+      foreign.countdown == 1, !foreign.isPostponed,
+      foreign.requests[foreign.next].steps <= foreign.steps
+    else { return }
+    switch foreign.requests[foreign.next].kind {
+    case .thread, .kcompactd: serveDue(isBefore: true)
+    default: break
+    }
+  }
+
   /// What shrinkers give back in the next direct reclaim is known now.
   mutating func beginShrinkers() {
     foreign.shrunk = foreign.reclaims.isEmpty ? [] : foreign.reclaims.removeFirst()

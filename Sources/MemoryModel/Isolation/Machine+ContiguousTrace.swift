@@ -13,6 +13,7 @@ extension Machine {
   /// Kernel: `trace_mm_compaction_isolate_migratepages()`,
   /// `trace_mm_compaction_isolate_freepages()`.
   mutating func traceScan(_ kind: TraceEvent.Kind, _ range: PFNRange, scanned: Int, taken: Int) {
+    if kind == .isolateMigratePages { serveThreadsBeforeScan() }
     defer { if kind == .isolateMigratePages { noteMemoryStep() } }
     trace.append(
       TraceEvent(

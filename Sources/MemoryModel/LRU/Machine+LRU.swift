@@ -349,9 +349,16 @@ extension Machine {
     }
   }
 
+  /// Each CPU empties its own, so its counters take the updates.
+  ///
   /// Kernel: `lru_add_drain_all()`.
   public mutating func drainAllLRU() {
-    for cpu in 0..<cpuCount { drainLRU(cpu: cpu) }
+    let running = currentCPU
+    for cpu in 0..<cpuCount {
+      currentCPU = cpu
+      drainLRU(cpu: cpu)
+    }
+    currentCPU = running
   }
 
   /// Stops batching and empties every batch (rule P1.25).

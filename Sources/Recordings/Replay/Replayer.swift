@@ -202,7 +202,8 @@ public struct Replayer: ~Copyable {
     if machine.cpuCount > 1 {
       // The script's task starts on any CPU, and no record says which.
       if report.operations == 0 {
-        machine.run(onCPU: (machine.currentCPU + choices.choose(machine.cpuCount)) % machine.cpuCount)
+        machine.run(
+          onCPU: (machine.currentCPU + choices.choose(machine.cpuCount)) % machine.cpuCount)
       }
       for idle in 0..<machine.cpuCount where idle != machine.currentCPU {
         if choices.choose(2) == 1 { machine.foldStatistics(cpu: idle) }
@@ -264,6 +265,11 @@ public struct Replayer: ~Copyable {
     }
     if worker && !workerFirst { machine.runStatisticsWorker(cpu: machine.currentCPU) }
     switch record.op {
+    case "drain_lru":
+      // The other CPUs have something to do for once, and go idle again.
+      for idle in 0..<machine.cpuCount where idle != machine.currentCPU {
+        if choices.choose(2) == 1 { machine.foldStatistics(cpu: idle) }
+      }
     case "sleep_ms" where hasStatisticsWorker:
       // Its timer is deferrable: it waits until the CPU has something else to do.
       for cpu in 0..<machine.cpuCount {

@@ -88,23 +88,25 @@ struct InterruptFrees {
 }
 
 extension Replayer {
-  /// Runs one record and compares it; where interrupts freed blocks, as often as it takes to find out which
-  /// of them went to the buddy: none, all that nobody saw again, one, or two.
+  /// Runs one record and compares it, as often as it takes to find out what interrupts in it did.
+  ///
+  /// Of the blocks that they freed there went to the buddy none, all that nobody saw again, one, or two.
   mutating func settle(_ record: RecordingRecord) -> Difference? {
     guard let open = interruptFrees.unseen[record.i ?? -1] else {
       return apply(record) ?? compareFreePages(record)
     }
+    var attempts: [Set<Int>] = [[]]
+    attempts.append(Set((interruptFrees.neverSeen[record.i ?? -1] ?? []).map(\.pfn)))
+    attempts += open.map { [$0.pfn] }
+    for (index, one) in open.enumerated() {
+      attempts += open[(index + 1)...].map { [one.pfn, $0.pfn] }
+    }
+    let before = (task, report, limits, choices)
+    let clocks = (awaitsScan, workerRan, lastTick, hasStatisticsWorker)
     do {
       let start = try machine.fork()
-      let before = (task, report, limits, choices)
-      let clocks = (awaitsScan, workerRan, lastTick, hasStatisticsWorker)
-      var attempts: [Set<Int>] = [[]]
-      attempts.append(Set((interruptFrees.neverSeen[record.i ?? -1] ?? []).map(\.pfn)))
-      attempts += open.map { [$0.pfn] }
-      for (index, one) in open.enumerated() {
-        attempts += open[(index + 1)...].map { [one.pfn, $0.pfn] }
-      }
-      var first: Difference?
+      // The attempt that comes furthest tells most.
+      var best: (events: Int, difference: Difference)?
       for (number, attempt) in attempts.prefix(Self.attemptsAtInterrupts).enumerated() {
         if number > 0 {
           machine.assign(from: start)
@@ -118,10 +120,12 @@ extension Replayer {
         }
         let difference = apply(record) ?? compareFreePages(record)
         pastLists = [:]
-        if difference == nil { return nil }
-        if number == 0 { first = difference }
+        guard let difference else { return nil }
+        if best.map({ $0.events < report.pageEvents }) ?? true {
+          best = (report.pageEvents, difference)
+        }
       }
-      return first
+      return best?.difference
     } catch {
       return ("a machine to try with", error.message)
     }
@@ -136,7 +140,7 @@ extension Replayer {
   /// middle of the tracing comes before them; who cannot have the lock comes among them, of which matters
   /// whether it is before or behind a flush.
   /// Kernel: `free_unref_folios()`.
-  func placeInterrupts(_ record: RecordingRecord, in foreign: inout [ForeignRequest]) {
+  func placeInterrupts(_ record: RecordingRecord, in events: inout PageEvents) {
     // Of a hole in a file all batches are full, behind the gather's own bundles.
     var bundles: Int?
     if record.op == "madvise", record.adv == 9 {
@@ -145,24 +149,17 @@ extension Replayer {
           ? count + abs(event.repetition(after: 4)) : count
       }
     }
-    var isMoved = false
-    for (index, request) in foreign.enumerated() {
+    for (index, request) in events.foreign.enumerated() {
       guard case .free(let pfn) = request.kind else { continue }
       if let isEarly = pastLists[pfn.index] {
-        foreign[index].kind = .freePastLists(pfn)
-        if isEarly { foreign[index].position = max(0, request.position - Self.batch) }
-        isMoved = isMoved || isEarly
+        events.freePastLists(at: index)
+        if isEarly { events.move(at: index, to: max(0, request.position - Self.batch)) }
       } else if let bundles, request.position > 2 * bundles {
         let rest = (request.position - 2 * bundles) % Self.batch
-        foreign[index].position -= rest
-        isMoved = isMoved || rest > 0
+        if rest > 0 { events.move(at: index, to: request.position - rest) }
       }
     }
-    if isMoved {
-      foreign = foreign.enumerated().sorted {
-        ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
-      }.map(\.element)
-    }
+    events.sortForeign()
   }
 
   /// Kernel: `PAGEVEC_SIZE`.

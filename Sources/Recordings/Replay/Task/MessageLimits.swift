@@ -26,7 +26,8 @@ struct MessageLimits {
     Limit(
       texts: ["migrating pfn ", "failed to isolate pfn "], function: "do_migrate_range", burst: 10,
       interval: 5 * 250),
-    Limit(texts: ["page allocation failure: "], function: "warn_alloc", burst: 1, interval: 10 * 250),
+    Limit(
+      texts: ["page allocation failure: "], function: "warn_alloc", burst: 1, interval: 10 * 250),
   ]
 
   /// The lines of these that are printed, at a time in ns.

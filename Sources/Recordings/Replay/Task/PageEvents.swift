@@ -262,6 +262,51 @@ struct PageEvents {
     return pfn
   }
 
+  /// A foreign free goes past the per-CPU lists.
+  mutating func freePastLists(at index: Int) {
+    if case .free(let pfn) = foreign[index].kind { foreign[index].kind = .freePastLists(pfn) }
+  }
+
+  /// Lets a foreign free come before an earlier one of the operation's own events.
+  ///
+  /// ``sortForeign()`` follows.
+  mutating func move(at index: Int, to position: Int) {
+    let pfn: PFN
+    switch foreign[index].kind {
+    case .free(let freed), .freePastLists(let freed): pfn = freed
+    default: return
+    }
+    let event = PageEvent(kind: .free, pfn: pfn.index, order: foreign[index].order)
+    guard let place = recorded.lastIndex(of: event) else { return }
+    recorded.remove(at: place)
+    let others = Set(
+      foreign.compactMap { request -> Int? in
+        switch request.kind {
+        case .free(let freed), .freePastLists(let freed): freed.index
+        default: nil
+        }
+      })
+    var own = 0
+    var target = 0
+    while target < recorded.count, own < position {
+      let event = recorded[target]
+      if event.kind == .allocate && Self.isUserMemory(event.gfp)
+        || event.kind == .free && !others.contains(event.pfn)
+      {
+        own += 1
+      }
+      target += 1
+    }
+    recorded.insert(event, at: target)
+    foreign[index].position = position
+  }
+
+  mutating func sortForeign() {
+    foreign = foreign.enumerated().sorted {
+      ($0.element.position, $0.offset) < ($1.element.position, $1.offset)
+    }.map(\.element)
+  }
+
   /// Compares what the model did since the last call.
   mutating func compare(_ machine: borrowing Machine) -> (recorded: String, model: String)? {
     guard machine.trace.total > seen else { return nil }

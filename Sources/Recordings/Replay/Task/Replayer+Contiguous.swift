@@ -22,9 +22,8 @@ extension Replayer {
     let messages = machine.log.total
     let before = Counters(machine)
     var events = PageEvents(record.ev ?? [], machine, freesRanges: true)
-    var foreign = events.foreign
-    placeInterrupts(record, in: &foreign)
-    machine.expectForeign(foreign, reclaims: events.reclaims)
+    placeInterrupts(record, in: &events)
+    machine.expectForeign(events.foreign, reclaims: events.reclaims)
     var difference: Difference?
     do throws(MemoryError) {
       difference = try performContiguous(record, &events)

@@ -16,9 +16,8 @@ extension Replayer {
     var events = PageEvents(record.ev ?? [], machine, freesRanges: true)
     // The signal's own memory is freed when the counters have been read already.
     let last = record.ret == -Errno.EINTR.rawValue ? events.takeLastFree() : nil
-    var foreign = events.foreign
-    placeInterrupts(record, in: &foreign)
-    machine.expectForeign(foreign)
+    placeInterrupts(record, in: &events)
+    machine.expectForeign(events.foreign)
     var difference: Difference?
     do throws(MemoryError) {
       difference =

@@ -140,8 +140,8 @@ extension Replayer {
     let request = record.op == "alloc" ? (order: record.order ?? 0, gfp: record.gfp ?? 0) : nil
     var events = PageEvents(
       record.ev ?? [], machine, isFork: record.op == "user", request: request)
+    placeInterrupts(record, in: &events)
     var foreign = events.foreign
-    placeInterrupts(record, in: &foreign)
     if record.op == "user" { placeStacks(record, in: &foreign) }
     machine.expectForeign(foreign, reclaims: events.reclaims)
     // A system call begins with its own memory.
