@@ -58,10 +58,9 @@ struct InterruptFrees {
   private static func freed(_ record: RecordingRecord) -> [Block] {
     var blocks: [Block] = []
     for event in record.ev ?? [] where event.code == "f" && event.comm?.first == "(" {
-      let repeats = event.repetition(after: 2)
-      for index in 0..<abs(repeats) {
-        let pfn = event.arguments[0] + (index << event.arguments[1]) * repeats.signum()
-        blocks.append(Block(pfn: pfn, order: event.arguments[1]))
+      guard let run = Run(event, behind: 2) else { continue }
+      for index in 0..<run.count {
+        blocks.append(Block(pfn: run.first + (index << run.order) * run.sign, order: run.order))
       }
     }
     return blocks
@@ -72,18 +71,38 @@ struct InterruptFrees {
     _ blocks: Set<Block>, _ events: [RecordingEvent], _ code: String, behind count: Int
   ) -> Set<Block> {
     var named = Set<Block>()
-    for event in events where event.code == code && event.arguments.count >= count {
-      let order = event.arguments[1]
-      guard event.arguments[0] >= 0, (0...10).contains(order) else { continue }
-      let repeats = event.repetition(after: count)
-      let last = event.arguments[0] + ((abs(repeats) - 1) << order) * repeats.signum()
-      let range = min(event.arguments[0], last)...max(event.arguments[0], last)
+    for event in events where event.code == code {
+      guard let run = Run(event, behind: count) else { continue }
+      let last = run.first + ((run.count - 1) << run.order) * run.sign
+      let range = min(run.first, last)...max(run.first, last)
       // The blocks are few, the runs may be long.
-      for block in blocks where block.order == order && range.contains(block.pfn) {
+      for block in blocks where block.order == run.order && range.contains(block.pfn) {
         named.insert(block)
       }
     }
     return named
+  }
+
+  /// The blocks of one event; none of one whose numbers cannot be, of which the replay itself tells.
+  private struct Run {
+    let first: Int
+    let order: Int
+    let count: Int
+    let sign: Int
+
+    /// - Parameter arguments: How many arguments stand before the number of repetitions.
+    init?(_ event: RecordingEvent, behind arguments: Int) {
+      guard event.arguments.count >= arguments else { return nil }
+      let repeats = event.repetition(after: arguments)
+      let frames = 1 << 32
+      guard (0..<frames).contains(event.arguments[0]), (0...10).contains(event.arguments[1]),
+        (1...1 << 20).contains(repeats.magnitude)
+      else { return nil }
+      first = event.arguments[0]
+      order = event.arguments[1]
+      count = Int(repeats.magnitude)
+      sign = repeats.signum()
+    }
   }
 }
 
