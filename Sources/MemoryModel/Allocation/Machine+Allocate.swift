@@ -171,7 +171,7 @@ extension Machine {
   /// does not wait for it.
   ///
   /// Only an interrupt meets it locked by its own CPU, and that is where a recorded one differs from the
-  /// model, in which nothing interrupts (docs/fidelity.md, learned rule 30).
+  /// model, in which nothing interrupts (docs/fidelity.md, learned rule 31).
   /// Kernel: `free_unref_page()` where `pcp_spin_trylock()` fails.
   package mutating func freePastLists(_ pfn: PFN, order: Int) {
     let state = frames.head(pfn)

@@ -64,7 +64,9 @@ public struct Zone: BitwiseCopyable {
 
   /// Where that list stands in a zone's bytes.
   static func freeListOffset(order: Int, _ type: MigrateType) -> Int {
-    MemoryLayout<Zone>.offset(of: \.freeLists)!
+    // Behind the last list stand other bytes, which nobody checks.
+    precondition(order >= 0 && order <= 10, "no such order")
+    return MemoryLayout<Zone>.offset(of: \.freeLists)!
       + (order * MigrateType.count + Int(type.rawValue)) * MemoryLayout<FrameList>.stride
   }
 
